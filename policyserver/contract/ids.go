@@ -1,0 +1,23 @@
+package contract
+
+// Policy IDs name a policy in policies.yml, in the URL /validate/{id}, in its webhook
+// configuration, in reports and in metrics. The scheme is upstream's since 1.37.2
+// (constants.go, GHSA-m5vp-9g65-pv6v): a namespace cannot hold a dot, so two policies
+// never share an ID.
+
+// ClusterAdmissionPolicyID is the ID of a ClusterAdmissionPolicy.
+func ClusterAdmissionPolicyID(name string) string { return "kw.cap." + name }
+
+// ClusterAdmissionPolicyGroupID is the ID of a ClusterAdmissionPolicyGroup.
+func ClusterAdmissionPolicyGroupID(name string) string { return "kw.capg." + name }
+
+// AdmissionPolicyID is the ID of an AdmissionPolicy.
+func AdmissionPolicyID(namespace, name string) string { return "kw.ap." + namespace + "." + name }
+
+// AdmissionPolicyGroupID is the ID of an AdmissionPolicyGroup.
+func AdmissionPolicyGroupID(namespace, name string) string {
+	return "kw.apg." + namespace + "." + name
+}
+
+// ValidatePath is the URL path of a policy's admission decisions.
+func ValidatePath(policyID string) string { return "/validate/" + policyID }

@@ -1,0 +1,85 @@
+package contract
+
+// Version is the number of this contract. It stands in the ConfigMap of a policy server
+// (key KeyContract) and in each replica's report. Keys are only ever added.
+const Version = 1
+
+// Keys of the ConfigMap policy-server-<name>. The first two are upstream's.
+const (
+	KeyPolicies = "policies.yml"
+	KeySources  = "sources.yml"
+	KeyContract = "contract"
+)
+
+// Ports of a policy server. The first three are upstream's defaults
+// (controller: constants.go).
+const (
+	PortWebhook   = 8443
+	PortReadiness = 8081
+	PortMetrics   = 8080
+	// PortService is the port of the Service that API servers call.
+	PortService = 443
+)
+
+// PathReadiness is the plain HTTP path of the readiness probe; upstream's.
+const PathReadiness = "/readiness"
+
+// Places in the container of a policy server; upstream's mount points.
+const (
+	DirTLS             = "/pki"
+	FileTLSCertificate = DirTLS + "/tls.crt"
+	FileTLSKey         = DirTLS + "/tls.key"
+	DirConfig          = "/config"
+	FilePolicies       = DirConfig + "/policies.yml"
+	DirSources         = "/sources"
+	FileSources        = DirSources + "/sources.yml"
+	DirDockerConfig    = "/home/kubewarden/.docker"
+	DirVerification    = "/verification"
+	FileVerification   = DirVerification + "/verification.yml"
+	DirSigstoreTrust   = "/sigstore-trust"
+	FileSigstoreTrust  = DirSigstoreTrust + "/sigstore-trust-config.json"
+	DirScratch         = "/tmp"
+	DirSigstoreCache   = DirScratch + "/sigstore-data"
+)
+
+// Environment variables of a policy server; each is also a flag. Those of the first
+// block are upstream's (policy-server: cli.rs).
+const (
+	EnvBindAddress      = "KUBEWARDEN_BIND_ADDRESS"
+	EnvPort             = "KUBEWARDEN_PORT"
+	EnvReadinessPort    = "KUBEWARDEN_READINESS_PROBE_PORT"
+	EnvWorkers          = "KUBEWARDEN_WORKERS"
+	EnvCertFile         = "KUBEWARDEN_CERT_FILE"
+	EnvKeyFile          = "KUBEWARDEN_KEY_FILE"
+	EnvClientCAFile     = "KUBEWARDEN_CLIENT_CA_FILE"
+	EnvPolicies         = "KUBEWARDEN_POLICIES"
+	EnvDownloadDir      = "KUBEWARDEN_POLICIES_DOWNLOAD_DIR"
+	EnvSourcesPath      = "KUBEWARDEN_SOURCES_PATH"
+	EnvVerificationPath = "KUBEWARDEN_VERIFICATION_CONFIG_PATH"
+	EnvDockerConfigDir  = "KUBEWARDEN_DOCKER_CONFIG_JSON_PATH"
+	EnvSigstoreCacheDir = "KUBEWARDEN_SIGSTORE_CACHE_DIR"
+	EnvSigstoreTrust    = "KUBEWARDEN_SIGSTORE_TRUST_CONFIG_PATH"
+	EnvEnableMetrics    = "KUBEWARDEN_ENABLE_METRICS"
+	EnvLogLevel         = "KUBEWARDEN_LOG_LEVEL"
+	EnvLogFormat        = "KUBEWARDEN_LOG_FMT"
+	EnvPolicyTimeout    = "KUBEWARDEN_POLICY_TIMEOUT"
+
+	// EnvNamespace and EnvConfigMap switch a server to the live mode: it watches that
+	// ConfigMap through the API instead of reading EnvPolicies.
+	EnvNamespace = "KUBEWARDEN_NAMESPACE"
+	EnvConfigMap = "KUBEWARDEN_CONFIG_MAP"
+	// EnvReportConfigMap names the ConfigMap that takes the replica reports, EnvReplica
+	// the key in it: the Pod's name.
+	EnvReportConfigMap = "KUBEWARDEN_REPORT_CONFIG_MAP"
+	EnvReplica         = "KUBEWARDEN_REPLICA"
+	// EnvMetricsPort is the port of the Prometheus endpoint.
+	EnvMetricsPort = "KUBEWARDEN_METRICS_PORT"
+)
+
+// ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.
+func ConfigMapName(policyServer string) string { return "policy-server-" + policyServer }
+
+// ReportConfigMapName is the ConfigMap that the replicas of a PolicyServer report in.
+func ReportConfigMapName(policyServer string) string {
+	return "policy-server-" + policyServer + "-replicas"
+}

@@ -1,0 +1,85 @@
+package contract
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// Report is what one replica says of itself. It is written under the replica's Pod name
+// into the ConfigMap ReportConfigMapName, when something changed and never as a heartbeat.
+type Report struct {
+	// Contract is Version of the replica's binary.
+	Contract int `json:"contract"`
+	// Version is the version of the replica's binary.
+	Version string `json:"version"`
+	// StartTime is when the process started, RFC 3339.
+	StartTime string `json:"startTime"`
+	// SetRevision is a hash of everything that is served.
+	SetRevision string `json:"setRevision"`
+	// ConfigRevision is ConfigRevision of the policies.yml that was last acted upon
+	// to its end: every entry of it is in Policies or in Failures.
+	ConfigRevision string `json:"configRevision"`
+	// ServingCertificate is the SHA-256 fingerprint of the leaf that is presented, in hex;
+	// empty without TLS.
+	ServingCertificate string `json:"servingCertificate,omitempty"`
+	// ClientCA is the SHA-256 fingerprint of the client authorities, in hex; empty without.
+	ClientCA string `json:"clientCA,omitempty"`
+	// Policies maps the ID of each policy that is served to what is served of it.
+	Policies map[string]Served `json:"policies,omitempty"`
+	// Failures maps the ID of each policy whose wanted revision is not served to the reason.
+	Failures map[string]Failure `json:"failures,omitempty"`
+	// Truncated says that failures or policies were left out to keep the report small.
+	Truncated bool `json:"truncated,omitempty"`
+}
+
+// Served is one policy as a replica serves it. Both fields are cut to 12 hex digits;
+// on the wire it is a list of the two.
+type Served struct {
+	// Revision is Revision(entry, ModuleDigest).
+	Revision string
+	// ModuleDigest is the digest of the module, without "sha256:".
+	ModuleDigest string
+}
+
+// MarshalJSON writes the pair as a list.
+func (s Served) MarshalJSON() ([]byte, error) {
+	return json.Marshal([2]string{s.Revision, s.ModuleDigest})
+}
+
+// UnmarshalJSON reads the list that MarshalJSON writes.
+func (s *Served) UnmarshalJSON(data []byte) error {
+	var pair [2]string
+	if err := json.Unmarshal(data, &pair); err != nil {
+		return fmt.Errorf("decode served policy: %w", err)
+	}
+	s.Revision, s.ModuleDigest = pair[0], pair[1]
+	return nil
+}
+
+// Failure says why the wanted revision of a policy is not served.
+type Failure struct {
+	// Wanted is EntryHash of the entry that failed.
+	Wanted string `json:"wanted"`
+	// Reason is one of the Reason constants.
+	Reason Reason `json:"reason"`
+	// Message is for people: at most MaxMessageBytes bytes of UTF-8.
+	Message string `json:"message"`
+}
+
+// MaxMessageBytes bounds Failure.Message.
+const MaxMessageBytes = 256
+
+// Reason classifies a failure. A transient one is tried again by the server.
+type Reason string
+
+// Reasons of a Failure.
+const (
+	ReasonInvalidEntry    Reason = "InvalidEntry"
+	ReasonFetchFailed     Reason = "FetchFailed"   // transient
+	ReasonModuleNotFound  Reason = "ModuleNotFound" // the source answered that there is none
+	ReasonInvalidModule   Reason = "InvalidModule"
+	ReasonInvalidSettings Reason = "InvalidSettings"
+)
+
+// Transient says whether trying again can help without a change of the entry.
+func (r Reason) Transient() bool { return r == ReasonFetchFailed }
