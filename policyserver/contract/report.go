@@ -75,7 +75,7 @@ type Reason string
 // Reasons of a Failure.
 const (
 	ReasonInvalidEntry    Reason = "InvalidEntry"
-	ReasonFetchFailed     Reason = "FetchFailed"   // transient
+	ReasonFetchFailed     Reason = "FetchFailed"    // transient
 	ReasonModuleNotFound  Reason = "ModuleNotFound" // the source answered that there is none
 	ReasonInvalidModule   Reason = "InvalidModule"
 	ReasonInvalidSettings Reason = "InvalidSettings"
