@@ -1,0 +1,6 @@
+// Package addons installs what a cluster needs beyond Kubernetes itself: a cluster DNS and
+// cert-manager's controllers.
+//
+// What belongs here: their manifests, and waiting until they work. What never does:
+// anything of the operator; that is installed as a user would, by kustomize or OLM.
+package addons

@@ -1,0 +1,143 @@
+package build
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
+)
+
+// Cache builds binaries once and finds them again.
+type Cache struct {
+	// Dir holds the binaries, one folder for each key.
+	Dir string
+	// Modules is the folder that holds the Go modules named by Binary.Module.
+	Modules string
+	// Progress is told what is built and how long it took.
+	Progress *progress.Printer
+}
+
+// Path builds the binary unless the cache has it, and returns where it is.
+func (c *Cache) Path(ctx context.Context, binary Binary) (string, error) {
+	key, err := c.key(ctx, binary)
+	if err != nil {
+		return "", fmt.Errorf("compute cache key of %s: %w", binary.Name, err)
+	}
+	path := filepath.Join(c.Dir, key, binary.Name)
+	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+		return path, nil
+	}
+	title := fmt.Sprintf("build %s (once; %s)", binary.Name, binary.Hint)
+	err = c.Progress.Step(title, func() error { return c.compile(ctx, binary, path) })
+	return path, err
+}
+
+// compile writes the binary beside its place and renames it, so that a build that was
+// interrupted is never taken for a finished one.
+func (c *Cache) compile(ctx context.Context, binary Binary, path string) error {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
+	defer os.Remove(temporary)
+	cmd := exec.CommandContext(ctx, "go", append(buildArgs(binary), "-o", temporary, binary.Package)...)
+	cmd.Dir = filepath.Join(c.Modules, binary.Module)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if output, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("go build %s: %w\n%s", binary.Package, err, output)
+	}
+	return os.Rename(temporary, path)
+}
+
+func buildArgs(binary Binary) []string {
+	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", binary.LDFlags}
+}
+
+// key is a hash of what determines a binary: the toolchain and its target, the flags, and
+// every file of the module that pins it.
+func (c *Cache) key(ctx context.Context, binary Binary) (string, error) {
+	hash := sha256.New()
+	for _, args := range [][]string{{"version"}, {"env", "GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT"}} {
+		output, err := exec.CommandContext(ctx, "go", args...).Output()
+		if err != nil {
+			return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+		}
+		hash.Write(output)
+	}
+	fmt.Fprintln(hash, binary.Name, binary.Package, buildArgs(binary))
+	root := filepath.Join(c.Modules, binary.Module)
+	if err := hashFolder(hash, root); err != nil {
+		return "", err
+	}
+	return binary.Name + "-" + hex.EncodeToString(hash.Sum(nil))[:16], nil
+}
+
+func hashFolder(hash io.Writer, root string) error {
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(hash, "%s %d\n%s", name, len(content), content)
+		return err
+	})
+}
+
+// Assets is a folder with the programs that envtest starts.
+func (c *Cache) Assets(ctx context.Context) (string, error) {
+	var paths []string
+	for _, binary := range []Binary{APIServer, Etcd, Kubectl} {
+		path, err := c.Path(ctx, binary)
+		if err != nil {
+			return "", err
+		}
+		paths = append(paths, path)
+	}
+	sum := sha256.Sum256([]byte(strings.Join(paths, "\n")))
+	dir := filepath.Join(c.Dir, "assets-"+hex.EncodeToString(sum[:8]))
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	for _, path := range paths {
+		err := os.Symlink(path, filepath.Join(dir, filepath.Base(path)))
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return "", err
+		}
+	}
+	return dir, nil
+}
+
+// ModuleDir is where the Go tool keeps the source of a module that one of the build
+// modules requires; it is downloaded if need be.
+func (c *Cache) ModuleDir(ctx context.Context, buildModule, module string) (string, error) {
+	for _, args := range [][]string{{"mod", "download", module}, {"list", "-m", "-f", "{{.Dir}}", module}} {
+		cmd := exec.CommandContext(ctx, "go", args...)
+		cmd.Dir = filepath.Join(c.Modules, buildModule)
+		cmd.Env = append(os.Environ(), "GOWORK=off")
+		output, err := cmd.Output()
+		if err != nil {
+			return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+		}
+		if slices.Contains(args, "list") {
+			return strings.TrimSpace(string(output)), nil
+		}
+	}
+	return "", fmt.Errorf("module %s has no folder", module)
+}
