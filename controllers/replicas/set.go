@@ -1,0 +1,83 @@
+package replicas
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Replica is one Pod of a policy server together with what it reports.
+type Replica struct {
+	// Name is the Pod's name, which is the key of its report.
+	Name string
+	// Ready is the Pod's Ready condition. A Pod that terminates is never ready.
+	Ready bool
+	// Terminating says that the Pod has a deletion timestamp.
+	Terminating bool
+	// Report is nil when the replica has none, when it cannot be decoded, or when it was
+	// written before the running container started.
+	Report *contract.Report
+}
+
+// Set is all replicas of one policy server, ordered by name.
+type Set []Replica
+
+// NewSet joins the Pods of a policy server with the reports of its replicas, by Pod name.
+func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
+	set := make(Set, 0, len(pods))
+	for i := range pods {
+		pod := &pods[i]
+		replica := Replica{
+			Name:        pod.Name,
+			Terminating: pod.DeletionTimestamp != nil,
+		}
+		replica.Ready = !replica.Terminating && isReady(pod)
+		if report, ok := reports[pod.Name]; ok && isCurrent(report, pod) {
+			replica.Report = &report
+		}
+		set = append(set, replica)
+	}
+	slices.SortFunc(set, func(a, b Replica) int { return cmp.Compare(a.Name, b.Name) })
+	return set
+}
+
+// Ready is the number of ready replicas.
+func (s Set) Ready() int {
+	ready := 0
+	for _, replica := range s {
+		if replica.Ready {
+			ready++
+		}
+	}
+	return ready
+}
+
+func isReady(pod *corev1.Pod) bool {
+	for _, condition := range pod.Status.Conditions {
+		if condition.Type == corev1.PodReady {
+			return condition.Status == corev1.ConditionTrue
+		}
+	}
+	return false
+}
+
+// isCurrent says whether a report was written by the process that runs now. A container
+// that was restarted in its Pod keeps the Pod's name and thus the key of its predecessor's
+// report. Both times are of the node's clock; the kubelet's has whole seconds.
+func isCurrent(report contract.Report, pod *corev1.Pod) bool {
+	written, err := time.Parse(time.RFC3339Nano, report.StartTime)
+	if err != nil {
+		return false
+	}
+	for i := range pod.Status.ContainerStatuses {
+		running := pod.Status.ContainerStatuses[i].State.Running
+		if running != nil && written.Before(running.StartedAt.Truncate(time.Second)) {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,202 @@
+package replicas_test
+
+import (
+	"encoding/json"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+const (
+	policyID  = "kw.cap.labels"
+	startTime = "2026-11-23T10:00:00.5Z"
+)
+
+var containerStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+
+func pod(name string, options ...func(*corev1.Pod)) corev1.Pod {
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	for _, option := range options {
+		option(&pod)
+	}
+	return pod
+}
+
+func ready(pod *corev1.Pod) {
+	pod.Status.Conditions = append(pod.Status.Conditions,
+		corev1.PodCondition{Type: corev1.PodReady, Status: corev1.ConditionTrue})
+}
+
+func terminating(pod *corev1.Pod) {
+	pod.DeletionTimestamp = &metav1.Time{Time: containerStart}
+}
+
+func startedAt(start time.Time) func(*corev1.Pod) {
+	return func(pod *corev1.Pod) {
+		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Time{Time: start}}},
+		}}
+	}
+}
+
+func entry(t *testing.T, settings string) contract.Entry {
+	t.Helper()
+	return contract.Entry{Module: "registry://example.test/labels:v1", Settings: json.RawMessage(settings)}
+}
+
+func serving(t *testing.T, served contract.Entry) contract.Report {
+	t.Helper()
+	const digest = "0123456789ab"
+	revision, err := contract.Revision(served, digest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contract.Report{
+		StartTime: startTime,
+		Policies:  map[string]contract.Served{policyID: {Revision: revision, ModuleDigest: digest}},
+	}
+}
+
+func refusing(t *testing.T, report contract.Report, wanted contract.Entry, reason contract.Reason) contract.Report {
+	t.Helper()
+	hash, err := contract.EntryHash(wanted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report.StartTime = startTime
+	report.Failures = map[string]contract.Failure{
+		policyID: {Wanted: hash, Reason: reason, Message: "no labels given"},
+	}
+	return report
+}
+
+func TestNewSet(t *testing.T) {
+	report := contract.Report{StartTime: startTime}
+	tests := map[string]struct {
+		pod        corev1.Pod
+		report     contract.Report
+		wantReady  bool
+		wantReport bool
+	}{
+		"a ready Pod with the report of its process": {
+			pod: pod("a", ready, startedAt(containerStart)), report: report, wantReady: true, wantReport: true,
+		},
+		"a Pod whose container statuses are not known yet": {
+			pod: pod("a"), report: report, wantReport: true,
+		},
+		"a terminating Pod gets no requests, ready or not": {
+			pod: pod("a", ready, terminating), report: report, wantReport: true,
+		},
+		"the container was restarted after the report": {
+			pod: pod("a", ready, startedAt(containerStart.Add(time.Minute))), report: report, wantReady: true,
+		},
+		"a report without a start time says nothing of the process that runs": {
+			pod: pod("a", ready), report: contract.Report{}, wantReady: true,
+		},
+		"the report of another Pod": {
+			pod: pod("b", ready), report: report, wantReady: true,
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			set := replicas.NewSet([]corev1.Pod{tc.pod}, map[string]contract.Report{"a": tc.report})
+			if got := set[0].Ready; got != tc.wantReady {
+				t.Errorf("Ready = %t, want %t", got, tc.wantReady)
+			}
+			if got := set[0].Report != nil; got != tc.wantReport {
+				t.Errorf("has a report = %t, want %t", got, tc.wantReport)
+			}
+		})
+	}
+}
+
+func TestPolicy(t *testing.T) {
+	old, wanted := entry(t, `{"labels":["a"]}`), entry(t, `{"labels":["b"]}`)
+	wantedRevision := serving(t, wanted).Policies[policyID].Revision
+	tests := map[string]struct {
+		pods    []corev1.Pod
+		reports map[string]contract.Report
+		want    replicas.Policy
+	}{
+		"no replica at all": {
+			want: replicas.Policy{Refusals: []replicas.Refusal{}},
+		},
+		"every replica enforces the wanted revision": {
+			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
+			reports: map[string]contract.Report{"a": serving(t, wanted), "b": serving(t, wanted)},
+			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+		},
+		"one replica is behind": {
+			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
+			reports: map[string]contract.Report{"a": serving(t, old), "b": serving(t, wanted)},
+			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+		},
+		"a ready replica without a report serves nothing that is known": {
+			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
+			reports: map[string]contract.Report{"b": serving(t, wanted)},
+			want:    replicas.Policy{Ready: 2, Serving: 1, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+		},
+		"an unready replica enforces but gets no requests": {
+			pods:    []corev1.Pod{pod("a")},
+			reports: map[string]contract.Report{"a": serving(t, wanted)},
+			want:    replicas.Policy{Refusals: []replicas.Refusal{}},
+		},
+		"refused by both while the older revision serves": {
+			pods: []corev1.Pod{pod("b", ready), pod("a", ready)},
+			reports: map[string]contract.Report{
+				"a": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
+				"b": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
+			},
+			want: replicas.Policy{Ready: 2, Serving: 2, Refusals: []replicas.Refusal{{
+				Reason: contract.ReasonInvalidSettings, Message: "no labels given", Replicas: []string{"a", "b"},
+			}}},
+		},
+		"the refusal of an unready replica is heard": {
+			pods:    []corev1.Pod{pod("a")},
+			reports: map[string]contract.Report{"a": refusing(t, contract.Report{}, wanted, contract.ReasonFetchFailed)},
+			want: replicas.Policy{Refusals: []replicas.Refusal{{
+				Reason: contract.ReasonFetchFailed, Message: "no labels given", Replicas: []string{"a"},
+			}}},
+		},
+		"a refusal of an entry that is no longer wanted is history": {
+			pods:    []corev1.Pod{pod("a", ready)},
+			reports: map[string]contract.Report{"a": refusing(t, serving(t, wanted), old, contract.ReasonInvalidSettings)},
+			want:    replicas.Policy{Ready: 1, Serving: 1, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+		},
+		"the reason that most replicas give comes first": {
+			pods: []corev1.Pod{pod("a", ready), pod("b", ready), pod("c", ready)},
+			reports: map[string]contract.Report{
+				"a": refusing(t, contract.Report{}, wanted, contract.ReasonFetchFailed),
+				"b": refusing(t, contract.Report{}, wanted, contract.ReasonInvalidSettings),
+				"c": refusing(t, contract.Report{}, wanted, contract.ReasonInvalidSettings),
+			},
+			want: replicas.Policy{Ready: 3, Refusals: []replicas.Refusal{
+				{Reason: contract.ReasonInvalidSettings, Message: "no labels given", Replicas: []string{"b", "c"}},
+				{Reason: contract.ReasonFetchFailed, Message: "no labels given", Replicas: []string{"a"}},
+			}},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := replicas.NewSet(tc.pods, tc.reports).Policy(policyID, wanted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("unexpected standing (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestPolicyRefusesSettingsThatAreNoJSON(t *testing.T) {
+	if _, err := (replicas.Set{}).Policy(policyID, entry(t, `{`)); err == nil {
+		t.Error("got no error, want one")
+	}
+}
