@@ -4,17 +4,92 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
 
+# One set of flags for everything that is compiled, so that packages are compiled once.
 export GOTOOLCHAIN ?= local
+export GOFLAGS := -trimpath -buildvcs=false
+export CGO_ENABLED ?= 0
+
+VERSION ?= 0.1.0
+IMG ?= ghcr.io/kubewarden/kubewarden-operator:$(VERSION)
+# local (default), kind or existing: see hack/cluster.
+export CLUSTER ?= local
+
+BIN := bin
+CLUSTER_BIN := $(BIN)/cluster
+BUILD := build
 
 .PHONY: help
 help: ## Show this help
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-zA-Z_-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-##@ Tests
+##@ Start here
+
+.PHONY: demo
+demo: cluster-up image-load policies-push deploy ## Bring up a real cluster, install the operator, show what it does
+	@eval "$$($(CLUSTER_BIN) env)"; hack/demo/demo.sh
+
+.PHONY: demo-down
+demo-down: $(CLUSTER_BIN) ## Take away all that `make demo` made
+	@$(CLUSTER_BIN) down
 
 .PHONY: test
-test: test-unit ## All tests that need no cluster
+test: test-unit test-integration ## All tests that need no cluster
+
+##@ Tests
 
 .PHONY: test-unit
-test-unit: ## Unit tests; no cluster, no network
-	go test ./...
+test-unit: ## Unit tests with the race detector; no cluster, no network
+	CGO_ENABLED=1 go test -race ./api/... ./cmd/... ./controllers/... ./hack/... ./policies/... ./policyserver/...
+	go -C hack/cluster test ./...
+
+.PHONY: test-integration
+test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./controllers/... ./policyserver/... ./test/integration/...
+
+.PHONY: e2e
+e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/...
+
+.PHONY: bench
+bench: ## Benchmarks of the engine
+	go test -run='^$$' -bench=. -benchmem ./policyserver/policy/...
+
+##@ Build
+
+.PHONY: build
+build: ## Compile the binary into bin/
+	go build -ldflags='-s -w -X main.version=$(VERSION)' -o $(BIN)/kubewarden ./cmd/kubewarden
+
+.PHONY: image
+image: $(CLUSTER_BIN) ## Build the container image with docker, or with buildah where no docker answers
+	@$(CLUSTER_BIN) image $(IMG) --build-arg VERSION=$(VERSION)
+
+.PHONY: policies
+policies: ## Build the policies of policies/ into bin/policies
+	@go run ./hack/policies
+
+##@ Cluster
+
+.PHONY: $(CLUSTER_BIN)
+$(CLUSTER_BIN):
+	@go build -C hack/cluster -o ../../$(CLUSTER_BIN) .
+
+.PHONY: cluster-binaries
+cluster-binaries: $(CLUSTER_BIN) ## Compile what the cluster is made of; cached outside of the tree
+	@$(CLUSTER_BIN) build
+
+.PHONY: cluster-up
+cluster-up: $(CLUSTER_BIN) ## Bring the cluster up; does only what is missing
+	@$(CLUSTER_BIN) up
+
+.PHONY: image-load
+image-load: image ## Build the image and load it into the cluster
+	@$(CLUSTER_BIN) load $(IMG)
+
+.PHONY: policies-push
+policies-push: $(CLUSTER_BIN) ## Build the policies and push them to the cluster's registry
+	@eval "$$($(CLUSTER_BIN) env)"; go run ./hack/policies --push "$$KUBEWARDEN_REGISTRY" --ca "$$KUBEWARDEN_REGISTRY_CA"
+
+.PHONY: deploy
+deploy: ## Install the operator into the cluster by kustomize
+	@eval "$$($(CLUSTER_BIN) env)"; IMG=$(IMG) hack/demo/deploy.sh

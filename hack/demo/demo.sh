@@ -1,0 +1,182 @@
+#!/usr/bin/env bash
+# The main job, step by step, on the cluster of the current kubeconfig: each step shows the
+# command, what came back and what it means, and the demo fails when a step did not show
+# what it should.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+: "${KUBEWARDEN_REGISTRY:?host:port of the registry that holds the policies}"
+: "${KUBEWARDEN_REGISTRY_CA:=}"
+readonly image=${KUBEWARDEN_DEMO_IMAGE:-registry.k8s.io/pause:3.10}
+work=$(mktemp -d)
+readonly work
+trap 'rm -rf "$work"' EXIT
+
+bold='' plain=''
+if [[ -t 1 ]]; then bold=$'\e[1m' plain=$'\e[0m'; fi
+steps=0
+
+step() { steps=$((steps + 1)); printf '\n%s%d. %s%s\n' "$bold" "$steps" "$1" "$plain"; }
+means() { printf '   => %s\n' "$1"; }
+fail() {
+	printf '\n!! Step %d did not show what it should: %s\n' "$steps" "$1" >&2
+	printf '   Look at: kubectl -n kubewarden logs deploy/kubewarden-operator; kubectl describe ps,cap\n' >&2
+	exit 1
+}
+
+# shown COMMAND...: prints the command and its output, and keeps the output in $output.
+shown() {
+	printf '   $ %s\n' "$*"
+	local status=0
+	output=$("$@" 2>&1) || status=$?
+	sed 's/^/     /' <<<"$output"
+	return $status
+}
+
+# denied MESSAGE COMMAND...: the command must be refused with a message that holds MESSAGE.
+denied() {
+	local message=$1
+	shift
+	if shown "$@"; then fail "the request was admitted"; fi
+	[[ $output == *"$message"* ]] || fail "the refusal does not say \"$message\""
+}
+
+admitted() { shown "$@" || fail "the request was refused"; }
+
+# soon SECONDS WHAT COMMAND...: tries the command until it succeeds.
+soon() {
+	local patience=$1 what=$2 deadline=$((SECONDS + $1))
+	shift 2
+	until "$@" >"$work/last" 2>&1; do
+		((SECONDS < deadline)) || fail "$what did not happen within $patience s; the last answer: $(tail -n 3 "$work/last")"
+		sleep 0.2
+	done
+}
+
+ready() { shown kubectl wait --for=condition=Ready "$@" || fail "$1 is not ready"; }
+
+# pods_of_server prints each policy server Pod with its number of restarts.
+pods_of_server() {
+	kubectl --namespace=kubewarden get pods --selector=kubewarden/policy-server=default \
+		--output=jsonpath='{range .items[*]}{.metadata.name} restarts={.status.containerStatuses[0].restartCount}{"\n"}{end}'
+}
+
+# resource FILE: writes standard input to a file of the demo, shows it and applies it.
+resource() {
+	cat >"$work/$1"
+	sed -e '/BEGIN CERTIFICATE/,/END CERTIFICATE/{/BEGIN/!d;s/-----BEGIN.*/(the certificate of the registry)/}' -e 's/^/     | /' "$work/$1"
+	shown kubectl apply --server-side --filename="$work/$1" || fail "$1 was refused"
+}
+
+# pod NAME [LABELS [CONTAINER-FIELDS]]: writes a Pod of the namespace demo to a file.
+pod() {
+	cat >"$work/pod-$1.yaml" <<YAML
+apiVersion: v1
+kind: Pod
+metadata: {name: $1, namespace: demo, labels: {${2:-}}}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+  - {name: main, image: "$image", ${3:-}}
+YAML
+}
+
+# policy NAME MODULE SETTINGS: applies a ClusterAdmissionPolicy for Pods of the namespace demo.
+policy() {
+	resource "policy-$1.yaml" <<YAML
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicy
+metadata: {name: $1}
+spec:
+  module: registry://$KUBEWARDEN_REGISTRY/policies/$2
+  settings: $3
+  mutating: false
+  rules:
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE, UPDATE]}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: demo}}
+YAML
+}
+
+# registry_authority prints sourceAuthorities for a registry with a certificate of its own.
+registry_authority() {
+	[[ -n $KUBEWARDEN_REGISTRY_CA ]] || return 0
+	printf '      sourceAuthorities:\n        "%s":\n        - |\n' "$KUBEWARDEN_REGISTRY"
+	sed 's/^/          /' "$KUBEWARDEN_REGISTRY_CA"
+}
+
+kubectl delete namespace demo --ignore-not-found >"$work/last"
+kubectl delete clusteradmissionpolicies --ignore-not-found no-privileged-pods required-labels wrong-settings >"$work/last"
+
+step 'One resource is the installation: the operator makes a policy server from it'
+resource kubewarden.yaml <<YAML
+apiVersion: operator.kubewarden.io/v1alpha1
+kind: Kubewarden
+metadata: {name: kubewarden}
+spec:
+  defaultPolicyServer:
+    spec:
+      replicas: 2
+$(registry_authority)
+YAML
+ready kubewarden/kubewarden --timeout=120s
+ready policyserver/default --timeout=120s
+shown kubectl --namespace=kubewarden get deployments,services,poddisruptionbudgets,certificates || fail 'the objects of the policy server are not there'
+means 'Deployment, Service, disruption budget and certificate were made, and two replicas answer with TLS from cert-manager.'
+
+step 'Two policies, each a WebAssembly module in a registry'
+policy no-privileged-pods pod-privileged:v0.1.0 '{}'
+policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team]}'
+ready clusteradmissionpolicy/no-privileged-pods clusteradmissionpolicy/required-labels --timeout=60s
+shown kubectl get policyservers,clusteradmissionpolicies || fail 'the policies are not there'
+means 'Both replicas loaded both modules, without a restart; then the webhooks were made.'
+
+step 'A privileged Pod is denied'
+kubectl create namespace demo >"$work/last"
+pod privileged 'team: storage' 'securityContext: {privileged: true}'
+denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged.yaml"
+means "The API server asked the policy; the message is the policy's own."
+
+step 'An innocent Pod is admitted'
+pod innocent 'team: storage'
+admitted kubectl create --filename="$work/pod-innocent.yaml"
+means 'Both policies agreed.'
+
+step 'The settings of a policy change: enforced at once, and no Pod restarts'
+before=$(pods_of_server)
+pod other 'team: storage'
+start=$EPOCHREALTIME
+policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team, cost-center]}'
+refused() { ! kubectl create --dry-run=server --filename="$work/pod-other.yaml"; }
+soon 10 'the new settings' refused
+took=$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}")
+denied 'cost-center' kubectl create --filename="$work/pod-other.yaml"
+[[ $(pods_of_server) == "$before" ]] || fail "the policy server's Pods changed: before: $before; after: $(pods_of_server)"
+shown pods_of_server
+means "Enforced $took s after the edit began, by the same Pods."
+
+step 'A policy with bad settings fails alone, and says why'
+policy wrong-settings required-labels:v0.1.0 '{mandatory_labels: team}'
+refusal() { kubectl get clusteradmissionpolicy wrong-settings --output=jsonpath='{.status.conditions[?(@.type=="Ready")].message}'; }
+told() { [[ $(refusal) == *mandatory_labels* ]]; }
+soon 30 'a reason in the status' told
+shown kubectl get clusteradmissionpolicies || fail 'the policies are not there'
+shown kubectl describe clusteradmissionpolicy wrong-settings || fail 'the policy is not there'
+[[ $output == *mandatory_labels* ]] || fail 'describe does not name the bad setting'
+denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged.yaml"
+means 'The policy has no webhook, its status names the setting, and the other policies go on.'
+
+step 'What is deleted by accident comes back'
+shown kubectl --namespace=kubewarden delete service policy-server-default || fail 'the Service is not there'
+start=$EPOCHREALTIME
+soon 5 'the Service' kubectl --namespace=kubewarden get service policy-server-default
+means "The operator made the Service again after $(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}") s."
+
+cat <<TEXT
+
+${bold}All $steps steps showed what they should.${plain} To look around:
+   export KUBECONFIG=${KUBECONFIG:-~/.kube/config} PATH=$(dirname "$(command -v kubectl)"):\$PATH
+   kubectl get kubewarden,policyservers,clusteradmissionpolicies
+   kubectl describe clusteradmissionpolicy required-labels
+   kubectl --namespace=kubewarden logs deployment/policy-server-default
+To stop, leaving nothing behind: make demo-down
+TEXT
