@@ -1,0 +1,33 @@
+package v1
+
+// Finalizers of upstream's controller (constants.go). The first is the one in use; the
+// second stems from before 1.14 and is only ever removed.
+const (
+	Finalizer       = "kubewarden.io/finalizer"
+	FinalizerLegacy = "kubewarden"
+)
+
+// Annotations that users put on policies and policy servers.
+const (
+	// AnnotationSeverity and AnnotationCategory go into reports and wide columns; both
+	// are upstream's (constants.go).
+	AnnotationSeverity = "io.kubewarden.policy.severity"
+	AnnotationCategory = "io.kubewarden.policy.category"
+
+	// AnnotationRefresh makes policy servers resolve the tag of a policy's module again,
+	// once per value. The value is any string, usually a time.
+	AnnotationRefresh = "kubewarden.io/refresh"
+
+	// AnnotationServerContract on a PolicyServer names the contract that its image
+	// follows where the image's name does not tell.
+	AnnotationServerContract = "kubewarden.io/server-contract"
+	// ServerContractLive is the value for an image that watches its own configuration.
+	ServerContractLive = "live"
+)
+
+// DefaultPolicyServer is the PolicyServer of a policy that names none.
+const DefaultPolicyServer = "default"
+
+// NeverLockOutCondition is the match condition that the operator adds to every webhook.
+// A policy may not use the name.
+const NeverLockOutCondition = "kubewarden.io-never-lock-out"
