@@ -19,5 +19,12 @@ func AdmissionPolicyGroupID(namespace, name string) string {
 	return "kw.apg." + namespace + "." + name
 }
 
+// Paths of the API port, each followed by a policy ID; upstream's (policy-server: lib.rs).
+const (
+	PathValidate    = "/validate/"
+	PathAudit       = "/audit/"
+	PathValidateRaw = "/validate_raw/"
+)
+
 // ValidatePath is the URL path of a policy's admission decisions.
-func ValidatePath(policyID string) string { return "/validate/" + policyID }
+func ValidatePath(policyID string) string { return PathValidate + policyID }

@@ -9,6 +9,9 @@ const (
 	KeyPolicies = "policies.yml"
 	KeySources  = "sources.yml"
 	KeyContract = "contract"
+	// KeyReportLimit holds ReportLimit in bytes as a decimal number; absent means
+	// MaxReportBytes.
+	KeyReportLimit = "report-limit"
 )
 
 // Ports of a policy server. The first three are upstream's defaults
@@ -62,7 +65,13 @@ const (
 	EnvEnableMetrics    = "KUBEWARDEN_ENABLE_METRICS"
 	EnvLogLevel         = "KUBEWARDEN_LOG_LEVEL"
 	EnvLogFormat        = "KUBEWARDEN_LOG_FMT"
+	EnvNoColor          = "NO_COLOR"
 	EnvPolicyTimeout    = "KUBEWARDEN_POLICY_TIMEOUT"
+	EnvDisableTimeout   = "KUBEWARDEN_DISABLE_TIMEOUT_PROTECTION"
+	EnvAlwaysAccept     = "KUBEWARDEN_ALWAYS_ACCEPT_ADMISSION_REVIEWS_ON_NAMESPACE"
+	EnvIgnoreKubernetes = "KUBEWARDEN_IGNORE_KUBERNETES_CONNECTION_FAILURE"
+	EnvEnablePprof      = "KUBEWARDEN_ENABLE_PPROF"
+	EnvContinueOnErrors = "KUBEWARDEN_CONTINUE_ON_ERRORS"
 
 	// EnvNamespace and EnvConfigMap switch a server to the live mode: it watches that
 	// ConfigMap through the API instead of reading EnvPolicies.
@@ -74,6 +83,11 @@ const (
 	EnvReplica         = "KUBEWARDEN_REPLICA"
 	// EnvMetricsPort is the port of the Prometheus endpoint.
 	EnvMetricsPort = "KUBEWARDEN_METRICS_PORT"
+	// EnvMaxBodyBytes bounds the body of a request, EnvQueueLimit the requests that wait
+	// for a worker, EnvDrainPeriod how long a stopping server goes on to answer.
+	EnvMaxBodyBytes = "KUBEWARDEN_MAX_BODY_BYTES"
+	EnvQueueLimit   = "KUBEWARDEN_QUEUE_LIMIT"
+	EnvDrainPeriod  = "KUBEWARDEN_DRAIN_PERIOD"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

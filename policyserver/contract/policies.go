@@ -14,41 +14,41 @@ const (
 
 // Policies is policies.yml: policy ID to entry. The format is that of upstream's
 // policy-server (crate policy-server, config.rs); the operator writes compact JSON,
-// which is YAML too.
+// which is YAML too. DecodePolicies reads it, EncodePolicies writes it.
 type Policies map[string]Entry
 
 // Entry is one policy or one policy group of policies.yml. It is a policy when Module
-// is set and a group when Policies is; anything else is refused by the decoder.
+// is set and a group when Policies is; anything else is refused by decoder and encoder.
 type Entry struct {
 	// NamespacedName is the custom resource the entry was made from.
-	NamespacedName *NamespacedName `json:"namespacedName,omitempty"`
+	NamespacedName *NamespacedName
 	// Module is the URL of the WebAssembly module: registry://, https://, http://,
 	// file://, or no scheme, which means registry://.
-	Module string `json:"module,omitempty"`
+	Module string
 	// ModuleDigest pins the module: "sha256:" and 64 hex digits. Not in upstream's format.
-	ModuleDigest string `json:"moduleDigest,omitempty"`
+	ModuleDigest string
 	// Refresh is the value of the annotation kubewarden.io/refresh: a changed value
 	// resolves the module's tag again, once. Not in upstream's format.
-	Refresh string `json:"refresh,omitempty"`
+	Refresh string
 	// PolicyMode defaults to ModeProtect.
-	PolicyMode Mode `json:"policyMode,omitempty"`
+	PolicyMode Mode
 	// AllowedToMutate lets the policy change the object; a patch is a rejection otherwise.
-	AllowedToMutate *bool `json:"allowedToMutate,omitempty"`
+	AllowedToMutate *bool
 	// ContextAwareResources are the kinds that the policy may read through the host.
-	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
-	// Settings is a JSON object, or null for none.
-	Settings json.RawMessage `json:"settings,omitempty"`
+	ContextAwareResources []ContextAwareResource
+	// Settings is a JSON object, or null or nothing for none.
+	Settings json.RawMessage
 	// Message replaces the policy's own rejection message; for a group it is the message.
-	Message string `json:"message,omitempty"`
+	Message string
 	// TimeoutEvalSeconds bounds one evaluation, in seconds; nil means the server's default.
-	TimeoutEvalSeconds *int32 `json:"timeoutEvalSeconds,omitempty"`
+	TimeoutEvalSeconds *int32
 	// HostCapabilities are capability patterns; none means that every host call is denied.
-	HostCapabilities []string `json:"hostCapabilities,omitempty"`
+	HostCapabilities []string
 
 	// Policies are the members of a group, by name.
-	Policies map[string]Member `json:"policies,omitempty"`
+	Policies map[string]Member
 	// Expression is the group's boolean expression over its members.
-	Expression string `json:"expression,omitempty"`
+	Expression string
 }
 
 // NamespacedName names a policy's custom resource. The capitalised keys are upstream's.
@@ -61,10 +61,10 @@ type NamespacedName struct {
 type Member struct {
 	Module                string                 `json:"module"`
 	ModuleDigest          string                 `json:"moduleDigest,omitempty"`
-	Settings              json.RawMessage        `json:"settings,omitempty"`
+	Settings              json.RawMessage        `json:"settings"`
 	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
 	TimeoutEvalSeconds    *int32                 `json:"timeoutEvalSeconds,omitempty"`
-	HostCapabilities      []string               `json:"hostCapabilities,omitempty"`
+	HostCapabilities      []string               `json:"hostCapabilities"`
 }
 
 // ContextAwareResource is a kind that a policy may read.
@@ -74,4 +74,4 @@ type ContextAwareResource struct {
 }
 
 // IsGroup says whether the entry is a policy group.
-func (e Entry) IsGroup() bool { return len(e.Policies) > 0 }
+func (e Entry) IsGroup() bool { return e.Module == "" && (len(e.Policies) > 0 || e.Expression != "") }

@@ -3,6 +3,8 @@ package contract
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
 // Report is what one replica says of itself. It is written under the replica's Pod name
@@ -75,11 +77,28 @@ type Reason string
 // Reasons of a Failure.
 const (
 	ReasonInvalidEntry    Reason = "InvalidEntry"
-	ReasonFetchFailed     Reason = "FetchFailed"    // transient
-	ReasonModuleNotFound  Reason = "ModuleNotFound" // the source answered that there is none
-	ReasonInvalidModule   Reason = "InvalidModule"
+	ReasonNotSupported    Reason = "NotSupported"    // this version of the server has no such feature
+	ReasonFetchFailed     Reason = "FetchFailed"     // transient: network, timeout, the source is overloaded or broken
+	ReasonModuleNotFound  Reason = "ModuleNotFound"  // the source answered that there is none
+	ReasonModuleForbidden Reason = "ModuleForbidden" // the source refused our credentials
+	ReasonInvalidModule   Reason = "InvalidModule"   // no module, a wrong digest, or one that the engine refuses
 	ReasonInvalidSettings Reason = "InvalidSettings"
+	ReasonUnavailable     Reason = "Unavailable" // transient: the server lacks a resource now
 )
 
 // Transient says whether trying again can help without a change of the entry.
-func (r Reason) Transient() bool { return r == ReasonFetchFailed }
+func (r Reason) Transient() bool { return r == ReasonFetchFailed || r == ReasonUnavailable }
+
+// NewFailure makes a Failure whose message holds to MaxMessageBytes.
+func NewFailure(wanted string, reason Reason, message string) Failure {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	if len(message) > MaxMessageBytes {
+		const ellipsis = "..."
+		end := MaxMessageBytes - len(ellipsis)
+		for !utf8.RuneStart(message[end]) {
+			end--
+		}
+		message = message[:end] + ellipsis
+	}
+	return Failure{Wanted: wanted, Reason: reason, Message: message}
+}

@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -18,12 +20,11 @@ const hashDigits = 12
 // EntryHash is a hash of an entry's content in its canonical form, 12 hex digits. The
 // custom resource's name is left out: it changes nothing of what is served.
 func EntryHash(entry Entry) (string, error) {
-	entry.NamespacedName = nil
-	canonical, err := canonicalEntry(entry)
+	raw, err := json.Marshal(entry)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("hash entry: %w", err)
 	}
-	return shortHash(canonical), nil
+	return rawHash(raw), nil
 }
 
 // Revision is a hash of an entry and of the module that was loaded for it, 12 hex digits.
@@ -38,16 +39,37 @@ func Revision(entry Entry, moduleDigest string) (string, error) {
 }
 
 // ConfigRevision is a hash of a whole policies.yml, 12 hex digits.
-func ConfigRevision(policies Policies) (string, error) {
-	lines := make([]string, 0, len(policies))
-	for _, id := range slices.Sorted(maps.Keys(policies)) {
-		hash, err := EntryHash(policies[id])
+func ConfigRevision(policies Policies) (string, error) { return DecodedRevision(policies, nil) }
+
+// DecodedRevision is ConfigRevision of what DecodePolicies gave: the entries that it
+// refused count as well, so that reader and writer of a file get the same hash.
+func DecodedRevision(policies Policies, refused map[string]error) (string, error) {
+	hashes := make(map[string]string, len(policies)+len(refused))
+	for id, entry := range policies {
+		hash, err := EntryHash(entry)
 		if err != nil {
 			return "", fmt.Errorf("hash policy %q: %w", id, err)
 		}
-		lines = append(lines, id+" "+hash)
+		hashes[id] = hash
+	}
+	for id, err := range refused {
+		hashes[id] = RefusedHash(err)
+	}
+	lines := make([]string, 0, len(hashes))
+	for _, id := range slices.Sorted(maps.Keys(hashes)) {
+		lines = append(lines, id+" "+hashes[id])
 	}
 	return shortHash([]byte(strings.Join(lines, "\n"))), nil
+}
+
+// RefusedHash is the hash of the entry that an error of DecodePolicies is about; empty
+// when the error is none of those.
+func RefusedHash(err error) string {
+	var refused *EntryError
+	if errors.As(err, &refused) {
+		return refused.Hash
+	}
+	return ""
 }
 
 // ShortDigest cuts a digest ("sha256:<hex>" or bare hex) to its first 12 hex digits.
@@ -61,40 +83,84 @@ func shortHash(data []byte) string {
 	return hex.EncodeToString(sum[:])[:hashDigits]
 }
 
-// canonicalEntry encodes an entry so that equal content gives equal bytes: settings are
-// decoded with exact numbers and encoded again with sorted keys, and what is left out
-// stands for its default.
-func canonicalEntry(entry Entry) ([]byte, error) {
-	var err error
-	if entry.Settings, err = canonicalSettings(entry.Settings); err != nil {
-		return nil, err
+// rawHash hashes one entry of policies.yml as it was written, readable or not. Equal
+// content gives equal hashes: keys are sorted, and a member that is absent, empty or at
+// its default counts as absent, so that both sides agree on an entry in which only one
+// of them knows a field.
+func rawHash(raw json.RawMessage) string {
+	value, err := decodeExact(raw)
+	if err != nil {
+		return shortHash(raw)
 	}
-	if entry.PolicyMode == "" {
-		entry.PolicyMode = ModeProtect
+	entry, isObject := value.(map[string]any)
+	if !isObject {
+		return shortHash(raw)
 	}
-	if entry.AllowedToMutate == nil {
-		entry.AllowedToMutate = new(bool)
+	delete(entry, "namespacedName")
+	if entry["policyMode"] == string(ModeProtect) {
+		delete(entry, "policyMode")
 	}
-	members := make(map[string]Member, len(entry.Policies))
-	for name, member := range entry.Policies {
-		if member.Settings, err = canonicalSettings(member.Settings); err != nil {
-			return nil, fmt.Errorf("member %q: %w", name, err)
+	if members, isObject := entry["policies"].(map[string]any); isObject {
+		for _, member := range members {
+			dropEmpty(member)
 		}
-		members[name] = member
 	}
-	entry.Policies = members
-	return json.Marshal(entry)
+	dropEmpty(entry)
+	canonical, err := json.Marshal(entry)
+	if err != nil {
+		return shortHash(raw)
+	}
+	return shortHash(canonical)
 }
 
+// dropEmpty removes members that are null, false, "", [] or {}. What lies deeper is not
+// touched: in settings, an empty list may mean something else than none.
+func dropEmpty(value any) {
+	object, _ := value.(map[string]any)
+	maps.DeleteFunc(object, func(_ string, member any) bool {
+		switch member := member.(type) {
+		case nil:
+			return true
+		case bool:
+			return !member
+		case string:
+			return member == ""
+		case []any:
+			return len(member) == 0
+		case map[string]any:
+			return len(member) == 0
+		default:
+			return false
+		}
+	})
+}
+
+// canonicalSettings gives settings with sorted keys and exact numbers, or nil for none.
 func canonicalSettings(settings json.RawMessage) (json.RawMessage, error) {
-	if len(bytes.TrimSpace(settings)) == 0 || string(bytes.TrimSpace(settings)) == "null" {
-		return json.RawMessage("{}"), nil
+	trimmed := bytes.TrimSpace(settings)
+	if len(trimmed) == 0 || isNull(trimmed) {
+		return nil, nil
 	}
-	decoder := json.NewDecoder(bytes.NewReader(settings))
-	decoder.UseNumber()
-	var value any
-	if err := decoder.Decode(&value); err != nil {
+	if trimmed[0] != '{' {
+		return nil, unexpected(trimmed, "an object or null")
+	}
+	value, err := decodeExact(trimmed)
+	if err != nil {
 		return nil, fmt.Errorf("decode settings: %w", err)
 	}
 	return json.Marshal(value)
+}
+
+// decodeExact decodes exactly one JSON value and keeps the text of its numbers.
+func decodeExact(data []byte) (any, error) {
+	decoder := json.NewDecoder(bytes.NewReader(data))
+	decoder.UseNumber()
+	var value any
+	if err := decoder.Decode(&value); err != nil {
+		return nil, err
+	}
+	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+		return nil, errors.New("text after the value")
+	}
+	return value, nil
 }

@@ -1,18 +1,28 @@
 package contract
 
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
 // Sources is sources.yml: which registries and servers may be reached without
 // verified TLS, and which further authorities are trusted. The format is upstream's
-// (crate policy-fetcher, sources.rs).
+// (crate policy-fetcher, sources.rs). Its key proxies has no effect there and is ignored
+// here too, as is every other key.
 type Sources struct {
 	// InsecureSources are host or host:port names reached by unverified TLS or plain HTTP.
 	InsecureSources []string `json:"insecure_sources,omitempty"`
-	// SourceAuthorities are further certificate authorities by host or host:port.
+	// SourceAuthorities are further certificate authorities by host or host:port. They
+	// are trusted in addition to the system's.
 	SourceAuthorities map[string][]Authority `json:"source_authorities,omitempty"`
 }
 
 // Authority is one trusted certificate authority.
 type Authority struct {
-	// Type is "Data" (Data holds PEM or DER text) or "Path" (Path names a file).
+	// Type is AuthorityData (Data holds PEM text) or AuthorityPath (Path names a file
+	// with PEM or DER).
 	Type string `json:"type"`
 	Data string `json:"data,omitempty"`
 	Path string `json:"path,omitempty"`
@@ -23,3 +33,52 @@ const (
 	AuthorityData = "Data"
 	AuthorityPath = "Path"
 )
+
+// DecodeSources reads sources.yml, YAML 1.2 or JSON.
+func DecodeSources(data []byte) (Sources, error) {
+	fields, refused, err := splitMapping(data)
+	if err != nil {
+		return Sources{}, fmt.Errorf("decode sources: %w", err)
+	}
+	var sources Sources
+	places := map[string]fieldDecoder{
+		"insecure_sources":   typed(&sources.InsecureSources, "a list of host or host:port names"),
+		"source_authorities": typed(&sources.SourceAuthorities, "a map from host to a list of authorities"),
+	}
+	for _, name := range slices.Sorted(maps.Keys(places)) {
+		if err := refused[name]; err != nil {
+			return Sources{}, fmt.Errorf("decode sources: field %q: %w", name, err)
+		}
+		if raw, found := fields[name]; found {
+			if err := places[name](raw); err != nil {
+				return Sources{}, fmt.Errorf("decode sources: field %q: %w", name, err)
+			}
+		}
+	}
+	if err := sources.validate(); err != nil {
+		return Sources{}, fmt.Errorf("decode sources: %w", err)
+	}
+	return sources, nil
+}
+
+func (s Sources) validate() error {
+	for _, host := range slices.Sorted(maps.Keys(s.SourceAuthorities)) {
+		for i, authority := range s.SourceAuthorities[host] {
+			filled := (authority.Type == AuthorityData && authority.Data != "") ||
+				(authority.Type == AuthorityPath && authority.Path != "")
+			if !filled {
+				return fmt.Errorf("source_authorities of %q, item %d: type is %q; allowed are %q with data and %q with path",
+					host, i, authority.Type, AuthorityData, AuthorityPath)
+			}
+		}
+	}
+	return nil
+}
+
+// EncodeSources writes sources.yml as compact JSON with sorted keys.
+func EncodeSources(sources Sources) ([]byte, error) {
+	if err := sources.validate(); err != nil {
+		return nil, fmt.Errorf("encode sources: %w", err)
+	}
+	return json.Marshal(sources)
+}
