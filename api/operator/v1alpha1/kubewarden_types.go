@@ -156,7 +156,7 @@ type PolicyCounts struct {
 // +kubebuilder:printcolumn:name="Policies",type=integer,JSONPath=`.status.policies.total`
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.policies.active`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'kubewarden'",fieldPath=.metadata.name,message="a cluster has one Kubewarden, and its name is kubewarden"
+// +kubebuilder:validation:XValidation:rule="self.metadata.name == 'kubewarden'",message="metadata.name: a cluster has one Kubewarden, and its name is kubewarden"
 type Kubewarden struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

@@ -9,7 +9,7 @@ import (
 // PolicyServerSpec is what a PolicyServer wants.
 //
 // +kubebuilder:validation:XValidation:rule="!(has(self.minAvailable) && has(self.maxUnavailable))",message="minAvailable and maxUnavailable cannot be both set"
-// +kubebuilder:validation:XValidation:rule="(has(self.readinessProbePort) ? self.readinessProbePort : 8081) != (has(self.webhookPort) ? self.webhookPort : 8443)",fieldPath=.readinessProbePort,message="readinessProbePort must differ from webhookPort",messageExpression="'readinessProbePort must differ from webhookPort (' + string(has(self.webhookPort) ? self.webhookPort : 8443) + ')'"
+// +kubebuilder:validation:XValidation:rule="(has(self.readinessProbePort) ? self.readinessProbePort : 8081) != (has(self.webhookPort) ? self.webhookPort : 8443)",fieldPath=.readinessProbePort,message="readinessProbePort must differ from webhookPort"
 type PolicyServerSpec struct {
 	// Image is the policy server's image. Left out, it is the operator's own image and
 	// changes with it, which is what most installations want.
@@ -215,8 +215,8 @@ type PolicyCounts struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
-// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 49",optionalOldSelf=true,fieldPath=.metadata.name,message="the PolicyServer name cannot be longer than 49 characters, since policy-server-<name> names a Service"
-// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.contains('.')",optionalOldSelf=true,fieldPath=.metadata.name,message="the PolicyServer name cannot contain a dot, since policy-server-<name> names a Service"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 49",optionalOldSelf=true,message="metadata.name: the PolicyServer name cannot be longer than 49 characters, since policy-server-<name> names a Service"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.contains('.')",optionalOldSelf=true,message="metadata.name: the PolicyServer name cannot contain a dot, since policy-server-<name> names a Service"
 type PolicyServer struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional
