@@ -11,8 +11,41 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/build"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/images"
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/lock"
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/registry"
 )
+
+// lifeCommand is a command that changes what runs; one of them works at a time.
+func lifeCommand(use, short string, do func(cluster, context.Context) error) *cobra.Command {
+	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		target, err := selectCluster()
+		if err != nil {
+			return err
+		}
+		dir, err := cacheDir()
+		if err != nil {
+			return err
+		}
+		release, err := lock.Folder(cmd.Context(), dir, func() { newProgress().Say("Waiting for another up or down to end") })
+		if err != nil {
+			return err
+		}
+		defer release()
+		return do(target, cmd.Context())
+	}}
+}
+
+func statusCommand() *cobra.Command {
+	return &cobra.Command{Use: "status", Short: "Show every component", Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		target, err := selectCluster()
+		if err != nil {
+			return err
+		}
+		return target.Status(cmd.Context(), cmd.OutOrStdout())
+	}}
+}
 
 func envCommand() *cobra.Command {
 	return &cobra.Command{
@@ -25,13 +58,18 @@ func envCommand() *cobra.Command {
 				return err
 			}
 			for _, name := range slices.Sorted(maps.Keys(values)) {
-				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "export %s='%s'\n", name, values[name]); err != nil {
+				if _, err := fmt.Fprintf(cmd.OutOrStdout(), "export %s=%s\n", name, shellQuote(values[name])); err != nil {
 					return err
 				}
 			}
 			return nil
 		},
 	}
+}
+
+// shellQuote writes a value so that a shell takes it as it is.
+func shellQuote(value string) string {
+	return "'" + strings.ReplaceAll(value, "'", `'\''`) + "'"
 }
 
 func kubeconfigCommand() *cobra.Command {
@@ -58,6 +96,46 @@ func clusterEnv(ctx context.Context) (map[string]string, error) {
 	return target.Env(ctx)
 }
 
+func buildCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "build",
+		Short: "Compile every binary of the local cluster that the cache does not hold",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := newCache()
+			if err != nil {
+				return err
+			}
+			for _, binary := range build.All {
+				if _, err := cache.Path(cmd.Context(), binary); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func assetsCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "assets",
+		Short: "Compile kube-apiserver, etcd and kubectl; print their folder (KUBEBUILDER_ASSETS)",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := newCache()
+			if err != nil {
+				return err
+			}
+			dir, err := cache.Assets(cmd.Context())
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
+			return err
+		},
+	}
+}
+
 func imageCommand() *cobra.Command {
 	var buildArgs []string
 	cmd := &cobra.Command{
@@ -73,10 +151,13 @@ func imageCommand() *cobra.Command {
 }
 
 func buildImage(ctx context.Context, image string, buildArgs []string) error {
-	if err := ensurePackages(ctx, packagesForImages); err != nil {
-		return err
+	printer := newProgress()
+	if !images.DockerAnswers(ctx) {
+		if err := ensurePackages(ctx, packagesForImages, printer); err != nil {
+			return err
+		}
 	}
-	cache, err := cacheDir()
+	storage, err := imageStorage()
 	if err != nil {
 		return err
 	}
@@ -88,8 +169,14 @@ func buildImage(ctx context.Context, image string, buildArgs []string) error {
 	if err != nil {
 		return err
 	}
-	builder := images.Builder{Source: source, Storage: filepath.Join(cache, "buildah"), Args: buildArgs}
-	return newProgress().Step("build image "+image, func() error { return builder.Build(ctx, image, archive) })
+	builder := images.Builder{Source: source, Storage: storage, Args: buildArgs}
+	return printer.Step("build image "+image, func() error { return builder.Build(ctx, image, archive) })
+}
+
+// imageStorage is where buildah keeps its images and containers.
+func imageStorage() (string, error) {
+	cache, err := cacheDir()
+	return filepath.Join(cache, "buildah"), err
 }
 
 // archivePath is where the archive of an image that was built is kept for loading.
@@ -112,7 +199,7 @@ func loadCommand() *cobra.Command {
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			image, archive := args[0], args[0]
-			if info, err := os.Stat(args[0]); err != nil || info.IsDir() {
+			if info, err := os.Stat(args[0]); err != nil || !info.Mode().IsRegular() {
 				if archive, err = archivePath(image); err != nil {
 					return err
 				}
@@ -127,4 +214,24 @@ func loadCommand() *cobra.Command {
 			return newProgress().Step("load "+image, func() error { return target.Load(cmd.Context(), image, archive) })
 		},
 	}
+}
+
+func registryServeCommand() *cobra.Command {
+	var config registry.Config
+	cmd := &cobra.Command{Use: "registry-serve", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
+		return registry.Serve(cmd.Context(), config)
+	}}
+	cmd.Flags().StringVar(&config.Address, "address", "", "host:port to listen on")
+	cmd.Flags().StringVar(&config.Dir, "dir", "", "folder of the blobs")
+	cmd.Flags().StringVar(&config.CertFile, "cert", "", "certificate file")
+	cmd.Flags().StringVar(&config.KeyFile, "key", "", "key file")
+	return cmd
+}
+
+// pauseCommand is what the pause image runs: it keeps a Pod's namespaces until it is told
+// to end. As process 1 of a Pod it has no children to wait for.
+func pauseCommand() *cobra.Command {
+	return &cobra.Command{Use: "pause", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
+		<-cmd.Context().Done()
+	}}
 }

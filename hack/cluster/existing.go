@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 )
 
 // existing is the cluster of the current kubeconfig. It is used, never changed as a whole.
@@ -25,26 +28,38 @@ func (existing) Up(ctx context.Context) error {
 func (existing) Down(context.Context) error { return nil }
 
 // Status implements cluster.
-func (e existing) Status(ctx context.Context) error {
-	cmd := exec.CommandContext(ctx, "kubectl", "get", "nodes", "-o", "wide")
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	return cmd.Run()
+func (existing) Status(ctx context.Context, out io.Writer) error {
+	return runShown(exec.CommandContext(ctx, "kubectl", "get", "nodes", "--output=wide"), out)
 }
 
 // Load implements cluster: how images reach somebody else's nodes is theirs to say.
 func (existing) Load(_ context.Context, image, archive string) error {
-	return fmt.Errorf("push %s (archive %s) to a registry that the cluster's nodes can pull from, and set IMG to its name there", image, archive)
+	return fmt.Errorf("load into somebody else's nodes: push %s (archive %s) to a registry that they pull from, and set IMG to its name there", image, archive)
 }
 
 // Env implements cluster: the registry of the policies must be named by the user.
 func (existing) Env(context.Context) (map[string]string, error) {
 	registry := os.Getenv("KUBEWARDEN_REGISTRY")
 	if registry == "" {
-		return nil, errors.New("set KUBEWARDEN_REGISTRY (host:port, and KUBEWARDEN_REGISTRY_CA for its CA file) to a registry that this machine and the cluster's Pods reach")
+		return nil, errors.New("KUBEWARDEN_REGISTRY is empty; set it to the host:port of a registry that this machine and the cluster's Pods reach, " +
+			"and KUBEWARDEN_REGISTRY_CA to the file of its certificate authority")
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return nil, err
 	}
 	return map[string]string{
-		"KUBECONFIG":             os.Getenv("KUBECONFIG"),
+		"KUBECONFIG":             cmp.Or(os.Getenv("KUBECONFIG"), filepath.Join(home, ".kube", "config")),
 		"KUBEWARDEN_REGISTRY":    registry,
 		"KUBEWARDEN_REGISTRY_CA": os.Getenv("KUBEWARDEN_REGISTRY_CA"),
 	}, nil
+}
+
+// runShown runs a command whose output is for the user.
+func runShown(cmd *exec.Cmd, out io.Writer) error {
+	cmd.Stdout, cmd.Stderr = out, os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("%s %s: %w", filepath.Base(cmd.Path), cmd.Args[1], err)
+	}
+	return nil
 }

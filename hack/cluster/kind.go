@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -13,6 +17,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/build"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/images"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/node"
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
 
 // kindName is the name of the kind cluster.
@@ -21,8 +26,10 @@ const kindName = "kubewarden"
 // kind is a cluster in Docker, for machines that have it. The registry runs on this
 // machine, on the address that Docker gives it in kind's network.
 type kind struct {
-	layout node.Layout
-	cache  *build.Cache
+	layout   node.Layout
+	cache    *build.Cache
+	progress *progress.Printer
+	now      func() time.Time
 }
 
 var _ cluster = (*kind)(nil)
@@ -41,7 +48,7 @@ func newKind() (*kind, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &kind{layout: node.Layout{State: filepath.Join(state, "kind")}, cache: cache}, nil
+	return &kind{layout: node.Layout{State: filepath.Join(state, "kind")}, cache: cache, progress: cache.Progress, now: time.Now}, nil
 }
 
 func (k *kind) kubeconfig() string { return filepath.Join(k.layout.State, "kubeconfig") }
@@ -55,36 +62,35 @@ func (k *kind) Up(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("kind get clusters: %w", err)
 	}
-	if !strings.Contains("\n"+string(clusters), "\n"+kindName+"\n") {
-		err := k.cache.Progress.Step("create the kind cluster "+kindName, func() error {
-			return runShown(ctx, "kind", "create", "cluster", "--name", kindName, "--kubeconfig", k.kubeconfig(), "--wait", "3m")
-		})
-		if err != nil {
+	if !slices.Contains(strings.Fields(string(clusters)), kindName) {
+		create := exec.CommandContext(ctx, "kind", "create", "cluster", "--name="+kindName, "--kubeconfig="+k.kubeconfig(), "--wait=3m")
+		if err := k.progress.Step("create the kind cluster "+kindName, func() error { return runShown(create, os.Stderr) }); err != nil {
 			return err
 		}
 	}
-	if err := k.startRegistry(ctx); err != nil {
+	if k.layout.NodeIP, err = kindGateway(ctx); err != nil {
+		return err
+	}
+	server := node.Node{Layout: k.layout, Progress: k.progress, Now: k.now}
+	if err := server.UpRegistry(ctx); err != nil {
 		return err
 	}
 	return k.installCertManager(ctx)
 }
 
-func (k *kind) startRegistry(ctx context.Context) error {
-	gateway, err := exec.CommandContext(ctx, "docker", "network", "inspect", "kind", "--format", "{{range .IPAM.Config}}{{.Gateway}} {{end}}").Output()
+// kindGateway is the address of this machine in kind's network.
+func kindGateway(ctx context.Context) (string, error) {
+	const format = "{{range .IPAM.Config}}{{.Gateway}} {{end}}"
+	output, err := exec.CommandContext(ctx, "docker", "network", "inspect", "kind", "--format="+format).Output()
 	if err != nil {
-		return fmt.Errorf("find the address of this machine in kind's network: %w", err)
+		return "", fmt.Errorf("find the address of this machine in kind's network: %w", err)
 	}
-	for _, address := range strings.Fields(string(gateway)) {
-		if strings.Contains(address, ".") {
-			k.layout.NodeIP = address
+	for address := range strings.FieldsSeq(string(output)) {
+		if ip := net.ParseIP(address); ip != nil && ip.To4() != nil {
+			return address, nil
 		}
 	}
-	self, err := node.InstallSelf(k.layout)
-	if err != nil {
-		return err
-	}
-	server := node.Node{Layout: k.layout, Programs: node.Programs{Self: self}, Progress: k.cache.Progress, Now: time.Now}
-	return server.UpRegistry(ctx)
+	return "", errors.New("find the address of this machine in kind's network: it has none of version 4")
 }
 
 func (k *kind) installCertManager(ctx context.Context) error {
@@ -92,58 +98,51 @@ func (k *kind) installCertManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	program := images.Program{Image: imageOf(path), Path: path, User: programUser}
 	archive := filepath.Join(k.layout.State, "cert-manager.tar")
-	if err := (images.Program{Image: addons.ImageCertManager, Path: path, User: "65532"}).WriteTarball(archive); err != nil {
+	if err := program.WriteTarball(archive); err != nil {
 		return err
 	}
-	if err := k.Load(ctx, addons.ImageCertManager, archive); err != nil {
+	if err := k.Load(ctx, program.Image, archive); err != nil {
 		return err
 	}
 	source, err := k.cache.ModuleDir(ctx, build.CertManager.Module, "github.com/cert-manager/cert-manager")
 	if err != nil {
 		return err
 	}
-	return k.cache.Progress.Step("install cert-manager", func() error {
-		return addons.InstallCertManager(ctx, addons.Kubectl{Path: "kubectl", Kubeconfig: k.kubeconfig()}, filepath.Join(source, "deploy", "crds"))
+	return k.progress.Step("install cert-manager", func() error {
+		return addons.InstallCertManager(ctx, addons.Kubectl{Path: "kubectl", Kubeconfig: k.kubeconfig()}, addons.Config{
+			ImageCertManager: program.Image,
+			CertManagerCRDs:  filepath.Join(source, "deploy", "crds"),
+		})
 	})
 }
 
 // Down implements cluster.
 func (k *kind) Down(ctx context.Context) error {
-	if err := runShown(ctx, "kind", "delete", "cluster", "--name", kindName, "--kubeconfig", k.kubeconfig()); err != nil {
-		return err
-	}
-	return k.layout.DownRegistry(ctx)
+	remove := exec.CommandContext(ctx, "kind", "delete", "cluster", "--name="+kindName, "--kubeconfig="+k.kubeconfig())
+	return errors.Join(runShown(remove, os.Stderr), k.layout.DownRegistry(ctx))
 }
 
 // Status implements cluster.
-func (k *kind) Status(ctx context.Context) error {
-	return runShown(ctx, "kubectl", "--kubeconfig", k.kubeconfig(), "get", "nodes,pods", "-A")
+func (k *kind) Status(ctx context.Context, out io.Writer) error {
+	return runShown(exec.CommandContext(ctx, "kubectl", "--kubeconfig="+k.kubeconfig(), "get", "nodes,pods", "--all-namespaces"), out)
 }
 
 // Load implements cluster.
 func (k *kind) Load(ctx context.Context, _, archive string) error {
-	return runShown(ctx, "kind", "load", "image-archive", archive, "--name", kindName)
+	return runShown(exec.CommandContext(ctx, "kind", "load", "image-archive", archive, "--name="+kindName), os.Stderr)
 }
 
 // Env implements cluster.
 func (k *kind) Env(context.Context) (map[string]string, error) {
-	address, err := os.ReadFile(filepath.Join(k.layout.State, "registry-address"))
+	layout, err := k.layout.Recorded()
 	if err != nil {
-		return nil, fmt.Errorf("find the registry; is the cluster up? %w", err)
+		return nil, fmt.Errorf("find the registry of the kind cluster (is it up?): %w", err)
 	}
 	return map[string]string{
 		"KUBECONFIG":             k.kubeconfig(),
-		"KUBEWARDEN_REGISTRY":    string(address),
-		"KUBEWARDEN_REGISTRY_CA": k.layout.RegistryCA(),
+		"KUBEWARDEN_REGISTRY":    layout.Registry(),
+		"KUBEWARDEN_REGISTRY_CA": layout.RegistryCA(),
 	}, nil
-}
-
-func runShown(ctx context.Context, name string, args ...string) error {
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s %s: %w", name, args[0], err)
-	}
-	return nil
 }

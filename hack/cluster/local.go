@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"time"
 
@@ -15,11 +17,15 @@ import (
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
 
+// programUser is the user that programs packed into images run as.
+const programUser = "65532"
+
 // local is a cluster of processes on this machine.
 type local struct {
 	layout   node.Layout
 	cache    *build.Cache
 	progress *progress.Printer
+	now      func() time.Time
 }
 
 var _ cluster = (*local)(nil)
@@ -33,37 +39,49 @@ func newLocal() (*local, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &local{layout: layout, cache: cache, progress: cache.Progress}, nil
+	return &local{layout: layout, cache: cache, progress: cache.Progress, now: time.Now}, nil
 }
 
 // Up implements cluster.
 func (c *local) Up(ctx context.Context) error {
-	if os.Geteuid() != 0 {
-		return errors.New("a local cluster needs root: it mounts, makes network links and runs containers; CLUSTER=kind and CLUSTER=existing do not")
+	if err := needRoot(); err != nil {
+		return err
 	}
-	start := time.Now()
+	start := c.now()
 	c.progress.Say("Bringing up a Kubernetes " + build.KubernetesVersion + " cluster on this machine")
-	if err := ensurePackages(ctx, packagesForNode); err != nil {
+	if err := ensurePackages(ctx, packagesForNode, c.progress); err != nil {
 		return err
 	}
 	programs, err := c.programs(ctx)
 	if err != nil {
 		return err
 	}
-	containerd := images.Containerd{Socket: c.layout.ContainerdSocket()}
-	server := &node.Node{
-		Layout: c.layout, Programs: programs, Progress: c.progress, Now: time.Now,
-		LoadPause: func(ctx context.Context) error {
-			return containerd.ImportProgram(ctx, images.Program{Image: node.PauseImage, Path: programs.Self, Args: []string{"pause"}, User: "65535"})
-		},
+	coreDNS, err := c.program(ctx, build.CoreDNS)
+	if err != nil {
+		return err
 	}
+	certManager, err := c.program(ctx, build.CertManager)
+	if err != nil {
+		return err
+	}
+	pause := images.Program{Image: node.PauseImage, Path: c.layout.Self(), Args: []string{"pause"}, User: "65535"}
+	server := &node.Node{Layout: c.layout, Programs: programs, Progress: c.progress, Now: c.now, LoadImages: func(ctx context.Context) error {
+		return c.importPrograms(ctx, pause, coreDNS, certManager)
+	}}
 	if err := server.Up(ctx); err != nil {
 		return err
 	}
-	if err := c.installAddons(ctx, containerd); err != nil {
+	if err := c.installAddons(ctx, coreDNS.Image, certManager.Image); err != nil {
 		return err
 	}
-	c.progress.Say(fmt.Sprintf("The cluster is up after %s: export KUBECONFIG=%s", time.Since(start).Round(time.Second), c.layout.Kubeconfig()))
+	c.progress.Say(fmt.Sprintf("The cluster is up after %s: export KUBECONFIG=%s", c.now().Sub(start).Round(time.Second), c.layout.Kubeconfig()))
+	return nil
+}
+
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errors.New("a local cluster needs root: it mounts, makes network links and runs containers; CLUSTER=kind and CLUSTER=existing do not")
+	}
 	return nil
 }
 
@@ -73,9 +91,13 @@ func (c *local) programs(ctx context.Context) (node.Programs, error) {
 		binary build.Binary
 		path   *string
 	}{
-		{build.APIServer, &programs.APIServer}, {build.ControllerManager, &programs.ControllerManager},
-		{build.Scheduler, &programs.Scheduler}, {build.Kubelet, &programs.Kubelet}, {build.Proxy, &programs.Proxy},
-		{build.Kubectl, &programs.Kubectl}, {build.Etcd, &programs.Etcd},
+		{build.APIServer, &programs.APIServer},
+		{build.ControllerManager, &programs.ControllerManager},
+		{build.Scheduler, &programs.Scheduler},
+		{build.Kubelet, &programs.Kubelet},
+		{build.Proxy, &programs.Proxy},
+		{build.Kubectl, &programs.Kubectl},
+		{build.Etcd, &programs.Etcd},
 	} {
 		var err error
 		if *program.path, err = c.cache.Path(ctx, program.binary); err != nil {
@@ -83,77 +105,98 @@ func (c *local) programs(ctx context.Context) (node.Programs, error) {
 		}
 	}
 	var err error
-	programs.Self, err = node.InstallSelf(c.layout)
+	programs.Containerd, err = exec.LookPath("containerd")
 	return programs, err
 }
 
-func (c *local) installAddons(ctx context.Context, containerd images.Containerd) error {
-	kubectl, err := c.cache.Path(ctx, build.Kubectl)
+// program is a binary as an image of its own. Its tag changes with the binary, so that
+// whoever names the image gets that very one.
+func (c *local) program(ctx context.Context, binary build.Binary) (images.Program, error) {
+	path, err := c.cache.Path(ctx, binary)
+	return images.Program{Image: imageOf(path), Path: path, User: programUser}, err
+}
+
+// imageOf names the image of a binary in the cache, whose folder is its key.
+func imageOf(path string) string {
+	return "localhost/kubewarden-cluster/" + filepath.Base(path) + ":" + filepath.Base(filepath.Dir(path))
+}
+
+func (c *local) importPrograms(ctx context.Context, programs ...images.Program) error {
+	containerd := images.Containerd{Socket: c.layout.ContainerdSocket()}
+	for _, program := range programs {
+		if err := containerd.ImportProgram(ctx, program); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *local) installAddons(ctx context.Context, coreDNS, certManager string) error {
+	kubectl, err := c.kubectl(ctx)
 	if err != nil {
 		return err
-	}
-	for _, program := range []struct {
-		binary build.Binary
-		image  string
-	}{{build.CoreDNS, addons.ImageCoreDNS}, {build.CertManager, addons.ImageCertManager}} {
-		path, err := c.cache.Path(ctx, program.binary)
-		if err != nil {
-			return err
-		}
-		if err := c.importOnce(ctx, containerd, images.Program{Image: program.image, Path: path, User: "65532"}); err != nil {
-			return err
-		}
 	}
 	source, err := c.cache.ModuleDir(ctx, build.CertManager.Module, "github.com/cert-manager/cert-manager")
 	if err != nil {
 		return err
 	}
 	return c.progress.Step("install the cluster DNS and cert-manager", func() error {
-		return addons.Install(ctx, addons.Kubectl{Path: kubectl, Kubeconfig: c.layout.Kubeconfig()}, filepath.Join(source, "deploy", "crds"))
+		return addons.Install(ctx, kubectl, addons.Config{
+			ImageCoreDNS:     coreDNS,
+			ImageCertManager: certManager,
+			ClusterDomain:    node.ClusterDomain,
+			DNSServiceIP:     node.DNSServiceIP,
+			CertManagerCRDs:  filepath.Join(source, "deploy", "crds"),
+		})
 	})
 }
 
-// importOnce imports an image unless the runtime has it from an earlier run.
-func (c *local) importOnce(ctx context.Context, containerd images.Containerd, program images.Program) error {
-	marker := filepath.Join(c.layout.State, "imported-"+filepath.Base(program.Path))
-	if content, err := os.ReadFile(marker); err == nil && string(content) == program.Path {
-		return nil
-	}
-	if err := containerd.ImportProgram(ctx, program); err != nil {
-		return err
-	}
-	return os.WriteFile(marker, []byte(program.Path), 0o644)
+func (c *local) kubectl(ctx context.Context) (addons.Kubectl, error) {
+	path, err := c.cache.Path(ctx, build.Kubectl)
+	return addons.Kubectl{Path: path, Kubeconfig: c.layout.Kubeconfig()}, err
 }
 
 // Down implements cluster.
 func (c *local) Down(ctx context.Context) error {
-	return c.progress.Step("take the cluster down", func() error { return c.layout.Down(ctx) })
+	if err := needRoot(); err != nil {
+		return err
+	}
+	return c.progress.Step("take the cluster down", func() error {
+		storage, err := imageStorage()
+		if err != nil {
+			return err
+		}
+		return errors.Join(c.layout.Down(ctx), node.Unmount(storage), releaseServices())
+	})
 }
 
 // Status implements cluster.
-func (c *local) Status(ctx context.Context) error {
+func (c *local) Status(ctx context.Context, out io.Writer) error {
 	missing := 0
 	for _, name := range node.Components {
+		line := fmt.Sprintf("%-24s down\n", name)
 		if pid := c.layout.PID(name); pid != 0 {
-			fmt.Printf("%-24s up    pid %-8d log %s\n", name, pid, c.layout.LogFile(name))
-			continue
+			line = fmt.Sprintf("%-24s up    pid %-8d log %s\n", name, pid, c.layout.LogFile(name))
+		} else {
+			missing++
 		}
-		missing++
-		fmt.Printf("%-24s down\n", name)
+		if _, err := io.WriteString(out, line); err != nil {
+			return err
+		}
 	}
 	if missing > 0 {
 		return fmt.Errorf("%d of %d components are down", missing, len(node.Components))
 	}
-	kubectl, err := c.cache.Path(ctx, build.Kubectl)
+	kubectl, err := c.kubectl(ctx)
 	if err != nil {
 		return err
 	}
-	output, err := addons.Kubectl{Path: kubectl, Kubeconfig: c.layout.Kubeconfig()}.Run(ctx, "", "get", "nodes,pods", "-A")
+	pods, err := kubectl.Run(ctx, "", "get", "nodes,pods", "--all-namespaces")
 	if err != nil {
 		return err
 	}
-	fmt.Printf("\n%s\nregistry %s (CA %s)\nkubeconfig %s\n", output, c.layout.Registry(), c.layout.RegistryCA(), c.layout.Kubeconfig())
-	return nil
+	_, err = fmt.Fprintf(out, "\n%s\nregistry    %s (CA %s)\nkubeconfig  %s\n", pods, c.layout.Registry(), c.layout.RegistryCA(), c.layout.Kubeconfig())
+	return err
 }
 
 // Load implements cluster.
@@ -163,6 +206,9 @@ func (c *local) Load(ctx context.Context, _, archive string) error {
 
 // Env implements cluster.
 func (c *local) Env(ctx context.Context) (map[string]string, error) {
+	if _, err := os.Stat(c.layout.Kubeconfig()); err != nil {
+		return nil, fmt.Errorf("find the kubeconfig of the local cluster (is it up?): %w", err)
+	}
 	assets, err := c.cache.Assets(ctx)
 	if err != nil {
 		return nil, err

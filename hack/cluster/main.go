@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -13,27 +15,34 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/build"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
-	"github.com/kubewarden/kubewarden-operator/hack/cluster/registry"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := rootCommand().ExecuteContext(ctx); err != nil {
+	if err := run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
+}
+
+func run(ctx context.Context) error {
+	// Some of the programs that are called are the administrator's, and not in every path.
+	if err := os.Setenv("PATH", os.Getenv("PATH")+":/usr/local/sbin:/usr/sbin:/sbin"); err != nil {
+		return err
+	}
+	return rootCommand().ExecuteContext(ctx)
 }
 
 // cluster is one kind of cluster.
 type cluster interface {
 	Up(ctx context.Context) error
 	Down(ctx context.Context) error
-	// Status prints the state of every component and fails when one is not up.
-	Status(ctx context.Context) error
+	// Status writes the state of every component and fails when one is not up.
+	Status(ctx context.Context, out io.Writer) error
 	// Load makes an image archive available to the cluster's nodes.
 	Load(ctx context.Context, image, archive string) error
-	// Env is what a shell needs to use the cluster.
+	// Env is what a shell needs to use the cluster. It fails when the cluster is not there.
 	Env(ctx context.Context) (map[string]string, error)
 }
 
@@ -44,28 +53,19 @@ func rootCommand() *cobra.Command {
 		Long: `A real single-node Kubernetes cluster for demos and end-to-end tests.
 
 CLUSTER=local     (default) builds Kubernetes and runs it on this machine; needs root on Debian
-CLUSTER=kind      a kind cluster; needs docker and kind
+CLUSTER=kind      a kind cluster; needs docker, kind and kubectl on Linux
 CLUSTER=existing  the cluster of the current kubeconfig`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(
-		clusterCommand("up", "Bring the cluster up; does only what is missing", cluster.Up),
-		clusterCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
-		clusterCommand("status", "Show every component", cluster.Status),
-		envCommand(), kubeconfigCommand(), assetsCommand(), imageCommand(), loadCommand(), registryServeCommand(), pauseCommand(),
+		lifeCommand("up", "Bring the cluster up; does only what is missing", cluster.Up),
+		lifeCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
+		statusCommand(), envCommand(), kubeconfigCommand(),
+		buildCommand(), assetsCommand(), imageCommand(), loadCommand(),
+		registryServeCommand(), pauseCommand(),
 	)
 	return root
-}
-
-func clusterCommand(use, short string, do func(cluster, context.Context) error) *cobra.Command {
-	return &cobra.Command{Use: use, Short: short, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		target, err := selectCluster()
-		if err != nil {
-			return err
-		}
-		return do(target, cmd.Context())
-	}}
 }
 
 // selectCluster reads CLUSTER, the one setting of this program.
@@ -121,48 +121,8 @@ func sourceDir() (string, error) {
 		}
 		parent := filepath.Dir(dir)
 		if parent == dir {
-			return "", fmt.Errorf("find the project's folder: none of the folders above the current one holds hack/cluster")
+			return "", errors.New("find the project's folder: none of the folders from the current one upwards holds hack/cluster")
 		}
 		dir = parent
 	}
-}
-
-func assetsCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "assets",
-		Short: "Build kube-apiserver, etcd and kubectl; print their folder (KUBEBUILDER_ASSETS)",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			cache, err := newCache()
-			if err != nil {
-				return err
-			}
-			dir, err := cache.Assets(cmd.Context())
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
-			return err
-		},
-	}
-}
-
-func registryServeCommand() *cobra.Command {
-	var config registry.Config
-	cmd := &cobra.Command{Use: "registry-serve", Hidden: true, Args: cobra.NoArgs, RunE: func(cmd *cobra.Command, _ []string) error {
-		return registry.Serve(cmd.Context(), config)
-	}}
-	cmd.Flags().StringVar(&config.Address, "address", "", "host:port to listen on")
-	cmd.Flags().StringVar(&config.Dir, "dir", "", "folder of the blobs")
-	cmd.Flags().StringVar(&config.CertFile, "cert", "", "certificate file")
-	cmd.Flags().StringVar(&config.KeyFile, "key", "", "key file")
-	return cmd
-}
-
-// pauseCommand is what the pause image runs: it keeps a Pod's namespaces until it is told
-// to end. As process 1 of a Pod it has no children to wait for.
-func pauseCommand() *cobra.Command {
-	return &cobra.Command{Use: "pause", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
-		<-cmd.Context().Done()
-	}}
 }

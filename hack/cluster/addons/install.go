@@ -6,16 +6,21 @@ import (
 	"fmt"
 	"os/exec"
 	"strings"
+	"text/template"
 )
 
 //go:embed manifests/*.yaml
 var manifests embed.FS
 
-// Images that the manifests name; they are loaded before Install.
-const (
-	ImageCoreDNS     = "localhost/kubewarden-cluster/coredns:1"
-	ImageCertManager = "localhost/kubewarden-cluster/cert-manager:1"
-)
+// Config is what the manifests are filled in with.
+type Config struct {
+	// ImageCoreDNS and ImageCertManager are in the cluster before Install.
+	ImageCoreDNS, ImageCertManager string
+	// ClusterDomain and DNSServiceIP are what kubelet tells Pods about the cluster DNS.
+	ClusterDomain, DNSServiceIP string
+	// CertManagerCRDs is the folder with cert-manager's own CustomResourceDefinitions.
+	CertManagerCRDs string
+}
 
 // Kubectl is how the cluster is talked to.
 type Kubectl struct {
@@ -35,12 +40,11 @@ func (k Kubectl) Run(ctx context.Context, stdin string, args ...string) (string,
 }
 
 // Install applies the cluster DNS and cert-manager and waits until they are available.
-// certManagerCRDs is the folder with cert-manager's own CustomResourceDefinitions.
-func Install(ctx context.Context, kubectl Kubectl, certManagerCRDs string) error {
-	if err := applyManifest(ctx, kubectl, "manifests/coredns.yaml"); err != nil {
+func Install(ctx context.Context, kubectl Kubectl, config Config) error {
+	if err := kubectl.apply(ctx, "coredns.yaml", config); err != nil {
 		return err
 	}
-	if err := InstallCertManager(ctx, kubectl, certManagerCRDs); err != nil {
+	if err := InstallCertManager(ctx, kubectl, config); err != nil {
 		return err
 	}
 	_, err := kubectl.Run(ctx, "", "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
@@ -48,11 +52,11 @@ func Install(ctx context.Context, kubectl Kubectl, certManagerCRDs string) error
 }
 
 // InstallCertManager applies cert-manager and waits until it is available.
-func InstallCertManager(ctx context.Context, kubectl Kubectl, crds string) error {
-	if _, err := kubectl.Run(ctx, "", "apply", "--server-side", "--force-conflicts", "-f", crds); err != nil {
+func InstallCertManager(ctx context.Context, kubectl Kubectl, config Config) error {
+	if _, err := kubectl.Run(ctx, "", "apply", "--server-side", "--force-conflicts", "-f", config.CertManagerCRDs); err != nil {
 		return err
 	}
-	if err := applyManifest(ctx, kubectl, "manifests/cert-manager.yaml"); err != nil {
+	if err := kubectl.apply(ctx, "cert-manager.yaml", config); err != nil {
 		return err
 	}
 	for _, wait := range [][]string{
@@ -66,11 +70,23 @@ func InstallCertManager(ctx context.Context, kubectl Kubectl, crds string) error
 	return nil
 }
 
-func applyManifest(ctx context.Context, kubectl Kubectl, name string) error {
-	manifest, err := manifests.ReadFile(name)
+func (k Kubectl) apply(ctx context.Context, name string, config Config) error {
+	manifest, err := render(name, config)
 	if err != nil {
 		return err
 	}
-	_, err = kubectl.Run(ctx, string(manifest), "apply", "--server-side", "--force-conflicts", "-f", "-")
+	_, err = k.Run(ctx, manifest, "apply", "--server-side", "--force-conflicts", "-f", "-")
 	return err
+}
+
+func render(name string, config Config) (string, error) {
+	parsed, err := template.ParseFS(manifests, "manifests/"+name)
+	if err != nil {
+		return "", fmt.Errorf("parse manifest %s: %w", name, err)
+	}
+	var out strings.Builder
+	if err := parsed.Execute(&out, config); err != nil {
+		return "", fmt.Errorf("render manifest %s: %w", name, err)
+	}
+	return out.String(), nil
 }

@@ -32,6 +32,9 @@ var (
 	CertManager       = Binary{Name: "cert-manager", Module: "certmanager", Package: ".", LDFlags: "-s -w", Hint: "about a minute"}
 )
 
+// All are the binaries of a cluster, those that others wait for first.
+var All = []Binary{APIServer, Etcd, Kubectl, ControllerManager, Scheduler, Kubelet, Proxy, CoreDNS, CertManager}
+
 // kubernetes is a program of k8s.io/kubernetes with a true version: a plain build of the
 // module reports v0.0.0-master, which discovery and minimum-version checks stumble over.
 func kubernetes(name, hint string) Binary {

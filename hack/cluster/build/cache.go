@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/lock"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
 
@@ -27,37 +28,57 @@ type Cache struct {
 	Progress *progress.Printer
 }
 
-// Path builds the binary unless the cache has it, and returns where it is.
+// Path builds the binary unless the cache has it, and returns where it is. Two processes
+// that want the same binary build it once.
 func (c *Cache) Path(ctx context.Context, binary Binary) (string, error) {
 	key, err := c.key(ctx, binary)
 	if err != nil {
 		return "", fmt.Errorf("compute cache key of %s: %w", binary.Name, err)
 	}
 	path := filepath.Join(c.Dir, key, binary.Name)
-	if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+	if isFile(path) {
 		return path, nil
 	}
 	title := fmt.Sprintf("build %s (once; %s)", binary.Name, binary.Hint)
-	err = c.Progress.Step(title, func() error { return c.compile(ctx, binary, path) })
+	err = c.Progress.Step(title, func() error {
+		release, err := lock.Folder(ctx, filepath.Dir(path), func() { c.Progress.Say("     another process builds it; waiting") })
+		if err != nil {
+			return err
+		}
+		defer release()
+		if isFile(path) {
+			return nil
+		}
+		return c.compile(ctx, binary, path)
+	})
 	return path, err
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // compile writes the binary beside its place and renames it, so that a build that was
 // interrupted is never taken for a finished one.
 func (c *Cache) compile(ctx context.Context, binary Binary, path string) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	temporary := fmt.Sprintf("%s.%d", path, os.Getpid())
-	defer os.Remove(temporary)
-	cmd := exec.CommandContext(ctx, "go", append(buildArgs(binary), "-o", temporary, binary.Package)...)
-	cmd.Dir = filepath.Join(c.Modules, binary.Module)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	temporary := path + ".unfinished"
+	cmd := exec.CommandContext(ctx, "go", slices.Concat(buildArgs(binary), []string{"-o", temporary, binary.Package})...)
+	cmd.Dir = c.moduleDir(binary.Module)
+	cmd.Env = buildEnv()
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build %s: %w\n%s", binary.Package, err, output)
 	}
 	return os.Rename(temporary, path)
 }
+
+// buildEnv is the environment of every call of the Go tool: what would change a binary
+// without changing its key is set, not inherited.
+func buildEnv() []string {
+	return append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
+}
+
+func (c *Cache) moduleDir(module string) string { return filepath.Join(c.Modules, module) }
 
 func buildArgs(binary Binary) []string {
 	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", binary.LDFlags}
@@ -68,18 +89,29 @@ func buildArgs(binary Binary) []string {
 func (c *Cache) key(ctx context.Context, binary Binary) (string, error) {
 	hash := sha256.New()
 	for _, args := range [][]string{{"version"}, {"env", "GOOS", "GOARCH", "GOAMD64", "GOEXPERIMENT"}} {
-		output, err := exec.CommandContext(ctx, "go", args...).Output()
+		output, err := c.goTool(ctx, binary.Module, args...)
 		if err != nil {
-			return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+			return "", err
 		}
 		hash.Write(output)
 	}
 	fmt.Fprintln(hash, binary.Name, binary.Package, buildArgs(binary))
-	root := filepath.Join(c.Modules, binary.Module)
-	if err := hashFolder(hash, root); err != nil {
+	if err := hashFolder(hash, c.moduleDir(binary.Module)); err != nil {
 		return "", err
 	}
 	return binary.Name + "-" + hex.EncodeToString(hash.Sum(nil))[:16], nil
+}
+
+// goTool is what a Go command says about one of the build modules.
+func (c *Cache) goTool(ctx context.Context, module string, args ...string) ([]byte, error) {
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = c.moduleDir(module)
+	cmd.Env = buildEnv()
+	output, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
+	}
+	return output, nil
 }
 
 func hashFolder(hash io.Writer, root string) error {
@@ -127,17 +159,9 @@ func (c *Cache) Assets(ctx context.Context) (string, error) {
 // ModuleDir is where the Go tool keeps the source of a module that one of the build
 // modules requires; it is downloaded if need be.
 func (c *Cache) ModuleDir(ctx context.Context, buildModule, module string) (string, error) {
-	for _, args := range [][]string{{"mod", "download", module}, {"list", "-m", "-f", "{{.Dir}}", module}} {
-		cmd := exec.CommandContext(ctx, "go", args...)
-		cmd.Dir = filepath.Join(c.Modules, buildModule)
-		cmd.Env = append(os.Environ(), "GOWORK=off")
-		output, err := cmd.Output()
-		if err != nil {
-			return "", fmt.Errorf("go %s: %w", strings.Join(args, " "), err)
-		}
-		if slices.Contains(args, "list") {
-			return strings.TrimSpace(string(output)), nil
-		}
+	if _, err := c.goTool(ctx, buildModule, "mod", "download", module); err != nil {
+		return "", err
 	}
-	return "", fmt.Errorf("module %s has no folder", module)
+	output, err := c.goTool(ctx, buildModule, "list", "-m", "-f", "{{.Dir}}", module)
+	return strings.TrimSpace(string(output)), err
 }

@@ -4,95 +4,135 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/lock"
 )
 
 // Builder builds the project's Dockerfile.
 type Builder struct {
 	// Source is the folder with the Dockerfile.
 	Source string
-	// Storage keeps buildah's layers between builds.
+	// Storage is what buildah keeps between builds.
 	Storage string
 	// Args are build arguments, NAME=value.
 	Args []string
 }
 
-// builderBase is the name of the image that the Go stage runs in where nothing can be
-// pulled: a shell, and the machine's Go and certificates mounted into it.
-const builderBase = "localhost/kubewarden-cluster/builder:1"
+// passedOn are the settings of the machine's Go tool that say where modules come from and
+// how they are checked. They are build arguments of the Dockerfile.
+var passedOn = []string{"GOPROXY", "GOSUMDB", "GONOSUMDB", "GOPRIVATE", "GONOPROXY", "GOFLAGS"}
 
 // Build builds the image under the given name and writes it to an archive file.
 func (b Builder) Build(ctx context.Context, image, archive string) error {
-	if dockerAnswers(ctx) {
-		return b.docker(ctx, image, archive)
+	settings, err := goEnv(ctx, slices.Concat(passedOn, []string{"GOROOT", "GOMODCACHE", "GOCACHE"}))
+	if err != nil {
+		return err
 	}
-	return b.buildah(ctx, image, archive)
+	if DockerAnswers(ctx) {
+		return b.docker(ctx, image, archive, settings)
+	}
+	return b.buildah(ctx, image, archive, settings)
 }
 
-func dockerAnswers(ctx context.Context) bool {
+// DockerAnswers says whether there is a docker with a daemon.
+func DockerAnswers(ctx context.Context) bool {
 	return exec.CommandContext(ctx, "docker", "info").Run() == nil
 }
 
-func (b Builder) docker(ctx context.Context, image, archive string) error {
-	args := []string{"build", "--tag", image}
-	for _, arg := range b.Args {
-		args = append(args, "--build-arg", arg)
-	}
-	if err := run(ctx, "docker", append(args, b.Source)...); err != nil {
+func (b Builder) docker(ctx context.Context, image, archive string, settings map[string]string) error {
+	args := slices.Concat([]string{"build", "--tag", image}, b.buildArgs(settings), []string{b.Source})
+	cmd := exec.CommandContext(ctx, "docker", args...)
+	cmd.Env = append(os.Environ(), "DOCKER_BUILDKIT=1") // the Dockerfile has cache mounts
+	if err := checked(cmd); err != nil {
 		return err
 	}
-	return run(ctx, "docker", "save", "--output", archive, image)
+	return checked(exec.CommandContext(ctx, "docker", "save", "--output", archive, image))
 }
 
-// buildah builds in a chroot, which needs neither a daemon nor a registry. The machine's
-// Go toolchain and caches are mounted, so that nothing is fetched or compiled twice.
-func (b Builder) buildah(ctx context.Context, image, archive string) error {
-	goroot, err := goEnv(ctx, "GOROOT")
-	if err != nil {
-		return err
-	}
-	modules, err := goEnv(ctx, "GOMODCACHE")
-	if err != nil {
-		return err
-	}
-	cache, err := goEnv(ctx, "GOCACHE")
-	if err != nil {
-		return err
-	}
-	if err := b.ensureBuilderBase(ctx); err != nil {
-		return err
-	}
-	args := []string{
-		"bud", "--isolation", "chroot", "--network", "host", "--layers=false", "--pull=never", "--tag", image, "--format", "docker",
-		"--volume", goroot + ":/usr/local/go:ro",
-		"--volume", modules + ":/host/modules", "--volume", cache + ":/host/cache",
-		"--volume", "/etc/ssl/certs:/etc/ssl/certs:ro",
-		"--build-arg", "BUILDER_IMAGE=" + builderBase, "--build-arg", "BASE_IMAGE=scratch",
-		"--build-arg", "GOMODCACHE=/host/modules", "--build-arg", "GOCACHE=/host/cache",
-	}
-	for _, name := range []string{"GOPROXY", "GONOSUMDB", "GONOSUMCHECK", "GOSUMDB"} {
-		if value := os.Getenv(name); value != "" {
-			args = append(args, "--build-arg", name+"="+value)
+// buildArgs are the options of docker and buildah alike that pass on build arguments.
+func (b Builder) buildArgs(settings map[string]string) []string {
+	var options []string
+	for _, name := range passedOn {
+		if value := settings[name]; value != "" {
+			options = append(options, "--build-arg", name+"="+value)
 		}
 	}
 	for _, arg := range b.Args {
-		args = append(args, "--build-arg", arg)
+		options = append(options, "--build-arg", arg)
 	}
-	if err := b.runBuildah(ctx, append(args, b.Source)...); err != nil {
+	return options
+}
+
+// builderBase is the name of the image that the Go stage runs in where nothing can be
+// pulled: a shell. The machine's Go and certificates are mounted into it.
+const builderBase = "localhost/kubewarden-cluster/builder:1"
+
+// buildah builds in a chroot, which needs neither a daemon nor a registry. The machine's
+// Go toolchain and caches are mounted, so that nothing is fetched or compiled twice.
+func (b Builder) buildah(ctx context.Context, image, archive string, settings map[string]string) error {
+	release, err := lock.Folder(ctx, b.Storage, nil)
+	if err != nil {
 		return err
 	}
-	if err := os.Remove(archive); err != nil && !errors.Is(err, os.ErrNotExist) {
+	defer release()
+	store, err := b.openStore(ctx)
+	if err != nil {
 		return err
 	}
-	return b.runBuildah(ctx, "push", image, "docker-archive:"+archive+":"+image)
+	if err := store.ensureBuilderBase(ctx); err != nil {
+		return err
+	}
+	args := slices.Concat([]string{
+		"bud", "--isolation=chroot", "--network=host", "--layers=false", "--pull=never", "--format=docker", "--tag=" + image,
+		"--volume=" + settings["GOROOT"] + ":/usr/local/go:ro",
+		"--volume=" + settings["GOMODCACHE"] + ":/host/modules",
+		"--volume=" + settings["GOCACHE"] + ":/host/cache",
+		"--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
+		"--build-arg=BUILDER_IMAGE=" + builderBase, "--build-arg=BASE_IMAGE=scratch",
+		"--build-arg=GOMODCACHE=/host/modules", "--build-arg=GOCACHE=/host/cache",
+	}, b.buildArgs(settings), []string{b.Source})
+	if err := store.run(ctx, args...); err != nil {
+		return err
+	}
+	if err := os.Remove(archive); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := store.run(ctx, "push", "--quiet", image, "docker-archive:"+archive+":"+image); err != nil {
+		return err
+	}
+	return store.run(ctx, "rmi", image) // the archive is what is kept
+}
+
+// store is a storage of buildah.
+type store struct{ root, driver string }
+
+// openStore picks the storage driver: overlay where the kernel lets it, else plain copies.
+// What a build that was killed left there is removed.
+func (b Builder) openStore(ctx context.Context) (store, error) {
+	var failures []error
+	for _, driver := range []string{"overlay", "vfs"} {
+		candidate := store{root: filepath.Join(b.Storage, driver), driver: driver}
+		if err := os.MkdirAll(filepath.Join(candidate.root, "tmp"), 0o700); err != nil {
+			return store{}, err
+		}
+		err := candidate.run(ctx, "rm", "--all")
+		if err == nil {
+			return candidate, nil
+		}
+		failures = append(failures, err)
+	}
+	return store{}, fmt.Errorf("open a storage for buildah in %s: %w", b.Storage, errors.Join(failures...))
 }
 
 // ensureBuilderBase makes the image of the Go stage: busybox as every program of a shell.
-func (b Builder) ensureBuilderBase(ctx context.Context) error {
-	if b.buildahCommand(ctx, "inspect", "--type", "image", builderBase).Run() == nil {
+func (s store) ensureBuilderBase(ctx context.Context) error {
+	if s.command(ctx, "inspect", "--type", "image", builderBase).Run() == nil {
 		return nil
 	}
 	busybox, err := exec.LookPath("busybox")
@@ -115,40 +155,47 @@ func (b Builder) ensureBuilderBase(ctx context.Context) error {
 		"FROM scratch",
 		"COPY busybox /bin/busybox",
 		"ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/root",
-		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`,
 		`RUN ["/bin/busybox", "mkdir", "-p", "/tmp", "/root", "/usr/local/go", "/etc/ssl/certs", "/host/modules", "/host/cache"]`,
+		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`,
 	}, "\n")
 	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
 		return err
 	}
-	return b.runBuildah(ctx, "bud", "--isolation", "chroot", "--network", "host", "--tag", builderBase, dir)
+	return s.run(ctx, "bud", "--isolation=chroot", "--network=host", "--layers=false", "--tag="+builderBase, dir)
 }
 
-func (b Builder) buildahCommand(ctx context.Context, args ...string) *exec.Cmd {
-	storage := []string{"--root", filepath.Join(b.Storage, "root"), "--runroot", filepath.Join(b.Storage, "run"), "--storage-driver", "vfs"}
-	return exec.CommandContext(ctx, "buildah", append(storage, args...)...)
+func (s store) command(ctx context.Context, args ...string) *exec.Cmd {
+	global := []string{"--root=" + filepath.Join(s.root, "root"), "--runroot=" + filepath.Join(s.root, "run"), "--storage-driver=" + s.driver}
+	cmd := exec.CommandContext(ctx, "buildah", slices.Concat(global, args)...)
+	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(s.root, "tmp"))
+	return cmd
 }
 
-func (b Builder) runBuildah(ctx context.Context, args ...string) error {
-	return checked(b.buildahCommand(ctx, args...))
+func (s store) run(ctx context.Context, args ...string) error {
+	return checked(s.command(ctx, args...))
 }
 
-func goEnv(ctx context.Context, name string) (string, error) {
-	output, err := exec.CommandContext(ctx, "go", "env", name).Output()
+// goEnv is the machine's settings of the Go tool, wherever they come from.
+func goEnv(ctx context.Context, names []string) (map[string]string, error) {
+	output, err := exec.CommandContext(ctx, "go", append([]string{"env"}, names...)...).Output()
 	if err != nil {
-		return "", fmt.Errorf("go env %s: %w", name, err)
+		return nil, fmt.Errorf("go env: %w", err)
 	}
-	return strings.TrimSpace(string(output)), nil
+	values := map[string]string{}
+	for i, line := range strings.Split(strings.TrimSuffix(string(output), "\n"), "\n") {
+		if i < len(names) {
+			values[names[i]] = line
+		}
+	}
+	return values, nil
 }
 
-func run(ctx context.Context, name string, args ...string) error {
-	return checked(exec.CommandContext(ctx, name, args...))
-}
-
+// checked runs a command. The error leaves out its arguments: a build argument may hold
+// what is nobody else's business.
 func checked(cmd *exec.Cmd) error {
 	output, err := cmd.CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("%s: %w\n%s", strings.Join(cmd.Args, " "), err, output)
+		return fmt.Errorf("%s: %w\n%s", filepath.Base(cmd.Path), err, output)
 	}
 	return nil
 }

@@ -3,11 +3,10 @@ package images
 import (
 	"archive/tar"
 	"bytes"
-	"context"
+	"compress/gzip"
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"runtime"
 
@@ -37,7 +36,10 @@ func (p Program) WriteTarball(file string) error {
 		return err
 	}
 	base := filepath.Base(p.Path)
-	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return programLayer(p.Path, base) })
+	layer, err := tarball.LayerFromOpener(
+		func() (io.ReadCloser, error) { return programLayer(p.Path, base) },
+		tarball.WithCompressionLevel(gzip.NoCompression), // it travels from one folder of the machine to another
+	)
 	if err != nil {
 		return fmt.Errorf("make layer of %s: %w", p.Path, err)
 	}
@@ -45,24 +47,21 @@ func (p Program) WriteTarball(file string) error {
 	if err != nil {
 		return err
 	}
-	image, err = mutate.ConfigFile(image, configOf(p, base, image))
+	config, err := image.ConfigFile()
+	if err != nil {
+		return err
+	}
+	config = config.DeepCopy()
+	config.OS, config.Architecture = "linux", runtime.GOARCH
+	config.Config = v1.Config{Entrypoint: append([]string{"/" + base}, p.Args...), User: p.User}
+	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return err
 	}
 	return tarball.WriteToFile(file, tag, image)
 }
 
-func configOf(p Program, base string, image v1.Image) *v1.ConfigFile {
-	config, err := image.ConfigFile()
-	if err != nil {
-		config = &v1.ConfigFile{}
-	}
-	config = config.DeepCopy()
-	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config = v1.Config{Entrypoint: append([]string{"/" + base}, p.Args...), User: p.User}
-	return config
-}
-
+// programLayer is the program as the only file of a layer.
 func programLayer(path, base string) (io.ReadCloser, error) {
 	content, err := os.ReadFile(path)
 	if err != nil {
@@ -77,33 +76,4 @@ func programLayer(path, base string) (io.ReadCloser, error) {
 		return nil, err
 	}
 	return io.NopCloser(&out), writer.Close()
-}
-
-// Containerd imports images into the cluster's container runtime.
-type Containerd struct {
-	// Socket is where containerd answers.
-	Socket string
-}
-
-// Import loads a tarball that docker, buildah or WriteTarball made.
-func (c Containerd) Import(ctx context.Context, file string) error {
-	cmd := exec.CommandContext(ctx, "ctr", "--address", c.Socket, "--namespace", "k8s.io", "images", "import", file)
-	if output, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("import %s into containerd: %w: %s", file, err, output)
-	}
-	return nil
-}
-
-// ImportProgram makes the image of a program and imports it.
-func (c Containerd) ImportProgram(ctx context.Context, program Program) error {
-	dir, err := os.MkdirTemp("", "cluster-image-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	file := filepath.Join(dir, "image.tar")
-	if err := program.WriteTarball(file); err != nil {
-		return err
-	}
-	return c.Import(ctx, file)
 }

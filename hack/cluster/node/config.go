@@ -23,7 +23,7 @@ var kubeconfigs = map[string]string{
 
 // writeConfig writes the configuration file of every component.
 func writeConfig(layout Layout) error {
-	files, err := RenderConfig(layout)
+	files, err := renderConfig(layout)
 	if err != nil {
 		return err
 	}
@@ -39,22 +39,22 @@ func writeConfig(layout Layout) error {
 	return nil
 }
 
-// RenderConfig is the content of every configuration file, by its path below the state folder.
-func RenderConfig(layout Layout) (map[string][]byte, error) {
-	files := map[string][]byte{
-		// Nothing is resolved outside: an empty file keeps the machine's resolver out of Pods.
-		"resolv.conf": {},
-	}
+// renderConfig is the content of every configuration file, by its path below the state folder.
+func renderConfig(layout Layout) (map[string][]byte, error) {
+	files := map[string][]byte{"resolv.conf": nil}
 	values := map[string]string{
-		"State": layout.State, "Run": layout.Run, "NodeIP": layout.NodeIP, "PodRange": PodRange, "ServiceRange": ServiceRange,
-		"DNS": DNSServiceIP, "Bridge": Bridge, "Network": NetworkName, "Port": PortAPI, "PauseImage": PauseImage,
+		"State": layout.State, "Run": layout.Run, "Node": Name, "NodeIP": layout.NodeIP, "Port": PortAPI, "Registry": layout.Registry(),
+		"PodRange": PodRange, "DNS": DNSServiceIP, "ClusterDomain": ClusterDomain,
+		"Network": NetworkName, "CgroupRoot": CgroupRoot, "PauseImage": PauseImage,
 	}
-	for name, source := range map[string]string{
-		"containerd.toml":              "config/containerd.toml",
-		"kubelet.yaml":                 "config/kubelet.yaml",
-		"proxy.yaml":                   "config/proxy.yaml",
-		"cni/net.d/10-bridge.conflist": "config/cni.json",
-	} {
+	sources := map[string]string{
+		"containerd.toml":            "containerd.toml",
+		"kubelet.yaml":               "kubelet.yaml",
+		"proxy.yaml":                 "proxy.yaml",
+		"cni/net.d/10-pods.conflist": "cni.conflist",
+		filepath.Join("registries", layout.Registry(), "hosts.toml"): "hosts.toml",
+	}
+	for name, source := range sources {
 		content, err := render(source, values)
 		if err != nil {
 			return nil, err
@@ -63,7 +63,7 @@ func RenderConfig(layout Layout) (map[string][]byte, error) {
 	}
 	for name, certificate := range kubeconfigs {
 		values["Certificate"] = certificate
-		content, err := render("config/kubeconfig.yaml", values)
+		content, err := render("kubeconfig.yaml", values)
 		if err != nil {
 			return nil, err
 		}
@@ -73,7 +73,7 @@ func RenderConfig(layout Layout) (map[string][]byte, error) {
 }
 
 func render(source string, values map[string]string) ([]byte, error) {
-	parsed, err := template.New(filepath.Base(source)).Option("missingkey=error").ParseFS(configFiles, source)
+	parsed, err := template.New(source).Option("missingkey=error").ParseFS(configFiles, "config/"+source)
 	if err != nil {
 		return nil, fmt.Errorf("parse %s: %w", source, err)
 	}

@@ -18,11 +18,15 @@ import (
 // lifetime of every certificate: longer than any test cluster lives.
 const lifetime = 365 * 24 * time.Hour
 
+// authority signs certificates. Its key is kept too: the controller manager signs the
+// requests of the cluster's users with it.
 type authority struct {
 	cert *x509.Certificate
 	key  *ecdsa.PrivateKey
 }
 
+// leaf is a certificate for one party: as a client by name and organizations, which are
+// user and groups to the API server, as a server by hosts.
 type leaf struct {
 	file          string
 	name          string
@@ -92,7 +96,10 @@ func newAuthority(dir, name string, now time.Time) (*authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &authority{cert: cert, key: key}, writePEM(filepath.Join(dir, name+".crt"), "CERTIFICATE", der)
+	if err := writePEM(filepath.Join(dir, name+".crt"), "CERTIFICATE", der); err != nil {
+		return nil, err
+	}
+	return &authority{cert: cert, key: key}, writeKey(filepath.Join(dir, name+".key"), key)
 }
 
 func (a *authority) issue(dir string, leaf leaf, now time.Time) error {

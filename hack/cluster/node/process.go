@@ -1,15 +1,12 @@
 package node
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -19,119 +16,116 @@ import (
 const pollInterval = 100 * time.Millisecond
 
 // stopPatience is how long a process may take to end after SIGTERM.
-const stopPatience = 15 * time.Second
+const stopPatience = 10 * time.Second
 
 // process is one long-running program of the node.
 type process struct {
+	// name is the component's; the process shows it as its own name too.
 	name string
-	args []string
-	env  []string
+	// program is the path of the executable, args what follows its name.
+	program string
+	args    []string
 }
 
-func (l Layout) pidFile(name string) string { return l.path("pids", name) }
-
-// LogFile is where a component's output goes.
-func (l Layout) LogFile(name string) string { return l.path("logs", name+".log") }
-
-// start runs the process in a session of its own, so that it outlives this program, and
-// writes its pid before anything else can fail.
+// start runs the process in a session of its own, so that it outlives this program. It is
+// known by its environment alone (see components), hence also when this program dies the
+// very moment after.
 func (l Layout) start(p process) error {
-	if l.Running(p.name) {
+	if l.PID(p.name) != 0 {
 		return nil
 	}
-	for _, file := range []string{l.pidFile(p.name), l.LogFile(p.name)} {
-		if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-			return err
-		}
+	if err := os.MkdirAll(l.path("logs"), 0o755); err != nil {
+		return err
 	}
 	log, err := os.OpenFile(l.LogFile(p.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command(p.args[0], p.args[1:]...)
-	cmd.Env = append(os.Environ(), p.env...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.Dir = l.State
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	cmd := &exec.Cmd{
+		Path:        p.program,
+		Args:        append([]string{p.name}, p.args...),
+		Env:         append(os.Environ(), l.mark(p.name)),
+		Dir:         l.State,
+		Stdout:      log,
+		Stderr:      log,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.name, err)
 	}
 	// The child is left to init when this program ends; until then it is reaped here, so
 	// that a component that dies is seen as gone.
 	go func() { _ = cmd.Wait() }()
-	record := fmt.Sprintf("%d %s\n", cmd.Process.Pid, p.args[0])
-	if err := os.WriteFile(l.pidFile(p.name), []byte(record), 0o644); err != nil {
-		return err
-	}
-	// The kernel shows a program's arguments a moment after it was started.
-	settled, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = poll(settled, func() bool { return l.Running(p.name) })
 	return nil
 }
 
-// pid is the process of a component if it still runs. A pid file whose process is gone,
-// or whose number now belongs to another program, counts as not running.
-func (l Layout) pid(name string) (int, bool) {
-	record, err := os.ReadFile(l.pidFile(name))
-	if err != nil {
-		return 0, false
-	}
-	number, program, _ := strings.Cut(strings.TrimSpace(string(record)), " ")
-	pid, err := strconv.Atoi(number)
-	if err != nil || pid <= 1 {
-		return 0, false
-	}
-	return pid, isProgram(pid, program)
-}
+// markVariable is the environment variable that says which node and component a process
+// belongs to. Its children inherit it, containers do not.
+const markVariable = "KUBEWARDEN_CLUSTER_NODE"
 
-// isProgram says whether the process runs the program, by what it was started as: the
-// link /proc/PID/exe says "(deleted)" once a binary was replaced.
-func isProgram(pid int, program string) bool {
-	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil {
-		return false
-	}
-	first, _, _ := bytes.Cut(cmdline, []byte{0})
-	return string(first) == program
-}
-
-// Running says whether a component's process is there.
-func (l Layout) Running(name string) bool {
-	_, ok := l.pid(name)
-	return ok
-}
+func (l Layout) mark(name string) string { return markVariable + "=" + l.State + ":" + name }
 
 // PID is the process number of a component, 0 if it does not run.
 func (l Layout) PID(name string) int {
-	pid, ok := l.pid(name)
-	if !ok {
-		return 0
+	for _, found := range running() {
+		if found.leader && filepath.Base(found.args[0]) == name && found.has(l.mark(name)) {
+			return found.pid
+		}
 	}
-	return pid
+	return 0
 }
 
-// stop ends a component: politely, then for good. One that is gone already is no error.
-func (l Layout) stop(ctx context.Context, name string) error {
-	pid, ok := l.pid(name)
-	if ok {
-		if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
-			return fmt.Errorf("stop %s: %w", name, err)
-		}
-		patient, cancel := context.WithTimeout(ctx, stopPatience)
-		defer cancel()
-		if poll(patient, func() bool { return !l.Running(name) }) != nil {
-			if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
-				return fmt.Errorf("kill %s: %w", name, err)
-			}
+// marked are the processes that a component started and that outlived it.
+func (l Layout) marked() []int {
+	var found []int
+	for _, candidate := range running() {
+		if candidate.pid != os.Getpid() && candidate.hasPrefix(l.mark("")) {
+			found = append(found, candidate.pid)
 		}
 	}
-	err := os.Remove(l.pidFile(name))
-	if errors.Is(err, fs.ErrNotExist) {
+	return found
+}
+
+// stop ends a component: politely, then for good, at once if the context ends. One that is
+// gone already is no error.
+func (l Layout) stop(ctx context.Context, name string) error {
+	pid := l.PID(name)
+	if pid == 0 {
 		return nil
 	}
-	return err
+	if err := syscall.Kill(pid, syscall.SIGTERM); err != nil && !errors.Is(err, syscall.ESRCH) {
+		return fmt.Errorf("stop %s: %w", name, err)
+	}
+	patient, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	if poll(patient, func() bool { return l.PID(name) != pid }) == nil {
+		return nil
+	}
+	return kill(context.WithoutCancel(ctx), []int{pid})
+}
+
+// kill ends processes without asking and waits until they are gone.
+func kill(ctx context.Context, pids []int) error {
+	for _, pid := range pids {
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil && !errors.Is(err, syscall.ESRCH) {
+			return fmt.Errorf("kill process %d: %w", pid, err)
+		}
+	}
+	patient, cancel := context.WithTimeout(ctx, stopPatience)
+	defer cancel()
+	gone := func() bool {
+		for _, pid := range pids {
+			if alive(pid) {
+				return false
+			}
+		}
+		return true
+	}
+	if err := poll(patient, gone); err != nil {
+		return fmt.Errorf("wait for the end of processes %v: %w", pids, err)
+	}
+	return nil
 }
 
 // poll waits until the condition holds.
@@ -158,7 +152,7 @@ func (l Layout) await(ctx context.Context, name string, patience time.Duration, 
 	last := errors.New("it was not asked yet")
 	died := false
 	err := poll(ctx, func() bool {
-		if died = !l.Running(name); died {
+		if died = l.PID(name) == 0; died {
 			return true
 		}
 		last = probe(ctx)
