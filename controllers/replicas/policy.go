@@ -3,7 +3,6 @@ package replicas
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -18,13 +17,21 @@ type Policy struct {
 	Serving int
 	// Enforcing is the number of ready replicas that serve the wanted revision.
 	Enforcing int
-	// Revision is the wanted revision as the enforcing replicas report it; empty when none
-	// enforces. Replicas that resolved a tag differently report different revisions: then it
-	// is the one that most report.
-	Revision string
+	// Served are the revisions that ready replicas serve: wanted ones first, then those that
+	// most replicas serve. Two wanted ones mean that a tag was resolved to two modules.
+	Served []Revision
 	// Refusals are the reasons for which the wanted revision is not served, given by ready
 	// replicas and by those that are not ready. The one that most replicas give comes first.
 	Refusals []Refusal
+}
+
+// Revision is a revision of a policy that ready replicas serve.
+type Revision struct {
+	contract.Served
+	// Wanted says that it is a revision of the wanted entry.
+	Wanted bool
+	// Replicas is the number of ready replicas that serve it.
+	Replicas int
 }
 
 // Refusal is one reason that replicas give for not serving the wanted revision.
@@ -44,7 +51,7 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 		return Policy{}, fmt.Errorf("hash policy %q: %w", id, err)
 	}
 	policy := Policy{}
-	revisions := map[string]int{}
+	revisions := map[contract.Served]*Revision{}
 	refusals := map[contract.Failure]*Refusal{}
 	for _, replica := range s {
 		if replica.Ready {
@@ -54,14 +61,13 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 			continue
 		}
 		if served, ok := replica.Report.Policies[id]; ok && replica.Ready {
-			policy.Serving++
-			revision, err := contract.Revision(wanted, served.ModuleDigest)
+			enforced, err := addRevision(revisions, served, wanted)
 			if err != nil {
 				return Policy{}, fmt.Errorf("compute revision of policy %q: %w", id, err)
 			}
-			if served.Revision == revision {
+			policy.Serving++
+			if enforced {
 				policy.Enforcing++
-				revisions[revision]++
 			}
 		}
 		// Failures count of replicas that are not ready too: a fresh one that this policy
@@ -70,7 +76,7 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 			addRefusal(refusals, failure, replica.Name)
 		}
 	}
-	policy.Revision = mostReported(revisions)
+	policy.Served = sortedRevisions(revisions)
 	policy.Refusals = sortedRefusals(refusals)
 	return policy, nil
 }
@@ -111,12 +117,36 @@ func sortedRefusals(refusals map[contract.Failure]*Refusal) []Refusal {
 	return sorted
 }
 
-func mostReported(revisions map[string]int) string {
-	most := ""
-	for _, revision := range slices.Sorted(maps.Keys(revisions)) {
-		if revisions[revision] > revisions[most] {
-			most = revision
+func addRevision(revisions map[contract.Served]*Revision, served contract.Served, wanted contract.Entry) (bool, error) {
+	revision := revisions[served]
+	if revision == nil {
+		expected, err := contract.Revision(wanted, served.ModuleDigest)
+		if err != nil {
+			return false, err
 		}
+		revision = &Revision{Served: served, Wanted: served.Revision == expected}
+		revisions[served] = revision
 	}
-	return most
+	revision.Replicas++
+	return revision.Wanted, nil
+}
+
+func sortedRevisions(revisions map[contract.Served]*Revision) []Revision {
+	sorted := make([]Revision, 0, len(revisions))
+	for _, revision := range revisions {
+		sorted = append(sorted, *revision)
+	}
+	slices.SortFunc(sorted, func(a, b Revision) int {
+		if a.Wanted != b.Wanted {
+			if a.Wanted {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Or(
+			cmp.Compare(b.Replicas, a.Replicas),
+			cmp.Compare(a.Revision, b.Revision),
+		)
+	})
+	return sorted
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -118,34 +119,41 @@ func TestNewSet(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	old, wanted := entry(t, `{"labels":["a"]}`), entry(t, `{"labels":["b"]}`)
-	wantedRevision := serving(t, wanted).Policies[policyID].Revision
+	servedWanted := func(count int) replicas.Revision {
+		return replicas.Revision{Served: serving(t, wanted).Policies[policyID], Wanted: true, Replicas: count}
+	}
+	servedOld := func(count int) replicas.Revision {
+		return replicas.Revision{Served: serving(t, old).Policies[policyID], Replicas: count}
+	}
 	tests := map[string]struct {
 		pods    []corev1.Pod
 		reports map[string]contract.Report
 		want    replicas.Policy
 	}{
 		"no replica at all": {
-			want: replicas.Policy{Refusals: []replicas.Refusal{}},
+			want: replicas.Policy{},
 		},
 		"every replica enforces the wanted revision": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"a": serving(t, wanted), "b": serving(t, wanted)},
-			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2, Served: []replicas.Revision{servedWanted(2)}},
 		},
 		"one replica is behind": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"a": serving(t, old), "b": serving(t, wanted)},
-			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+			want: replicas.Policy{
+				Ready: 2, Serving: 2, Enforcing: 1, Served: []replicas.Revision{servedWanted(1), servedOld(1)},
+			},
 		},
 		"a ready replica without a report serves nothing that is known": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"b": serving(t, wanted)},
-			want:    replicas.Policy{Ready: 2, Serving: 1, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+			want:    replicas.Policy{Ready: 2, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
 		},
 		"an unready replica enforces but gets no requests": {
 			pods:    []corev1.Pod{pod("a")},
 			reports: map[string]contract.Report{"a": serving(t, wanted)},
-			want:    replicas.Policy{Refusals: []replicas.Refusal{}},
+			want:    replicas.Policy{},
 		},
 		"refused by both while the older revision serves": {
 			pods: []corev1.Pod{pod("b", ready), pod("a", ready)},
@@ -153,7 +161,7 @@ func TestPolicy(t *testing.T) {
 				"a": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
 				"b": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
 			},
-			want: replicas.Policy{Ready: 2, Serving: 2, Refusals: []replicas.Refusal{{
+			want: replicas.Policy{Ready: 2, Serving: 2, Served: []replicas.Revision{servedOld(2)}, Refusals: []replicas.Refusal{{
 				Reason: contract.ReasonInvalidSettings, Message: "no labels given", Replicas: []string{"a", "b"},
 			}}},
 		},
@@ -167,7 +175,7 @@ func TestPolicy(t *testing.T) {
 		"a refusal of an entry that is no longer wanted is history": {
 			pods:    []corev1.Pod{pod("a", ready)},
 			reports: map[string]contract.Report{"a": refusing(t, serving(t, wanted), old, contract.ReasonInvalidSettings)},
-			want:    replicas.Policy{Ready: 1, Serving: 1, Enforcing: 1, Revision: wantedRevision, Refusals: []replicas.Refusal{}},
+			want:    replicas.Policy{Ready: 1, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
 		},
 		"the reason that most replicas give comes first": {
 			pods: []corev1.Pod{pod("a", ready), pod("b", ready), pod("c", ready)},
@@ -188,7 +196,7 @@ func TestPolicy(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(tc.want, got); diff != "" {
+			if diff := cmp.Diff(tc.want, got, cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("unexpected standing (-want +got):\n%s", diff)
 			}
 		})

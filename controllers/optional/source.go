@@ -1,0 +1,177 @@
+package optional
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/wait"
+	toolscache "k8s.io/client-go/tools/cache"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+	"sigs.k8s.io/controller-runtime/pkg/source"
+)
+
+// discoveryInterval is how often discovery is asked for a kind whose definition is
+// established: the one follows the other within moments.
+const discoveryInterval = 500 * time.Millisecond
+
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+
+// IsServed says whether the CustomResourceDefinition of that name exists, is established
+// and is not being deleted.
+func IsServed(ctx context.Context, reader client.Reader, definition string) (bool, error) {
+	crd := &apiextensionsv1.CustomResourceDefinition{}
+	if err := reader.Get(ctx, types.NamespacedName{Name: definition}, crd); err != nil {
+		if apierrors.IsNotFound(err) {
+			return false, nil
+		}
+		return false, fmt.Errorf("get CustomResourceDefinition %s: %w", definition, err)
+	}
+	return isEstablished(crd), nil
+}
+
+// StripSchemas is a cache transform for CustomResourceDefinitions: whether they are
+// established is all that is asked of them, and their schemas are megabytes.
+func StripSchemas(object any) (any, error) {
+	crd, ok := object.(*apiextensionsv1.CustomResourceDefinition)
+	if !ok {
+		return object, nil
+	}
+	crd.ManagedFields = nil
+	crd.Annotations = nil
+	for i := range crd.Spec.Versions {
+		crd.Spec.Versions[i].Schema = nil
+		crd.Spec.Versions[i].AdditionalPrinterColumns = nil
+	}
+	return crd, nil
+}
+
+// Source feeds events of an optional kind to a reconciler.
+type Source struct {
+	// Cache is the manager's; it must cache CustomResourceDefinitions.
+	Cache cache.Cache
+	// Client knows the scheme and the REST mapping.
+	Client client.Client
+	// Object is an empty object of the kind.
+	Object client.Object
+	// Definition is the name of the kind's CustomResourceDefinition.
+	Definition string
+	// Handler turns an event of the kind into requests.
+	Handler handler.EventHandler
+	// Affected are the requests that have something to do when the kind comes or goes.
+	Affected func(ctx context.Context) []reconcile.Request
+
+	mu   sync.Mutex
+	stop context.CancelFunc // nil while the kind is not watched
+}
+
+var _ source.Source = (*Source)(nil)
+
+// String names the source in logs.
+func (s *Source) String() string { return "optional kind source: " + s.Definition }
+
+// Start begins to follow the kind's definition. It returns at once.
+func (s *Source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+	informer, err := s.Cache.GetInformer(ctx, &apiextensionsv1.CustomResourceDefinition{}, cache.BlockUntilSynced(false))
+	if err != nil {
+		return fmt.Errorf("watch CustomResourceDefinitions: %w", err)
+	}
+	follow := func(object any) {
+		if crd, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok && crd.Name == s.Definition {
+			s.follow(ctx, queue, isEstablished(crd))
+		}
+	}
+	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
+		AddFunc:    follow,
+		UpdateFunc: func(_, object any) { follow(object) },
+		DeleteFunc: func(object any) {
+			if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
+				object = tombstone.Obj
+			}
+			if crd, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok && crd.Name == s.Definition {
+				s.follow(ctx, queue, false)
+			}
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("watch CustomResourceDefinitions: %w", err)
+	}
+	return nil
+}
+
+// follow starts or ends the watch on the kind when it came or went.
+func (s *Source) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], served bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	log := ctrl.LoggerFrom(ctx).WithValues("definition", s.Definition)
+	switch {
+	case served && s.stop == nil:
+		log.Info("Optional kind is served, starting to watch it")
+		var watchCtx context.Context
+		watchCtx, s.stop = context.WithCancel(ctx)
+		go s.watch(watchCtx, queue)
+	case !served && s.stop != nil:
+		log.Info("Optional kind is gone, ending the watch on it")
+		s.stop()
+		s.stop = nil
+		if err := s.Cache.RemoveInformer(ctx, s.Object); err != nil {
+			log.Error(err, "Could not end the watch on an optional kind")
+		}
+		go s.enqueueAffected(ctx, queue)
+	}
+}
+
+// watch waits until discovery knows the kind, then feeds its events to the queue.
+func (s *Source) watch(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	log := ctrl.LoggerFrom(ctx).WithValues("definition", s.Definition)
+	gvk, err := apiutil.GVKForObject(s.Object, s.Client.Scheme())
+	if err != nil {
+		log.Error(err, "Could not name the optional kind")
+		return
+	}
+	err = wait.PollUntilContextCancel(ctx, discoveryInterval, true, func(context.Context) (bool, error) {
+		_, err := s.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
+		return err == nil, nil
+	})
+	if err != nil { // the kind went, or the operator ends
+		return
+	}
+	kind := source.Kind(s.Cache, s.Object, s.Handler)
+	if err := kind.Start(ctx, queue); err != nil {
+		log.Error(err, "Could not watch the optional kind")
+		return
+	}
+	if err := kind.WaitForSync(ctx); err != nil {
+		log.Error(err, "Could not watch the optional kind")
+		return
+	}
+	s.enqueueAffected(ctx, queue)
+}
+
+func (s *Source) enqueueAffected(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+	for _, request := range s.Affected(ctx) {
+		queue.Add(request)
+	}
+}
+
+func isEstablished(crd *apiextensionsv1.CustomResourceDefinition) bool {
+	if crd.DeletionTimestamp != nil {
+		return false
+	}
+	for _, condition := range crd.Status.Conditions {
+		if condition.Type == apiextensionsv1.Established {
+			return condition.Status == apiextensionsv1.ConditionTrue
+		}
+	}
+	return false
+}
