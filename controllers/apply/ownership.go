@@ -1,0 +1,66 @@
+package apply
+
+import (
+	"fmt"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/apiutil"
+
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// ForeignError says that an object of a rendered name exists and belongs to somebody
+// else. It was not touched; only a person can decide which of the two has to go.
+type ForeignError struct {
+	// Object is the kind, namespace and name of the object.
+	Object string
+	// Controller is the kind and name of what controls it; empty when nothing does.
+	Controller string
+}
+
+// Error tells a user what is in the way and what to do.
+func (e *ForeignError) Error() string {
+	if e.Controller != "" {
+		return fmt.Sprintf("%s belongs to %s and is left alone: rename one of the two owners", e.Object, e.Controller)
+	}
+	return e.Object + " was not made by this operator and is left alone: delete or rename it"
+}
+
+// checkOurs returns a *ForeignError unless the live object may be written over: it bears
+// our label or a reference to the owner, and nobody else controls it.
+func checkOurs(name string, live, owner client.Object) error {
+	owned := false
+	for _, reference := range live.GetOwnerReferences() {
+		if owner != nil && reference.UID == owner.GetUID() {
+			owned = true
+			continue
+		}
+		if reference.Controller != nil && *reference.Controller {
+			return &ForeignError{Object: name, Controller: reference.Kind + " " + reference.Name}
+		}
+	}
+	if owned || render.IsOurs(live.GetLabels()) {
+		return nil
+	}
+	return &ForeignError{Object: name}
+}
+
+// ownerReference makes owner the controller of an object. blockOwnerDeletion stays out: it
+// would ask for the right to update the owner's finalizers, and order on deletion is kept
+// by our own finalizer.
+func ownerReference(scheme *runtime.Scheme, owner client.Object) (metav1.OwnerReference, error) {
+	gvk, err := apiutil.GVKForObject(owner, scheme)
+	if err != nil {
+		return metav1.OwnerReference{}, fmt.Errorf("find the kind of the owner: %w", err)
+	}
+	controller := true
+	return metav1.OwnerReference{
+		APIVersion: gvk.GroupVersion().String(),
+		Kind:       gvk.Kind,
+		Name:       owner.GetName(),
+		UID:        owner.GetUID(),
+		Controller: &controller,
+	}, nil
+}

@@ -1,0 +1,165 @@
+package render
+
+import (
+	"slices"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Lifetimes of certificates; those of upstream (certs package of its controller).
+const (
+	authorityLifetime   = 10 * 365 * 24 * time.Hour
+	servingLifetime     = 365 * 24 * time.Hour
+	servingRenewalAhead = 60 * 24 * time.Hour
+)
+
+// CertificateAuthority renders what makes cert-manager an authority of our own: an issuer
+// that signs itself, the authority's certificate, and the issuer that signs with it.
+func CertificateAuthority(config Config, installation Installation) []Object {
+	authority := installationMeta(config, installation, CertificateCA)
+	return []Object{
+		&certmanagerv1.Issuer{
+			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.IssuerKind),
+			ObjectMeta: installationMeta(config, installation, IssuerSelfSigned),
+			Spec: certmanagerv1.IssuerSpec{IssuerConfig: certmanagerv1.IssuerConfig{
+				SelfSigned: &certmanagerv1.SelfSignedIssuer{},
+			}},
+		},
+		&certmanagerv1.Certificate{
+			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
+			ObjectMeta: authority,
+			Spec: certmanagerv1.CertificateSpec{
+				SecretName: CertificateCA,
+				CommonName: SecretCA,
+				IsCA:       true,
+				Duration:   &metav1.Duration{Duration: authorityLifetime},
+				// To change the key is to change whom API servers trust; a renewal that is
+				// not prepared for it would cut them off.
+				PrivateKey:     privateKey(certmanagerv1.RotationPolicyNever),
+				Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageCertSign, certmanagerv1.UsageCRLSign, certmanagerv1.UsageDigitalSignature},
+				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(authority.Labels)},
+				IssuerRef:      issuer(IssuerSelfSigned),
+			},
+		},
+		&certmanagerv1.Issuer{
+			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.IssuerKind),
+			ObjectMeta: installationMeta(config, installation, IssuerCA),
+			Spec: certmanagerv1.IssuerSpec{IssuerConfig: certmanagerv1.IssuerConfig{
+				CA: &certmanagerv1.CAIssuer{SecretName: CertificateCA},
+			}},
+		},
+	}
+}
+
+// ServingCertificate asks cert-manager for the pair of a PolicyServer. The Secret it
+// issues into bears the labels of a child, so that it leads back to the PolicyServer.
+func ServingCertificate(in PolicyServerInput) *certmanagerv1.Certificate {
+	meta := in.childMeta(IssuedName(in.Server.Name))
+	return &certmanagerv1.Certificate{
+		TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
+		ObjectMeta: meta,
+		Spec: certmanagerv1.CertificateSpec{
+			SecretName: meta.Name,
+			// No common name: it is limited to 64 bytes, and nobody looks at it any more.
+			DNSNames:       []string{DNSName(in.Server.Name, in.Config.Namespace)},
+			Duration:       &metav1.Duration{Duration: servingLifetime},
+			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
+			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
+			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
+			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
+			IssuerRef:      issuer(IssuerCA),
+		},
+	}
+}
+
+func privateKey(rotation certmanagerv1.PrivateKeyRotationPolicy) *certmanagerv1.CertificatePrivateKey {
+	return &certmanagerv1.CertificatePrivateKey{
+		Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
+		Size:           256,
+		RotationPolicy: rotation,
+	}
+}
+
+func issuer(name string) cmmetav1.IssuerReference {
+	return cmmetav1.IssuerReference{
+		Group: certmanagerv1.SchemeGroupVersion.Group,
+		Kind:  certmanagerv1.IssuerKind,
+		Name:  name,
+	}
+}
+
+// PublishedCAInput is what the Secret that publishes the authorities is rendered from.
+type PublishedCAInput struct {
+	Config       Config
+	Installation Installation
+	// Current is the authority that signs, and Old the one that signed before, in PEM; Old
+	// is empty when there is none.
+	Current, Old []byte
+	// ChangedAt is when Current or Old last changed.
+	ChangedAt time.Time
+}
+
+// PublishedCA is the Secret from which the webhooks' trust comes, and which upstream's
+// tools read. The key of the authority is not in it.
+func PublishedCA(in PublishedCAInput) *corev1.Secret {
+	meta := installationMeta(in.Config, in.Installation, SecretCA)
+	meta.Annotations = map[string]string{
+		AnnotationCertFormat:  CertFormat,
+		AnnotationCAChangedAt: in.ChangedAt.UTC().Format(time.RFC3339),
+	}
+	data := map[string][]byte{KeyCA: slices.Clone(in.Current)}
+	if len(in.Old) > 0 {
+		data[KeyOldCA] = slices.Clone(in.Old)
+	}
+	return &corev1.Secret{
+		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
+		ObjectMeta: meta,
+		Type:       corev1.SecretTypeOpaque,
+		Data:       data,
+	}
+}
+
+// ServingSecretInput is what the Secret that replicas mount is rendered from.
+type ServingSecretInput struct {
+	Config       Config
+	Installation Installation
+	// PolicyServer is its name.
+	PolicyServer string
+	// Certificate is the chain and Key the private key, in PEM.
+	Certificate, Key []byte
+}
+
+// ServingSecret is the Secret that replicas mount. Its type is upstream's, so that one
+// made by upstream can be taken over: the type of a Secret cannot change.
+func ServingSecret(in ServingSecretInput) *corev1.Secret {
+	return &corev1.Secret{
+		TypeMeta: typeMeta(corev1.SchemeGroupVersion, "Secret"),
+		ObjectMeta: metav1.ObjectMeta{
+			Name:        ServingSecretName(in.PolicyServer),
+			Namespace:   in.Config.Namespace,
+			Labels:      merge(commonLabels(in.PolicyServer), in.Installation.labels()),
+			Annotations: map[string]string{AnnotationCertFormat: CertFormat},
+		},
+		Type: corev1.SecretTypeOpaque,
+		Data: map[string][]byte{
+			corev1.TLSCertKey:       slices.Clone(in.Certificate),
+			corev1.TLSPrivateKeyKey: slices.Clone(in.Key),
+		},
+	}
+}
+
+// installationMeta is the metadata of what belongs to the installation as a whole.
+func installationMeta(config Config, installation Installation, name string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name:      name,
+		Namespace: config.Namespace,
+		Labels: merge(installation.labels(), map[string]string{
+			labelPartOf:    partOfKubewarden,
+			labelManagedBy: managedByController,
+		}),
+	}
+}

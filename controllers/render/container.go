@@ -1,0 +1,207 @@
+package render
+
+import (
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// commandPolicyServer is the subcommand of the image's one binary.
+const commandPolicyServer = "policy-server"
+
+// Volumes; the names are upstream's (policyserver_controller_deployment.go).
+const (
+	volumeScratch       = "policy-store"
+	volumeCertificates  = "certs"
+	volumePullSecret    = "imagepullsecret"
+	volumeVerification  = "verification"
+	volumeSigstoreTrust = "sigstore-trust-config"
+)
+
+func (in PolicyServerInput) container() corev1.Container {
+	spec, ports := in.Server.Spec, in.ports()
+	return corev1.Container{
+		Name:  childName(in.Server.Name),
+		Image: Image(in.Server, in.Config.Image),
+		Args:  []string{commandPolicyServer},
+		Env:   in.environment(),
+		Ports: []corev1.ContainerPort{
+			{Name: servicePortName, ContainerPort: ports.webhook, Protocol: corev1.ProtocolTCP},
+			{Name: "readiness", ContainerPort: ports.readiness, Protocol: corev1.ProtocolTCP},
+			{Name: metricsPortName, ContainerPort: ports.metrics, Protocol: corev1.ProtocolTCP},
+		},
+		Resources: corev1.ResourceRequirements{
+			Limits:   spec.Limits.DeepCopy(),
+			Requests: spec.Requests.DeepCopy(),
+		},
+		VolumeMounts:    in.mounts(),
+		ReadinessProbe:  readinessProbe(ports.readiness),
+		SecurityContext: containerSecurityContext(spec.SecurityContexts),
+	}
+}
+
+// readinessProbe asks often, so that a new replica takes part soon, and forgives twice,
+// so that a busy moment takes none out. There is no liveness probe: a server that does
+// not answer is taken out of the Service by this one, and to kill one under load would
+// only move the load to the others.
+func readinessProbe(port int32) *corev1.Probe {
+	return &corev1.Probe{
+		ProbeHandler: corev1.ProbeHandler{HTTPGet: &corev1.HTTPGetAction{
+			Path:   contract.PathReadiness,
+			Port:   intstr.FromInt32(port),
+			Scheme: corev1.URISchemeHTTP,
+		}},
+		PeriodSeconds:    2,
+		TimeoutSeconds:   2,
+		FailureThreshold: 3,
+	}
+}
+
+// environment is what the user sets, then what the operator sets, which wins. A name
+// occurs once, since the API server refuses to apply a list that has it twice; of two
+// values of the user the last counts, as it would in the container.
+func (in PolicyServerInput) environment() []corev1.EnvVar {
+	system := in.systemEnvironment()
+	taken := map[string]bool{}
+	for _, variable := range system {
+		taken[variable.Name] = true
+	}
+	users := in.Server.Spec.Env
+	var reversed []corev1.EnvVar
+	for i := len(users) - 1; i >= 0; i-- {
+		if !taken[users[i].Name] {
+			taken[users[i].Name] = true
+			reversed = append(reversed, *users[i].DeepCopy())
+		}
+	}
+	environment := make([]corev1.EnvVar, 0, len(reversed)+len(system)+len(defaultEnvironment))
+	for i := len(reversed) - 1; i >= 0; i-- {
+		environment = append(environment, reversed[i])
+	}
+	for _, variable := range defaultEnvironment {
+		if !taken[variable.Name] {
+			environment = append(environment, variable)
+		}
+	}
+	return append(environment, system...)
+}
+
+// defaultEnvironment is what a user may set otherwise.
+var defaultEnvironment = []corev1.EnvVar{
+	{Name: contract.EnvLogLevel, Value: "info"},
+	{Name: contract.EnvEnableMetrics, Value: "true"},
+}
+
+func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
+	ports := in.ports()
+	variables := []corev1.EnvVar{
+		{Name: contract.EnvCertFile, Value: contract.FileTLSCertificate},
+		{Name: contract.EnvKeyFile, Value: contract.FileTLSKey},
+		{Name: contract.EnvPort, Value: strconv.Itoa(int(ports.webhook))},
+		{Name: contract.EnvReadinessPort, Value: strconv.Itoa(int(ports.readiness))},
+		{Name: contract.EnvMetricsPort, Value: strconv.Itoa(int(ports.metrics))},
+		{Name: contract.EnvDownloadDir, Value: contract.DirScratch},
+		{Name: contract.EnvSigstoreCacheDir, Value: contract.DirSigstoreCache},
+		{Name: contract.EnvConfigMap, Value: contract.ConfigMapName(in.Server.Name)},
+		{Name: contract.EnvReportConfigMap, Value: contract.ReportConfigMapName(in.Server.Name)},
+		fromField(contract.EnvNamespace, "metadata.namespace"),
+		fromField(contract.EnvReplica, "metadata.name"),
+	}
+	for _, mounted := range in.optionalFiles() {
+		variables = append(variables, corev1.EnvVar{Name: mounted.variable, Value: mounted.value})
+	}
+	return variables
+}
+
+func fromField(name, path string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{
+		FieldRef: &corev1.ObjectFieldSelector{APIVersion: "v1", FieldPath: path},
+	}}
+}
+
+// optionalFile is a Secret or ConfigMap that the spec names, and how the server finds it.
+type optionalFile struct {
+	volume, mountPath string
+	source            corev1.VolumeSource
+	variable, value   string
+}
+
+func (in PolicyServerInput) optionalFiles() []optionalFile {
+	spec := in.Server.Spec
+	var files []optionalFile
+	if spec.VerificationConfig != "" {
+		files = append(files, optionalFile{
+			volume: volumeVerification, mountPath: contract.DirVerification,
+			source:   fromConfigMap(spec.VerificationConfig, KeyVerificationConfig, "verification.yml"),
+			variable: contract.EnvVerificationPath, value: contract.FileVerification,
+		})
+	}
+	if spec.SigstoreTrustConfig != "" {
+		files = append(files, optionalFile{
+			volume: volumeSigstoreTrust, mountPath: contract.DirSigstoreTrust,
+			source:   fromConfigMap(spec.SigstoreTrustConfig, KeySigstoreTrustConfig, "sigstore-trust-config.json"),
+			variable: contract.EnvSigstoreTrust, value: contract.FileSigstoreTrust,
+		})
+	}
+	if spec.ImagePullSecret != "" {
+		source := corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+			SecretName: spec.ImagePullSecret,
+			Items:      []corev1.KeyToPath{{Key: corev1.DockerConfigJsonKey, Path: "config.json"}},
+		}}
+		files = append(files, optionalFile{
+			volume: volumePullSecret, mountPath: contract.DirDockerConfig, source: source,
+			variable: contract.EnvDockerConfigDir, value: contract.DirDockerConfig,
+		})
+	}
+	return files
+}
+
+func fromConfigMap(name, key, path string) corev1.VolumeSource {
+	return corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+		LocalObjectReference: corev1.LocalObjectReference{Name: name},
+		Items:                []corev1.KeyToPath{{Key: key, Path: path}},
+	}}
+}
+
+func (in PolicyServerInput) volumes() []corev1.Volume {
+	volumes := []corev1.Volume{
+		{Name: volumeScratch, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
+		{Name: volumeCertificates, VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{SecretName: ServingSecretName(in.Server.Name)},
+		}},
+	}
+	for _, file := range in.optionalFiles() {
+		volumes = append(volumes, corev1.Volume{Name: file.volume, VolumeSource: file.source})
+	}
+	return volumes
+}
+
+func (in PolicyServerInput) mounts() []corev1.VolumeMount {
+	mounts := []corev1.VolumeMount{
+		{Name: volumeScratch, MountPath: contract.DirScratch},
+		{Name: volumeCertificates, MountPath: contract.DirTLS, ReadOnly: true},
+	}
+	for _, file := range in.optionalFiles() {
+		mounts = append(mounts, corev1.VolumeMount{Name: file.volume, MountPath: file.mountPath, ReadOnly: true})
+	}
+	return mounts
+}
+
+// containerSecurityContext satisfies the Pod security standard "restricted".
+func containerSecurityContext(security policiesv1.PolicyServerSecurity) *corev1.SecurityContext {
+	if security.Container != nil {
+		return security.Container.DeepCopy()
+	}
+	yes, no := true, false
+	return &corev1.SecurityContext{
+		ReadOnlyRootFilesystem:   &yes,
+		RunAsNonRoot:             &yes,
+		Privileged:               &no,
+		AllowPrivilegeEscalation: &no,
+		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
+	}
+}

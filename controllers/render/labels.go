@@ -1,0 +1,81 @@
+package render
+
+import "maps"
+
+// Labels and annotations. All but those of the group operator.kubewarden.io are
+// upstream's (constants.go of its controller), values included: selectors of dashboards,
+// network policies and the audit scanner name them.
+const (
+	// LabelPolicyServer names the PolicyServer an object belongs to.
+	LabelPolicyServer = "kubewarden/policy-server"
+
+	labelApp       = "app"
+	labelComponent = "app.kubernetes.io/component"
+	labelInstance  = "app.kubernetes.io/instance"
+	labelPartOf    = "app.kubernetes.io/part-of"
+	labelManagedBy = "app.kubernetes.io/managed-by"
+
+	componentPolicyServer = "policy-server"
+	partOfKubewarden      = "kubewarden"
+	managedByController   = "kubewarden-controller"
+
+	// AnnotationPolicyName and AnnotationPolicyNamespace lead from a webhook
+	// configuration to its policy; the namespace of a cluster-wide policy is "".
+	AnnotationPolicyName      = "kubewardenPolicyName"
+	AnnotationPolicyNamespace = "kubewardenPolicyNamespace"
+
+	// AnnotationCertFormat is the version of the layout of a certificate Secret.
+	AnnotationCertFormat = "kubewarden.io/cert-format-version"
+	// CertFormat is its value.
+	CertFormat = "1"
+
+	// LabelInstallation is on every object the operator makes, and on none that
+	// upstream's controller or a user made. Its value is the name of the Kubewarden.
+	LabelInstallation = "operator.kubewarden.io/installation"
+	// AnnotationInstallationUID is the UID of the Kubewarden an object was made for. What
+	// no owner reference can reach is found by it once that Kubewarden is gone.
+	AnnotationInstallationUID = "operator.kubewarden.io/installation-uid"
+	// AnnotationCAChangedAt is when the published authorities last changed, RFC 3339.
+	AnnotationCAChangedAt = "operator.kubewarden.io/ca-changed-at"
+)
+
+// IsOurs says whether an object with these labels was made by this operator.
+func IsOurs(labels map[string]string) bool {
+	_, ok := labels[LabelInstallation]
+	return ok
+}
+
+// InstallationLabels selects everything that was made for an installation.
+func InstallationLabels(installation string) map[string]string {
+	return map[string]string{LabelInstallation: installation}
+}
+
+// PolicyServerLabels selects the children of a PolicyServer, its Pods included.
+func PolicyServerLabels(policyServer string) map[string]string {
+	return map[string]string{LabelPolicyServer: policyServer}
+}
+
+// commonLabels are the four that upstream puts on every child of a PolicyServer, and the
+// one that names the PolicyServer.
+func commonLabels(policyServer string) map[string]string {
+	return map[string]string{
+		LabelPolicyServer: policyServer,
+		labelComponent:    componentPolicyServer,
+		labelInstance:     childName(policyServer),
+		labelPartOf:       partOfKubewarden,
+		labelManagedBy:    managedByController,
+	}
+}
+
+// appLabelValue is the value of the label that Deployments of all versions select by; a
+// selector can never change, so neither can this.
+func appLabelValue(policyServer string) string { return "kubewarden-" + childName(policyServer) }
+
+// merge returns a new map; later maps win.
+func merge(layers ...map[string]string) map[string]string {
+	merged := map[string]string{}
+	for _, layer := range layers {
+		maps.Copy(merged, layer)
+	}
+	return merged
+}

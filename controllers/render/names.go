@@ -1,0 +1,66 @@
+package render
+
+import "github.com/kubewarden/kubewarden-operator/policyserver/contract"
+
+// Names that users and other tools rely on. Where a name is upstream's, the comment
+// names the file of upstream's controller that defines it.
+const (
+	// SecretCA holds the authorities that sign serving certificates (constants.go).
+	SecretCA = "kubewarden-ca"
+	// KeyCA and KeyOldCA are its keys: PEM certificates (constants.go).
+	KeyCA    = "ca.crt"
+	KeyOldCA = "old-ca.crt"
+
+	// KeyVerificationConfig is the key of the ConfigMap that spec.verificationConfig names
+	// (constants.go).
+	KeyVerificationConfig = "verification-config"
+	// KeySigstoreTrustConfig is the key of the ConfigMap that spec.sigstoreTrustConfig
+	// names (constants.go).
+	KeySigstoreTrustConfig = "sigstore-trust-config"
+
+	// servicePortName is the name of the first port of a policy server's Service
+	// (policyserver_controller_service.go). Upstream's audit scanner calls ports[0].
+	servicePortName = "policy-server"
+	// metricsPortName is the name of the second port.
+	metricsPortName = "metrics"
+
+	// webhookSuffix ends the name of the one webhook in a configuration (constants.go).
+	webhookSuffix = ".kubewarden.admission"
+)
+
+// Names of the cert-manager objects that make up the certificate authority. Secrets that
+// cert-manager writes bear the name of their Certificate.
+const (
+	// IssuerSelfSigned signs the authority's own certificate.
+	IssuerSelfSigned = "kubewarden-selfsigned"
+	// CertificateCA is the authority's certificate, and the Secret that holds its key.
+	CertificateCA = "kubewarden-ca-cm"
+	// IssuerCA signs the serving certificates.
+	IssuerCA = "kubewarden-ca"
+)
+
+// childName is the base name of all children of a PolicyServer
+// (api/policies/v1/policyserver_types.go, NameWithPrefix).
+func childName(policyServer string) string { return contract.ConfigMapName(policyServer) }
+
+// ServiceName is the Service that API servers call for the policies of a PolicyServer.
+func ServiceName(policyServer string) string { return childName(policyServer) }
+
+// DeploymentName is the Deployment of a PolicyServer.
+func DeploymentName(policyServer string) string { return childName(policyServer) }
+
+// ServingSecretName is the Secret with the pair tls.crt and tls.key that the replicas of
+// a PolicyServer mount.
+func ServingSecretName(policyServer string) string { return childName(policyServer) }
+
+// IssuedName is the Certificate of a PolicyServer and the Secret that cert-manager issues
+// into. It is not the mounted one: a new pair is presented only once API servers trust it.
+func IssuedName(policyServer string) string { return childName(policyServer) + "-issued" }
+
+// DNSName is the name that API servers call and verify.
+func DNSName(policyServer, namespace string) string {
+	return ServiceName(policyServer) + "." + namespace + ".svc"
+}
+
+// WebhookName is the name of the one webhook in the configuration of a policy.
+func WebhookName(policyID string) string { return policyID + webhookSuffix }
