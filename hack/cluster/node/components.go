@@ -65,6 +65,7 @@ func (n *Node) controllerManager() process {
 		"--bind-address=127.0.0.1", "--leader-elect=false",
 		"--use-service-account-credentials", "--service-account-private-key-file=" + n.pki("service-account.key"),
 		"--root-ca-file=" + n.pki("ca.crt"),
+		"--flex-volume-plugin-dir=" + n.Layout.path("volume-plugins"), // which it would make elsewhere
 		"--cluster-signing-cert-file=" + n.pki("ca.crt"), "--cluster-signing-key-file=" + n.pki("ca.key"),
 	}}
 }

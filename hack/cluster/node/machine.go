@@ -33,6 +33,8 @@ var sharedPaths = []string{
 	"/var/lib/cni/results",
 	"/run/containerd",
 	"/run/containerd/s",
+	"/run/mount", // mount(8) makes it
+	"/run/mount/utab",
 }
 
 // kernelSettings are the kernel settings that the node's programs change, below /proc/sys,

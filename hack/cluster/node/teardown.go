@@ -31,7 +31,7 @@ func (l Layout) Down(ctx context.Context) error {
 	failures = append(failures, kill(ctx, l.marked()), l.endContainers(ctx), removeCgroups())
 	if known {
 		// Without the record no program of the node ever ran here, so no chain is its.
-		failures = append(failures, removeChains(ctx))
+		failures = append(failures, removeChains(ctx), removeCounters())
 	}
 	if err := errors.Join(append(failures, Unmount(l.State, l.Run))...); err != nil {
 		return err

@@ -1,0 +1,87 @@
+package addons
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+)
+
+var config = Config{
+	ImageCoreDNS:     "localhost/test/coredns:1",
+	ImageCertManager: "localhost/test/cert-manager:2",
+	ClusterDomain:    "cluster.test",
+	DNSServiceIP:     "198.18.64.10",
+}
+
+func TestManifests(t *testing.T) {
+	for name, wants := range map[string][]string{
+		"coredns.yaml":      {"image: localhost/test/coredns:1\n", "clusterIP: 198.18.64.10\n", "kubernetes cluster.test in-addr.arpa"},
+		"cert-manager.yaml": {"image: localhost/test/cert-manager:2\n"},
+	} {
+		manifest, err := render(name, config)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(manifest, want) {
+				t.Errorf("%s lacks %q:\n%s", name, want, manifest)
+			}
+		}
+		for _, object := range objects(t, manifest) {
+			if object.Kind == "" || object.Metadata.Name == "" {
+				t.Errorf("%s has an object without kind or name: %+v", name, object)
+			}
+			if object.Kind != "Deployment" {
+				continue
+			}
+			for _, container := range object.Spec.Template.Spec.Containers {
+				if container.ImagePullPolicy != "Never" {
+					t.Errorf("%s: an image that was loaded by hand would be pulled: %+v", name, container)
+				}
+			}
+		}
+	}
+}
+
+type object struct {
+	Kind     string
+	Metadata struct{ Name string }
+	Spec     struct {
+		Template struct {
+			Spec struct {
+				Containers []struct {
+					Image           string
+					ImagePullPolicy string `yaml:"imagePullPolicy"`
+				}
+			}
+		}
+	}
+}
+
+func objects(t *testing.T, manifest string) []object {
+	t.Helper()
+	var found []object
+	decoder := yaml.NewDecoder(bytes.NewBufferString(manifest))
+	for {
+		var one object
+		err := decoder.Decode(&one)
+		if errors.Is(err, io.EOF) {
+			return found
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		found = append(found, one)
+	}
+}
+
+func TestRunShowsWhatKubectlSays(t *testing.T) {
+	_, err := Kubectl{Path: "false"}.Run(t.Context(), "", "get", "nodes")
+	if err == nil || !strings.HasPrefix(err.Error(), "kubectl get nodes: ") {
+		t.Errorf("Run = %v, want an error that names the command", err)
+	}
+}

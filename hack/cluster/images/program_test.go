@@ -1,0 +1,93 @@
+package images
+
+import (
+	"archive/tar"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+func writeProgram(t *testing.T, program Program) v1.Image {
+	t.Helper()
+	archive := filepath.Join(t.TempDir(), "image.tar")
+	if err := program.WriteTarball(archive); err != nil {
+		t.Fatal(err)
+	}
+	image, err := tarball.ImageFromPath(archive, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return image
+}
+
+func TestWriteTarball(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(path, []byte("a program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := Program{Image: "localhost/test/server:1", Path: path, Args: []string{"serve"}, User: "65532"}
+	image := writeProgram(t, program)
+	config, err := image.ConfigFile()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := v1.Config{Entrypoint: []string{"/server", "serve"}, User: "65532"}
+	if diff := cmp.Diff(want, config.Config); diff != "" {
+		t.Errorf("config (-want +got):\n%s", diff)
+	}
+	wantFiles := map[string]string{"server": "a program"}
+	if diff := cmp.Diff(wantFiles, executablesOf(t, image)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+	first, err := image.Digest()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := writeProgram(t, program).Digest(); err != nil || second != first {
+		t.Errorf("the same program made image %s, then %s (%v)", first, second, err)
+	}
+}
+
+// executablesOf are the files of an image; it fails on one that cannot be run.
+func executablesOf(t *testing.T, image v1.Image) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	content := mutate.Extract(image)
+	defer content.Close()
+	reader := tar.NewReader(content)
+	for {
+		header, err := reader.Next()
+		if errors.Is(err, io.EOF) {
+			return files
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if header.Mode != 0o755 {
+			t.Errorf("mode of %s is %o, want 755", header.Name, header.Mode)
+		}
+		data, err := io.ReadAll(reader)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[header.Name] = string(data)
+	}
+}
+
+func TestWriteTarballRefusesWhatIsNoImage(t *testing.T) {
+	for name, program := range map[string]Program{
+		"no such program": {Image: "localhost/test/server:1", Path: filepath.Join(t.TempDir(), "nothing")},
+		"no such name":    {Image: "Not An Image", Path: "/bin/sh"},
+	} {
+		if err := program.WriteTarball(filepath.Join(t.TempDir(), "image.tar")); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+	}
+}
