@@ -77,7 +77,7 @@ func (n *Node) prepare(ctx context.Context) error {
 	if err := n.checkMachine(ctx); err != nil {
 		return err
 	}
-	for _, dir := range []string{n.Layout.State, n.Layout.Run, n.Layout.path("registry"), n.Layout.path("volume-plugins")} {
+	for _, dir := range []string{n.Layout.State, n.Layout.Run, n.Layout.path("volume-plugins")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return err
 		}
@@ -228,9 +228,6 @@ func (l Layout) installSelf() error {
 
 // UpRegistry starts the registry alone, for a cluster whose nodes run elsewhere.
 func (n *Node) UpRegistry(ctx context.Context) error {
-	if err := os.MkdirAll(n.Layout.path("registry"), 0o755); err != nil {
-		return err
-	}
 	if err := n.Layout.installSelf(); err != nil {
 		return err
 	}

@@ -17,7 +17,7 @@ import (
 type Config struct {
 	// Address is host:port to listen on.
 	Address string
-	// Dir keeps the blobs; manifests live as long as the process.
+	// Dir keeps the blobs, and is made if need be; manifests live as long as the process.
 	Dir string
 	// CertFile and KeyFile are the server's certificate.
 	CertFile, KeyFile string
@@ -25,6 +25,9 @@ type Config struct {
 
 // Serve answers until the context ends.
 func Serve(ctx context.Context, config Config) error {
+	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
+		return err
+	}
 	handler := registry.New(
 		registry.WithBlobHandler(registry.NewDiskBlobHandler(config.Dir)),
 		registry.Logger(log.New(os.Stderr, "", log.LstdFlags)),
