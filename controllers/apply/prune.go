@@ -122,6 +122,9 @@ func (a *Applier) readWritten(ctx context.Context, gvk schema.GroupVersionKind, 
 
 // delete removes the very object that was looked at, not a successor of its name.
 func (a *Applier) delete(ctx context.Context, name string, live client.Object) error {
+	if !live.GetDeletionTimestamp().IsZero() {
+		return nil
+	}
 	uid := live.GetUID()
 	err := a.client.Delete(ctx, live, client.Preconditions{UID: &uid})
 	if err != nil && !apierrors.IsNotFound(err) {

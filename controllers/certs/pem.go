@@ -1,0 +1,119 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"time"
+)
+
+const pemCertificate = "CERTIFICATE"
+
+// parseCertificates reads every certificate of a PEM text, each once.
+func parseCertificates(text []byte) ([]*x509.Certificate, error) {
+	var certificates []*x509.Certificate
+	for {
+		var block *pem.Block
+		block, text = pem.Decode(text)
+		if block == nil {
+			return certificates, nil
+		}
+		if block.Type != pemCertificate {
+			continue
+		}
+		certificate, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, fmt.Errorf("parse certificate: %w", err)
+		}
+		certificates = append(without(certificates, certificate), certificate)
+	}
+}
+
+func encodeCertificates(certificates []*x509.Certificate) []byte {
+	var text bytes.Buffer
+	for _, certificate := range certificates {
+		text.Write(pem.EncodeToMemory(&pem.Block{Type: pemCertificate, Bytes: certificate.Raw}))
+	}
+	return text.Bytes()
+}
+
+// without returns the certificates that are not the given one.
+func without(certificates []*x509.Certificate, other *x509.Certificate) []*x509.Certificate {
+	var rest []*x509.Certificate
+	for _, certificate := range certificates {
+		if !certificate.Equal(other) {
+			rest = append(rest, certificate)
+		}
+	}
+	return rest
+}
+
+// valid returns the certificates that have not expired.
+func valid(certificates []*x509.Certificate, now time.Time) []*x509.Certificate {
+	var rest []*x509.Certificate
+	for _, certificate := range certificates {
+		if now.Before(certificate.NotAfter) {
+			rest = append(rest, certificate)
+		}
+	}
+	return rest
+}
+
+// untilFirstExpiry is how long all of the certificates are valid; 0 when there is none.
+func untilFirstExpiry(certificates []*x509.Certificate, now time.Time) time.Duration {
+	var first time.Duration
+	for _, certificate := range certificates {
+		if rest := certificate.NotAfter.Sub(now); first == 0 || rest < first {
+			first = rest
+		}
+	}
+	return first
+}
+
+func (p Pair) equal(other Pair) bool {
+	return bytes.Equal(p.Certificate, other.Certificate) && bytes.Equal(p.Key, other.Key)
+}
+
+var errNoPair = errors.New("there is no certificate")
+
+// usable says whether a server can present the pair now.
+func (s ServerState) usable(pair Pair) error {
+	if len(pair.Certificate) == 0 {
+		return errNoPair
+	}
+	loaded, err := tls.X509KeyPair(pair.Certificate, pair.Key)
+	if err != nil {
+		return fmt.Errorf("read the pair: %w", err)
+	}
+	if s.Now.Before(loaded.Leaf.NotBefore) || !s.Now.Before(loaded.Leaf.NotAfter) {
+		return fmt.Errorf("the certificate is valid from %s to %s",
+			loaded.Leaf.NotBefore.Format(time.RFC3339), loaded.Leaf.NotAfter.Format(time.RFC3339))
+	}
+	return loaded.Leaf.VerifyHostname(s.DNSName)
+}
+
+// trusted says whether a caBundle vouches for the issued pair.
+func (s ServerState) trusted(trust Trust) error {
+	chain, err := parseCertificates(s.Issued.Certificate)
+	if err != nil {
+		return err
+	}
+	if len(chain) == 0 {
+		return errNoPair
+	}
+	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
+	roots.AppendCertsFromPEM(trust.CABundle)
+	for _, certificate := range chain[1:] {
+		intermediates.AddCert(certificate)
+	}
+	_, err = chain[0].Verify(x509.VerifyOptions{
+		DNSName:       s.DNSName,
+		Roots:         roots,
+		Intermediates: intermediates,
+		CurrentTime:   s.Now,
+	})
+	return err
+}

@@ -1,0 +1,150 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// SyncServer moves the pair that was issued for a policy server into the Secret that its
+// replicas mount, when the plan says so. The Certificate is one of the children that
+// render.PolicyServer makes, and is applied before. The next steps are woken by the
+// Secrets that bear the labels of the PolicyServer.
+func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (Progress, error) {
+	issued, err := c.secret(ctx, render.IssuedName(server.Name))
+	if err != nil {
+		return Progress{}, err
+	}
+	if err := c.adopt(ctx, server, issued); err != nil {
+		return Progress{}, err
+	}
+	state, err := c.observeServer(ctx, server.Name, pairOf(issued))
+	if err != nil {
+		return Progress{}, err
+	}
+	plan := PlanServer(state)
+	presented := state.Presented
+	if plan.Step == StepPresent {
+		presented = state.Issued
+	}
+	// An unusable pair is left alone, and so is the absence of one.
+	if plan.Presentable {
+		secret := render.ServingSecret(render.ServingSecretInput{
+			Config: c.render, Installation: installation, PolicyServer: server.Name,
+			Certificate: presented.Certificate, Key: presented.Key,
+		})
+		if err := c.applier.Apply(ctx, server, secret); err != nil {
+			return Progress{}, err
+		}
+	}
+	return serverProgress(plan), nil
+}
+
+func serverProgress(plan ServerPlan) Progress {
+	progress := Progress{
+		Ready:   plan.Presentable,
+		Reason:  policiesv1.ReasonReconciliationSucceeded,
+		Message: plan.Message,
+		After:   plan.After,
+	}
+	if !plan.Presentable {
+		progress.Reason = policiesv1.ReasonWaitingForCertificate
+	}
+	return progress
+}
+
+func (c *Certificates) observeServer(ctx context.Context, name string, issued Pair) (ServerState, error) {
+	request, err := c.request(ctx, render.IssuedName(name))
+	if err != nil {
+		return ServerState{}, err
+	}
+	presented, err := c.secret(ctx, render.ServingSecretName(name))
+	if err != nil {
+		return ServerState{}, err
+	}
+	published, err := c.published(ctx)
+	if err != nil {
+		return ServerState{}, err
+	}
+	webhooks, err := c.webhooksOf(ctx, name)
+	if err != nil {
+		return ServerState{}, err
+	}
+	trust := Trust{Name: "Secret " + render.SecretCA, CABundle: published.Bundle(), Since: published.ChangedAt}
+	return ServerState{
+		Now:       c.now(),
+		Request:   request,
+		DNSName:   render.DNSName(name, c.render.Namespace),
+		Issued:    issued,
+		Presented: pairOf(presented),
+		Trust:     append([]Trust{trust}, webhooks...),
+	}, nil
+}
+
+func pairOf(secret *corev1.Secret) Pair {
+	return Pair{Certificate: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
+}
+
+// webhooksOf returns whom the webhooks that call a policy server trust.
+func (c *Certificates) webhooksOf(ctx context.Context, server string) ([]Trust, error) {
+	var validating admissionregistrationv1.ValidatingWebhookConfigurationList
+	if err := c.client.List(ctx, &validating, client.HasLabels{render.LabelInstallation}); err != nil {
+		return nil, fmt.Errorf("list ValidatingWebhookConfigurations: %w", err)
+	}
+	var mutating admissionregistrationv1.MutatingWebhookConfigurationList
+	if err := c.client.List(ctx, &mutating, client.HasLabels{render.LabelInstallation}); err != nil {
+		return nil, fmt.Errorf("list MutatingWebhookConfigurations: %w", err)
+	}
+	var trust []Trust
+	for i := range validating.Items {
+		configuration := &validating.Items[i]
+		for j := range configuration.Webhooks {
+			if c.calls(configuration.Webhooks[j].ClientConfig, server) {
+				trust = append(trust, trustOf("ValidatingWebhookConfiguration", configuration, configuration.Webhooks[j].ClientConfig))
+			}
+		}
+	}
+	for i := range mutating.Items {
+		configuration := &mutating.Items[i]
+		for j := range configuration.Webhooks {
+			if c.calls(configuration.Webhooks[j].ClientConfig, server) {
+				trust = append(trust, trustOf("MutatingWebhookConfiguration", configuration, configuration.Webhooks[j].ClientConfig))
+			}
+		}
+	}
+	return trust, nil
+}
+
+func (c *Certificates) calls(config admissionregistrationv1.WebhookClientConfig, server string) bool {
+	return config.Service != nil &&
+		config.Service.Namespace == c.render.Namespace && config.Service.Name == render.ServiceName(server)
+}
+
+func trustOf(kind string, configuration metav1.Object, config admissionregistrationv1.WebhookClientConfig) Trust {
+	return Trust{
+		Name:     kind + " " + configuration.GetName(),
+		CABundle: config.CABundle,
+		Since:    lastWritten(configuration),
+	}
+}
+
+// lastWritten is when the operator last changed an object, to the second; zero when the
+// caches keep no managed fields.
+func lastWritten(object metav1.Object) time.Time {
+	var last time.Time
+	for _, entry := range object.GetManagedFields() {
+		if entry.Manager == apply.FieldOwner && entry.Time != nil && entry.Time.After(last) {
+			last = entry.Time.Time
+		}
+	}
+	return last
+}
