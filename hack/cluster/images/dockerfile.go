@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 
@@ -94,6 +95,7 @@ func (b Builder) buildah(ctx context.Context, image, archive string, settings ma
 		"--volume=" + settings["GOMODCACHE"] + ":/host/modules",
 		"--volume=" + settings["GOCACHE"] + ":/host/cache",
 		"--volume=/etc/ssl/certs:/etc/ssl/certs:ro",
+		"--build-arg=TARGETOS=linux", "--build-arg=TARGETARCH=" + runtime.GOARCH, // which docker sets by itself
 		"--build-arg=BUILDER_IMAGE=" + builderBase, "--build-arg=BASE_IMAGE=scratch",
 		"--build-arg=GOMODCACHE=/host/modules", "--build-arg=GOCACHE=/host/cache",
 	}, b.buildArgs(settings), []string{b.Source})

@@ -63,6 +63,7 @@ func (n *Node) controllerManager() process {
 	return process{name: "kube-controller-manager", program: n.Programs.ControllerManager, args: []string{
 		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
 		"--bind-address=127.0.0.1", "--leader-elect=false",
+		"--tls-cert-file=" + n.pki("controller-manager.crt"), "--tls-private-key-file=" + n.pki("controller-manager.key"),
 		"--use-service-account-credentials", "--service-account-private-key-file=" + n.pki("service-account.key"),
 		"--root-ca-file=" + n.pki("ca.crt"),
 		"--flex-volume-plugin-dir=" + n.Layout.path("volume-plugins"), // which it would make elsewhere
@@ -75,6 +76,7 @@ func (n *Node) scheduler() process {
 	return process{name: "kube-scheduler", program: n.Programs.Scheduler, args: []string{
 		"--kubeconfig=" + kubeconfig, "--authentication-kubeconfig=" + kubeconfig, "--authorization-kubeconfig=" + kubeconfig,
 		"--bind-address=127.0.0.1", "--leader-elect=false",
+		"--tls-cert-file=" + n.pki("scheduler.crt"), "--tls-private-key-file=" + n.pki("scheduler.key"),
 	}}
 }
 

@@ -132,25 +132,28 @@ func (n *Node) startControlPlane(ctx context.Context) error {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(
+		n.awaitAnswer(ctx, "kube-controller-manager", "https://127.0.0.1:10257/healthz"),
+		n.awaitAnswer(ctx, "kube-scheduler", "https://127.0.0.1:10259/healthz"),
+	)
 }
 
-func (n *Node) startRegistry(ctx context.Context) error {
-	if err := n.Layout.start(n.registry()); err != nil {
-		return err
+// awaitAnswer waits until a component answers a request well.
+func (n *Node) awaitAnswer(ctx context.Context, name, url string) error {
+	authorities := x509.NewCertPool()
+	for _, file := range []string{n.pki("ca.crt"), n.Layout.RegistryCA()} {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		authorities.AppendCertsFromPEM(content)
 	}
-	roots := x509.NewCertPool()
-	authority, err := os.ReadFile(n.Layout.RegistryCA())
-	if err != nil {
-		return err
-	}
-	roots.AppendCertsFromPEM(authority)
 	client := &http.Client{Timeout: time.Second, Transport: &http.Transport{
 		DisableKeepAlives: true,
-		TLSClientConfig:   &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		TLSClientConfig:   &tls.Config{RootCAs: authorities, MinVersion: tls.VersionTLS12},
 	}}
-	return n.Layout.await(ctx, "registry", 10*time.Second, func(ctx context.Context) error {
-		request, err := http.NewRequestWithContext(ctx, http.MethodGet, "https://"+n.Layout.Registry()+"/v2/", nil)
+	return n.Layout.await(ctx, name, 30*time.Second, func(ctx context.Context) error {
+		request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
 		if err != nil {
 			return err
 		}
@@ -158,8 +161,18 @@ func (n *Node) startRegistry(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			err = fmt.Errorf("%s answers %s", url, response.Status)
+		}
+		return errors.Join(err, response.Body.Close())
 	})
+}
+
+func (n *Node) startRegistry(ctx context.Context) error {
+	if err := n.Layout.start(n.registry()); err != nil {
+		return err
+	}
+	return n.awaitAnswer(ctx, "registry", "https://"+n.Layout.Registry()+"/v2/")
 }
 
 func (n *Node) startContainerd(ctx context.Context) error {
@@ -184,7 +197,11 @@ func (n *Node) startKubelet(ctx context.Context) error {
 			return err
 		}
 	}
-	return n.Layout.await(ctx, "kubelet", 90*time.Second, n.kubectl("wait", "--for=condition=Ready", "node/"+Name, "--timeout=1s"))
+	ready := n.kubectl("wait", "--for=condition=Ready", "node/"+Name, "--timeout=1s")
+	return errors.Join(
+		n.Layout.await(ctx, "kubelet", 90*time.Second, ready),
+		n.awaitAnswer(ctx, "kube-proxy", "http://127.0.0.1:10256/healthz"),
+	)
 }
 
 // bindRoles lets kube-proxy read Services; every other component has its rights by name.

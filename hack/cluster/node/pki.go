@@ -41,7 +41,7 @@ func writePKI(layout Layout, now time.Time) error {
 		return err
 	}
 	apiHosts := []string{
-		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local",
+		"kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + ClusterDomain,
 		"localhost", "127.0.0.1", APIServiceIP, layout.NodeIP,
 	}
 	families := []struct {
@@ -52,8 +52,8 @@ func writePKI(layout Layout, now time.Time) error {
 			{file: "apiserver", name: "kube-apiserver", hosts: apiHosts},
 			{file: "apiserver-kubelet", name: "kube-apiserver-kubelet-client", organizations: []string{"system:masters"}},
 			{file: "admin", name: "kubernetes-admin", organizations: []string{"system:masters"}},
-			{file: "controller-manager", name: "system:kube-controller-manager"},
-			{file: "scheduler", name: "system:kube-scheduler"},
+			{file: "controller-manager", name: "system:kube-controller-manager", hosts: []string{"127.0.0.1"}},
+			{file: "scheduler", name: "system:kube-scheduler", hosts: []string{"127.0.0.1"}},
 			{file: "proxy", name: "system:kube-proxy"},
 			{file: "kubelet", name: "system:node:" + Name, organizations: []string{"system:nodes"}, hosts: []string{Name, layout.NodeIP, "127.0.0.1"}},
 		}},
