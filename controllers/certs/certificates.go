@@ -16,6 +16,7 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
@@ -138,26 +139,21 @@ func (c *Certificates) adopt(ctx context.Context, owner client.Object, secret *c
 	return c.applier.Apply(ctx, owner, reference)
 }
 
-// installed says whether the cluster knows cert-manager's kinds.
-func (c *Certificates) installed() (bool, error) {
-	for _, kind := range []string{certmanagerv1.IssuerKind, certmanagerv1.CertificateKind} {
-		gvk := certmanagerv1.SchemeGroupVersion.WithKind(kind)
-		_, err := c.client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
-		if apimeta.IsNoMatchError(err) {
-			return false, nil
-		}
-		if err != nil {
-			return false, fmt.Errorf("look up the kind %s: %w", gvk.GroupKind(), err)
+// installed says whether the cluster serves cert-manager's kinds.
+func (c *Certificates) installed(ctx context.Context) (bool, error) {
+	for _, definition := range []string{DefinitionIssuers, DefinitionCertificates} {
+		if served, err := optional.IsServed(ctx, c.client, definition); err != nil || !served {
+			return false, err
 		}
 	}
 	return true, nil
 }
 
 // SyncAuthority makes the authority exist, and publishes it once it is issued. The next
-// steps are woken by the Secrets kubewarden-ca-cm and kubewarden-ca and by what the
-// Kubewarden owns.
+// steps are woken by the Secrets of KubewardenForSecret, by what the Kubewarden owns, and
+// by the definitions of cert-manager's kinds.
 func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (Progress, error) {
-	installed, err := c.installed()
+	installed, err := c.installed(ctx)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -186,9 +182,6 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 	return authorityProgress(plan, state.Published), nil
 }
 
-// cert-manager may be installed later; discovery has no watch.
-const lookAgainForIssuer = 10 * time.Second
-
 // withoutIssuer is the progress where nobody can issue. What is published stays good.
 func (c *Certificates) withoutIssuer(ctx context.Context) (Progress, error) {
 	published, err := c.published(ctx)
@@ -199,7 +192,6 @@ func (c *Certificates) withoutIssuer(ctx context.Context) (Progress, error) {
 		Ready:   len(published.Current) > 0,
 		Reason:  operatorv1alpha1.ReasonCertManagerNotFound,
 		Message: "cert-manager is not installed: the cluster does not know its kinds Issuer and Certificate",
-		After:   lookAgainForIssuer,
 	}, nil
 }
 

@@ -10,8 +10,10 @@
 //	caBundle of every webhook                        Secret policy-server-<name> (mounted)
 //
 // What belongs here: the plans, which are pure functions of what was observed and of the
-// time (plan.go), the code that observes and takes the step that was planned, and the
-// reconciler of the authority.
+// time (plan.go), the code that observes and takes the step that was planned, and what
+// wakes it. It runs inside the reconcilers whose objects it is about: controllers/stack
+// calls SyncAuthority, controllers/policyserver calls SyncServer, so that each status has
+// one writer.
 //
 // What never does: private keys of the authority, which stay in cert-manager's Secret, and
 // what objects look like (controllers/render does).

@@ -18,7 +18,7 @@ import (
 // SyncServer moves the pair that was issued for a policy server into the Secret that its
 // replicas mount, when the plan says so. The Certificate is one of the children that
 // render.PolicyServer makes, and is applied before. The next steps are woken by the
-// Secrets that bear the labels of the PolicyServer.
+// Secrets of PolicyServerForSecret; PlanServer looks again at webhooks by itself.
 func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (Progress, error) {
 	issued, err := c.secret(ctx, render.IssuedName(server.Name))
 	if err != nil {

@@ -1,0 +1,48 @@
+package certs
+
+import (
+	"context"
+
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// CustomResourceDefinitions of the kinds that cert-manager brings. They may come after
+// the operator, and go.
+const (
+	DefinitionIssuers      = "issuers.cert-manager.io"
+	DefinitionCertificates = "certificates.cert-manager.io"
+)
+
+// KubewardenForSecret asks for the next step with the authority when a Secret of it
+// changed, in the operator's namespace.
+func KubewardenForSecret(namespace string) handler.MapFunc {
+	return func(_ context.Context, secret client.Object) []reconcile.Request {
+		if secret.GetNamespace() != namespace {
+			return nil
+		}
+		switch secret.GetName() {
+		case render.CertificateCA, render.SecretCA:
+			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
+		default:
+			return nil
+		}
+	}
+}
+
+// PolicyServerForSecret asks for the next step with the pair of a policy server when the
+// issued or the mounted Secret changed, in the operator's namespace.
+func PolicyServerForSecret(namespace string) handler.MapFunc {
+	return func(_ context.Context, secret client.Object) []reconcile.Request {
+		server := secret.GetLabels()[render.LabelPolicyServer]
+		if secret.GetNamespace() != namespace || server == "" {
+			return nil
+		}
+		return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: server}}}
+	}
+}
