@@ -1,0 +1,275 @@
+package wasm
+
+// Weights of instructions, in the time of a plain one.
+const (
+	weightPlain = 1
+	// weightExit is that of an instruction for which compiled code leaves to the host.
+	weightExit = 64
+)
+
+// rewriteCode gives every function body its fuel and shifts the functions it names.
+func (w *rewriter) rewriteCode(r *reader) {
+	start := r.pos
+	n := r.count("function bodies")
+	if n != w.localFunctions {
+		r.failAt(start, "%d functions are declared, %d have a body", w.localFunctions, n)
+		return
+	}
+	body := body{rewriter: w}
+	for range n {
+		start := r.pos
+		size := r.u32()
+		if size > maxFunctionBytes {
+			r.failAt(start, "function body of %d bytes, at most %d are allowed", size, maxFunctionBytes)
+			return
+		}
+		body.in = r.sub(size)
+		body.rewrite()
+		if r.err = body.in.err; r.err != nil {
+			return
+		}
+		item := body.withFuel()
+		w.code.add(appendU32(nil, uint32(len(item)))...)
+		w.code.items = append(w.code.items, item...)
+	}
+}
+
+// body is one function body while it is rewritten. Its buffers are used again for the next.
+type body struct {
+	rewriter *rewriter
+	in       *reader
+	out      []byte   // locals and instructions, still without fuel
+	charges  []charge // in order of place
+	blocks   []int    // open blocks: the charge that their instructions add to
+	item     []byte
+}
+
+// charge is a place where fuel is taken: a function's entry or a loop's header. Between
+// two charges no instruction runs twice, so that what a charge takes is the weight of the
+// instructions that can follow it before the next.
+type charge struct {
+	place  int // in body.out
+	weight int
+}
+
+func (b *body) rewrite() {
+	b.out, b.charges, b.blocks = b.out[:0], b.charges[:0], b.blocks[:0]
+	locals := b.copyLocals()
+	b.charges = append(b.charges, charge{place: len(b.out), weight: locals})
+	b.blocks = append(b.blocks, 0)
+	for len(b.blocks) > 0 && b.in.err == nil {
+		b.copyInstruction()
+	}
+	b.in.end("a function body")
+}
+
+func (b *body) copyLocals() int {
+	start := b.in.pos
+	total := uint64(0)
+	groups := b.in.count("groups of locals")
+	b.out = appendU32(b.out, groups)
+	for range groups {
+		n := b.in.u32()
+		total += uint64(n)
+		b.out = copyValueType(appendU32(b.out, n), b.in)
+	}
+	if total > maxLocals {
+		b.in.failAt(start, "%d locals, at most %d are allowed", total, maxLocals)
+		return 0
+	}
+	return int(total)
+}
+
+func (b *body) copyInstruction() {
+	r := b.in
+	start := r.pos
+	op := r.byte()
+	if r.err != nil {
+		return
+	}
+	b.charges[b.blocks[len(b.blocks)-1]].weight += weightPlain
+	kind := immediates[op]
+	if kind == prefix {
+		b.copyPrefixed(op, start)
+		return
+	}
+	if op == opMemoryGrow {
+		b.out = b.rewriter.appendRefuel(b.out)
+	}
+	b.out = append(b.out, op)
+	b.copyImmediate(kind, op, start)
+	b.note(op)
+}
+
+// note keeps account of blocks and of what an instruction means beyond its copy.
+func (b *body) note(op byte) {
+	switch op {
+	case opBlock, opIf:
+		b.blocks = append(b.blocks, b.blocks[len(b.blocks)-1])
+	case opLoop:
+		b.charges = append(b.charges, charge{place: len(b.out)})
+		b.blocks = append(b.blocks, len(b.charges)-1)
+	case opEnd:
+		b.blocks = b.blocks[:len(b.blocks)-1]
+	case opRefFunc:
+		b.charges[b.blocks[len(b.blocks)-1]].weight += weightExit
+	case opTableSet:
+		b.rewriter.cannotRestore("table.set")
+	}
+}
+
+func (b *body) copyImmediate(kind immediate, op byte, start int) {
+	r := b.in
+	switch kind {
+	case none:
+	case index:
+		b.out = appendU32(b.out, r.u32())
+	case indexPair:
+		b.out = appendU32(b.out, r.u32())
+		b.out = appendU32(b.out, r.u32())
+	case function:
+		b.out = appendU32(b.out, b.rewriter.function(r.u32()))
+	case blockType:
+		b.out = copyBlockType(b.out, r)
+	case access:
+		b.copyAccess(start)
+	case memory:
+		if r.byte() != 0 {
+			r.failAt(start, "more than one memory is not supported")
+		}
+		b.out = append(b.out, 0)
+	case constI32:
+		b.out = appendSigned(b.out, r.s32())
+	case constI64:
+		b.out = appendSigned(b.out, r.s64())
+	case constF32:
+		b.out = append(b.out, r.take(4)...)
+	case constF64:
+		b.out = append(b.out, r.take(8)...)
+	case heapType:
+		b.out = copyHeapType(b.out, r)
+	case labels:
+		b.copyList(appendLabel)
+		b.out = appendU32(b.out, r.u32())
+	case valueTypes:
+		b.copyList(copyValueType)
+	default:
+		r.failAt(start, "%s", unsupported(op))
+	}
+}
+
+func appendLabel(to []byte, r *reader) []byte { return appendU32(to, r.u32()) }
+
+func (b *body) copyList(copyItem func([]byte, *reader) []byte) {
+	n := b.in.count("items")
+	b.out = appendU32(b.out, n)
+	for range n {
+		b.out = copyItem(b.out, b.in)
+	}
+}
+
+func (b *body) copyAccess(start int) {
+	alignment := b.in.u32()
+	if alignment >= 32 { // bit 6 would say that the index of a memory follows
+		b.in.failAt(start, "alignment 2^%d of a memory access is not supported", alignment)
+	}
+	b.out = appendU32(appendU32(b.out, alignment), b.in.u32())
+}
+
+// copyPrefixed copies an instruction whose opcode goes on after a prefix.
+func (b *body) copyPrefixed(prefix byte, start int) {
+	op := b.in.u32()
+	if prefix == prefixBulk {
+		b.copyBulk(op, start)
+		return
+	}
+	b.out = appendU32(append(b.out, prefix), op)
+	switch {
+	case op <= 0x0b || op == 0x5c || op == 0x5d: // loads and stores
+		b.copyAccess(start)
+	case op == vectorConst || op == 0x0d: // 16 bytes of a constant or a shuffle
+		b.out = append(b.out, b.in.take(16)...)
+	case op >= 0x15 && op <= 0x22: // a lane
+		b.out = append(b.out, b.in.byte())
+	case op >= 0x54 && op <= 0x5b: // memory access and lane
+		b.copyAccess(start)
+		b.out = append(b.out, b.in.byte())
+	case op <= 0xff: // no immediate; that the opcode exists is for the compiler to check
+	default:
+		b.in.failAt(start, "opcode 0xfd %#x is not supported", op)
+	}
+}
+
+// copyBulk copies a saturating conversion or a bulk operation. An operation whose length
+// the guest chooses is charged by it.
+func (b *body) copyBulk(op uint32, start int) {
+	w := b.rewriter
+	switch op {
+	case bulkMemoryCopy:
+		b.skipMemory(start)
+		b.skipMemory(start)
+		b.call(helperCopy)
+		return
+	case bulkMemoryFill:
+		b.skipMemory(start)
+		b.call(helperFill)
+		return
+	case bulkMemoryInit:
+		b.call(helperChargeBytes)
+	case bulkTableInit, bulkTableCopy, bulkTableFill:
+		b.call(helperChargeElements)
+	case bulkTableGrow:
+		b.call(helperChargeElements)
+		b.out = w.appendRefuel(b.out)
+	}
+	b.out = appendU32(append(b.out, prefixBulk), op)
+	switch op {
+	case 0, 1, 2, 3, 4, 5, 6, 7: // saturating conversions
+	case bulkMemoryInit:
+		b.out = appendU32(b.out, b.in.u32())
+		b.skipMemory(start)
+		b.out = append(b.out, 0)
+	case bulkTableSize:
+		b.out = appendU32(b.out, b.in.u32())
+	case bulkDataDrop, bulkElemDrop, bulkTableGrow, bulkTableFill:
+		b.out = appendU32(b.out, b.in.u32())
+		w.cannotRestore(bulkNames[op])
+	case bulkTableInit, bulkTableCopy:
+		b.out = appendU32(b.out, b.in.u32())
+		b.out = appendU32(b.out, b.in.u32())
+		w.cannotRestore(bulkNames[op])
+	default:
+		b.in.failAt(start, "opcode 0xfc %#x is not supported", op)
+	}
+}
+
+var bulkNames = map[uint32]string{
+	bulkDataDrop:  "data.drop",
+	bulkElemDrop:  "elem.drop",
+	bulkTableInit: "table.init",
+	bulkTableCopy: "table.copy",
+	bulkTableGrow: "table.grow",
+	bulkTableFill: "table.fill",
+}
+
+func (b *body) skipMemory(start int) {
+	if b.in.byte() != 0 {
+		b.in.failAt(start, "more than one memory is not supported")
+	}
+}
+
+func (b *body) call(kind helper) {
+	b.out = appendU32(append(b.out, opCall), b.rewriter.helper(kind))
+}
+
+// withFuel is the body with its charges written in. It is valid until the next call.
+func (b *body) withFuel() []byte {
+	b.item = b.item[:0]
+	done := 0
+	for _, charge := range b.charges {
+		b.item = append(b.item, b.out[done:charge.place]...)
+		b.item = b.rewriter.appendCharge(b.item, charge.weight)
+		done = charge.place
+	}
+	return append(b.item, b.out[done:]...)
+}

@@ -1,0 +1,207 @@
+package wasm
+
+import (
+	"fmt"
+	"slices"
+)
+
+// The function that a rewritten module imports and calls when its fuel has run out. It
+// takes nothing, returns the next amount of fuel as an i32, and does not return when the
+// guest is to be stopped.
+const (
+	FuelModule   = "kubewarden:fuel"
+	FuelFunction = "tick"
+)
+
+// Quantum is the amount of fuel to return from a tick. One unit is up to 32 instructions
+// or 128 bytes of a bulk operation: a quantum is between some microseconds and about a
+// millisecond of a guest's time. A tick costs about 0.1 us.
+const Quantum = 1 << 14
+
+// GlobalPrefix begins the names under which mutable globals are exported; the index of
+// the global follows.
+const GlobalPrefix = "kubewarden:global:"
+
+// Limits on what a module may declare. Those with a name in the specification's appendix
+// on implementation limits are what browsers allow.
+const (
+	maxParams        = 1000
+	maxResults       = 1000
+	maxLocals        = 50_000
+	maxFunctionBytes = 7_654_321
+	// maxTableElements bounds all tables of a module together. An element is 8 bytes of
+	// the host's memory; the largest policies known have some ten thousand.
+	maxTableElements = 1 << 20
+)
+
+// Kind is what an import or export is.
+type Kind byte
+
+// Kinds, as the format numbers them.
+const (
+	KindFunction Kind = 0
+	KindTable    Kind = 1
+	KindMemory   Kind = 2
+	KindGlobal   Kind = 3
+)
+
+// String is the kind's name in messages.
+func (k Kind) String() string {
+	names := []string{"function", "table", "memory", "global"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return fmt.Sprintf("kind %d", byte(k))
+}
+
+// Import is something that a module wants from the host.
+type Import struct {
+	Module string
+	Name   string
+	Kind   Kind
+}
+
+// Rewritten is a module after the rewrite.
+type Rewritten struct {
+	// Wasm is the rewritten binary. Whether it is valid beyond its structure is for the
+	// compiler to say.
+	Wasm []byte
+	// Imports are what the module wanted before the rewrite, but for its memory, which
+	// is local now.
+	Imports []Import
+	// Globals are the exported names of all mutable globals of numeric type.
+	Globals []string
+	// Unrestorable names the first construct by which a guest can change what neither
+	// its memory nor Globals hold, so that an instance cannot be put back to its first
+	// state; "" when there is none.
+	Unrestorable string
+}
+
+// Rewrite gives a module fuel, exports its mutable globals, makes an imported memory
+// local and bounds its tables. What the guest computes stays the same. Custom sections
+// are dropped, except for names that help to read a trap. The error is a *FormatError;
+// it names an instruction that is not known.
+func Rewrite(binary []byte) (Rewritten, error) {
+	module, err := Parse(binary)
+	if err != nil {
+		return Rewritten{}, err
+	}
+	rewriter := rewriter{module: module, sections: map[byte][]byte{}}
+	for _, step := range rewriter.steps() {
+		r, present := module.known[step.id]
+		if !present {
+			r = &reader{data: []byte{0}} // an absent section is an empty list
+		}
+		if present || step.always {
+			step.rewrite(r)
+			r.end(fmt.Sprintf("section %d", step.id))
+		}
+		if r.err != nil {
+			return Rewritten{}, r.err
+		}
+	}
+	rewriter.finish()
+	return Rewritten{
+		Wasm:         rewriter.assemble(),
+		Imports:      rewriter.imports,
+		Globals:      rewriter.globalNames,
+		Unrestorable: rewriter.unrestorable,
+	}, nil
+}
+
+// rewriter holds what one section must know of another.
+type rewriter struct {
+	module   *Module
+	sections map[byte][]byte
+
+	imports      []Import
+	globalNames  []string
+	unrestorable string
+
+	types     vector // type section
+	typeCount uint32 // its types; a recursion group is one item of several types
+	tickType  uint32
+
+	importedFunctions uint32
+	localFunctions    uint32
+	functions         vector // function section
+	code              vector // code section
+
+	importedTables uint32
+	memory         []byte // limits of an imported memory
+	globalCount    uint32 // before the fuel, which comes last
+	mutable        []uint32
+	helpers        [helperKinds]uint32 // function index, 0 = not used
+}
+
+// step is the rewrite of one section. Later steps use what earlier ones counted.
+type step struct {
+	id      byte
+	always  bool
+	rewrite func(*reader)
+}
+
+func (w *rewriter) steps() []step {
+	return []step{
+		{sectionType, true, w.rewriteTypes},
+		{sectionImport, true, w.rewriteImports},
+		{sectionFunction, true, w.rewriteFunctions},
+		{sectionTable, false, w.rewriteTables},
+		{sectionMemory, false, w.rewriteMemory},
+		{sectionTag, false, func(r *reader) { r.fail("exception handling is not supported") }},
+		{sectionGlobal, true, w.rewriteGlobals},
+		{sectionExport, true, w.rewriteExports},
+		{sectionStart, false, w.rewriteStart},
+		{sectionElement, false, w.rewriteElements},
+		{sectionDataCount, false, w.rewriteDataCount},
+		{sectionCode, true, w.rewriteCode},
+		{sectionData, false, w.rewriteData},
+	}
+}
+
+// function is the index that a function of the original module has now: the tick is
+// inserted after the imported functions, before the local ones.
+func (w *rewriter) function(index uint32) uint32 {
+	if index >= w.importedFunctions {
+		return index + 1
+	}
+	return index
+}
+
+func (w *rewriter) tick() uint32 { return w.importedFunctions }
+
+func (w *rewriter) fuel() uint32 { return w.globalCount }
+
+func (w *rewriter) cannotRestore(what string) {
+	if w.unrestorable == "" {
+		w.unrestorable = what
+	}
+}
+
+// finish writes the sections that grew while others were rewritten.
+func (w *rewriter) finish() {
+	w.appendHelpers()
+	w.sections[sectionType] = w.types.bytes()
+	w.sections[sectionFunction] = w.functions.bytes()
+	w.sections[sectionCode] = w.code.bytes()
+	if w.memory != nil {
+		w.sections[sectionMemory] = append([]byte{1}, w.memory...)
+	}
+}
+
+func (w *rewriter) assemble() []byte {
+	size := len(header)
+	for _, body := range w.sections {
+		size += len(body) + 6
+	}
+	out := append(make([]byte, 0, size), header...)
+	for _, id := range sectionOrder {
+		if body, present := w.sections[id]; present {
+			out = appendSection(out, id, body)
+		}
+	}
+	if names := w.rewriteNames(); names != nil {
+		out = appendSection(out, sectionCustom, names)
+	}
+	return slices.Clip(out)
+}
