@@ -78,6 +78,9 @@ func ShortDigest(digest string) string {
 	return digest[:min(len(digest), hashDigits)]
 }
 
+// ShortHash is a hash of a text, as short as every hash in a report.
+func ShortHash(text string) string { return shortHash([]byte(text)) }
+
 func shortHash(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])[:hashDigits]

@@ -1,0 +1,264 @@
+package evaluation
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+)
+
+// EnvironmentConfig is what an Environment is made from. Every field is needed but
+// AcceptNamespace.
+type EnvironmentConfig struct {
+	Observer Observer
+	Logger   *slog.Logger
+	Now      func() time.Time
+	// AcceptNamespace is a namespace whose admission requests are all accepted; "" is none.
+	AcceptNamespace string
+}
+
+// Environment answers requests out of the current policy set. The set never changes: a
+// Loader puts another one in its place, and a request that began with the old one ends
+// with it.
+type Environment struct {
+	config EnvironmentConfig
+	set    atomic.Pointer[policySet]
+}
+
+// policySet is everything that is served at one moment.
+type policySet struct {
+	served map[string]*servedPolicy
+	// failures are by ID; a policy can be in both maps: then an earlier revision serves.
+	failures map[string]*Failure
+	// pending are policies that are being prepared and of which nothing serves yet.
+	pending map[string]bool
+	// revisions are those of a Snapshot.
+	setRevision, configRevision string
+	ready                       bool
+}
+
+// NewEnvironment makes an environment that knows no policy.
+func NewEnvironment(config EnvironmentConfig) *Environment {
+	environment := &Environment{config: config}
+	environment.set.Store(&policySet{})
+	return environment
+}
+
+// ErrorKind says what kept a request from being judged at all.
+type ErrorKind int
+
+const (
+	// KindInternal is a failure of the server.
+	KindInternal ErrorKind = iota
+	// KindUnknownPolicy says that there is no policy of that ID.
+	KindUnknownPolicy
+	// KindUnavailable says that asking again in a moment can help.
+	KindUnavailable
+)
+
+// Error is what Evaluate returns when it has no answer.
+type Error struct {
+	Kind ErrorKind
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// Evaluate asks a policy about a request and makes the answer. The time a policy takes is
+// bounded by its timeout. A policy that failed, timed out or could not be loaded answers
+// with a denial; any error is an *Error.
+func (e *Environment) Evaluate(ctx context.Context, policyID string, request Request) (Response, error) {
+	served, failure, err := e.find(policyID)
+	if err != nil {
+		return Response{}, err
+	}
+	if served != nil {
+		defer served.module.release()
+	}
+	if e.acceptsAll(request) {
+		return e.accept(policyID, served, request), nil
+	}
+	if served == nil {
+		return e.answerNotLoaded(policyID, failure, request), nil
+	}
+	started := e.config.Now()
+	verdict, err := served.judge(ctx, request)
+	if err != nil {
+		return Response{}, err
+	}
+	evaluation := describe(served.rules, request, verdict)
+	evaluation.Latency = e.config.Now().Sub(started)
+	e.config.Observer.Evaluated(evaluation)
+	response := respond(served.rules, request.Origin, verdict)
+	e.log(ctx, served.rules, request, verdict, response)
+	return response, nil
+}
+
+// find gives the policy of an ID with a user of its module counted, or why it is not
+// loaded.
+func (e *Environment) find(policyID string) (*servedPolicy, *Failure, error) {
+	for {
+		set := e.set.Load()
+		if served := set.served[policyID]; served != nil {
+			if served.module.acquire() {
+				return served, nil, nil
+			}
+			continue // the set was replaced, and the last request to the old one has ended
+		}
+		if failure := set.failures[policyID]; failure != nil {
+			return nil, failure, nil
+		}
+		if set.pending[policyID] {
+			return nil, nil, &Error{KindUnavailable, fmt.Errorf("policy %s is being loaded", policyID)}
+		}
+		return nil, nil, &Error{KindUnknownPolicy, fmt.Errorf("unknown policy: %s", policyID)}
+	}
+}
+
+// judge is the policy's own verdict.
+func (p *servedPolicy) judge(ctx context.Context, request Request) (Response, error) {
+	if p.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, p.timeout)
+		defer cancel()
+	}
+	answer, err := p.module.Validate(ctx, p.call, request.Document)
+	if err == nil {
+		return fromPolicy(answer, request.Object)
+	}
+	var failure *policy.Error
+	if !errors.As(err, &failure) {
+		return Response{}, &Error{KindInternal, err}
+	}
+	switch failure.Kind {
+	case policy.KindTimeout, policy.KindGuest:
+		return failed(failure.Message), nil
+	case policy.KindUnavailable:
+		return Response{}, &Error{KindUnavailable, err}
+	default:
+		return Response{}, &Error{KindInternal, err}
+	}
+}
+
+func (e *Environment) acceptsAll(request Request) bool {
+	accepted := e.config.AcceptNamespace
+	return accepted != "" && request.Origin != OriginRaw && request.Namespace == accepted
+}
+
+func (e *Environment) accept(policyID string, served *servedPolicy, request Request) Response {
+	rules := Rules{PolicyID: policyID, Mode: contract.ModeProtect}
+	if served != nil {
+		rules = served.rules
+	}
+	response := Response{Allowed: true}
+	e.config.Observer.Evaluated(describe(rules, request, response))
+	return response
+}
+
+// answerNotLoaded answers for a policy of which no revision could be loaded: a denial,
+// but not from a policy that is only to monitor.
+func (e *Environment) answerNotLoaded(policyID string, failure *Failure, request Request) Response {
+	e.config.Observer.NotLoaded(policyID, failure.Reason)
+	verdict := failed(failure.Message)
+	if failure.mode == contract.ModeMonitor && request.Origin != OriginAudit {
+		return monitored(verdict)
+	}
+	return verdict
+}
+
+func describe(rules Rules, request Request, verdict Response) Evaluation {
+	evaluation := Evaluation{
+		PolicyID: rules.PolicyID, Mode: rules.Mode, Origin: request.Origin,
+		Kind: request.Kind, Operation: request.Operation, Namespace: request.Namespace,
+		Accepted: verdict.Allowed, Mutated: verdict.Patch != nil,
+	}
+	if verdict.Status != nil {
+		evaluation.Code = verdict.Status.Code
+	}
+	return evaluation
+}
+
+// log writes one line per decision: at info for a monitoring policy, whose verdict shows
+// nowhere else, at debug for others. Neither object nor settings are ever logged.
+func (e *Environment) log(ctx context.Context, rules Rules, request Request, verdict, response Response) {
+	level, message := slog.LevelDebug, "policy evaluation"
+	if rules.Mode == contract.ModeMonitor && request.Origin != OriginAudit {
+		level, message = slog.LevelInfo, "policy evaluation (monitor mode)"
+	} else {
+		verdict = response
+	}
+	if !e.config.Logger.Enabled(ctx, level) {
+		return
+	}
+	e.config.Logger.LogAttrs(ctx, level, message,
+		slog.String("policy_id", rules.PolicyID),
+		slog.Bool("allowed_to_mutate", rules.AllowedToMutate),
+		slog.String("request_uid", request.UID),
+		slog.String("request_origin", string(request.Origin)),
+		slog.String("kind", request.Kind),
+		slog.String("namespace", request.Namespace),
+		slog.String("operation", request.Operation),
+		slog.Any("response", logged(verdict)),
+	)
+}
+
+// logged is what a log line says of a verdict.
+func logged(verdict Response) slog.Value {
+	attributes := []slog.Attr{slog.Bool("allowed", verdict.Allowed), slog.Bool("mutated", verdict.Patch != nil)}
+	if verdict.Status != nil {
+		if verdict.Status.Code != nil {
+			attributes = append(attributes, slog.Int("code", int(*verdict.Status.Code)))
+		}
+		if verdict.Status.Message != nil {
+			attributes = append(attributes, slog.String("message", *verdict.Status.Message))
+		}
+	}
+	return slog.GroupValue(attributes...)
+}
+
+// Ready is an error until every policy of the configuration has been loaded or refused
+// for good. From then on it is nil: a later failure never takes a serving replica away.
+func (e *Environment) Ready() error {
+	if e.set.Load().ready {
+		return nil
+	}
+	return errors.New("not every policy of the configuration is loaded or refused for good")
+}
+
+// Snapshot is what is served at one moment, for reports and metrics.
+type Snapshot struct {
+	// SetRevision is a hash of everything that is served.
+	SetRevision string
+	// ConfigRevision is that of the last configuration of which every entry is served or
+	// has failed; "" before the first.
+	ConfigRevision string
+	// Policies and Failures are as in contract.Report, but messages are not cut.
+	Policies map[string]contract.Served
+	Failures map[string]Failure
+	// Ready says whether Environment.Ready is nil.
+	Ready bool
+}
+
+// Snapshot describes the current set.
+func (e *Environment) Snapshot() Snapshot {
+	set := e.set.Load()
+	snapshot := Snapshot{
+		SetRevision: set.setRevision, ConfigRevision: set.configRevision, Ready: set.ready,
+		Policies: make(map[string]contract.Served, len(set.served)),
+		Failures: make(map[string]Failure, len(set.failures)),
+	}
+	for id, served := range set.served {
+		snapshot.Policies[id] = contract.Served{Revision: served.revision, ModuleDigest: contract.ShortDigest(served.module.digest)}
+	}
+	for id, failure := range set.failures {
+		snapshot.Failures[id] = *failure
+	}
+	return snapshot
+}

@@ -1,0 +1,386 @@
+package evaluation
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Wanted is what is to be served.
+type Wanted struct {
+	// Policies and Refused are the results of contract.DecodePolicies.
+	Policies contract.Policies
+	Refused  map[string]error
+	Sources  contract.Sources
+}
+
+// LoaderConfig is what a Loader is made from. Every field is needed.
+type LoaderConfig struct {
+	Environment *Environment
+	// FetcherFor gives the fetcher for a sources.yml.
+	FetcherFor func(contract.Sources) Fetcher
+	Compile    func(ctx context.Context, wasm []byte) (Module, error)
+	// PolicyTimeout bounds an evaluation where the policy has no timeout of its own; 0
+	// does not.
+	PolicyTimeout time.Duration
+	// SettingsTimeout bounds a policy's check of its settings.
+	SettingsTimeout time.Duration
+	// Parallelism is how many policies are prepared at the same time.
+	Parallelism int
+	// RetryFirst and RetryMost are the shortest and longest wait after a failure that may
+	// pass; the wait doubles from one to the other.
+	RetryFirst, RetryMost time.Duration
+	Observer              LoadObserver
+	Logger                *slog.Logger
+	Now                   func() time.Time
+}
+
+// Loader makes an Environment serve what is wanted, policy by policy:
+//
+//	Apply -> adopt: entries that did not change stay as they are; for each of the others
+//	                a job prepares it aside, while what served it serves on
+//	job   -> settle: the policy joins the set, or its failure does; a failure that may
+//	                pass is tried again, with longer and longer waits
+//
+// Each change of the set is one exchange of a pointer. All state belongs to the goroutine
+// of Run; jobs only send it their result.
+type Loader struct {
+	config  LoaderConfig
+	modules *modules
+	wanted  chan Wanted
+	results chan result
+	slots   chan struct{}
+
+	entries map[string]*entryState
+	// fetcher and sources are those of the current configuration.
+	fetcher        Fetcher
+	sources        string
+	configRevision string
+	jobs           int
+}
+
+// entryState is what the loader knows of one policy of the configuration.
+type entryState struct {
+	entry contract.Entry
+	hash  string
+	// served serves; it is of an earlier revision while failure or job is not nil.
+	served  *servedPolicy
+	failure *Failure
+	// job is what prepares the wanted revision; nil when nothing does.
+	job      *job
+	attempts int
+	retry    *time.Timer
+}
+
+// job prepares one revision of one policy.
+type job struct {
+	id      string
+	entry   contract.Entry
+	fetcher Fetcher
+	cancel  context.CancelFunc
+}
+
+type result struct {
+	job    *job
+	served *servedPolicy
+	err    error
+}
+
+// NewLoader makes a loader. It does nothing before Run.
+func NewLoader(config LoaderConfig) *Loader {
+	return &Loader{
+		config:  config,
+		modules: newModules(config),
+		wanted:  make(chan Wanted, 1),
+		results: make(chan result),
+		slots:   make(chan struct{}, config.Parallelism),
+		entries: map[string]*entryState{},
+	}
+}
+
+// Apply asks for a configuration to be served. It does not wait, and only the newest
+// configuration counts. One goroutine at a time may call it.
+func (l *Loader) Apply(wanted Wanted) {
+	select {
+	case <-l.wanted: // one that nobody has looked at yet
+	default:
+	}
+	l.wanted <- wanted
+}
+
+// Run works until ctx is done. It must be called once.
+func (l *Loader) Run(ctx context.Context) {
+	due := make(chan string)
+	defer l.stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case wanted := <-l.wanted:
+			l.adopt(ctx, wanted)
+		case result := <-l.results:
+			l.settle(ctx, result, due)
+		case id := <-due:
+			if state := l.entries[id]; state != nil && state.job == nil && state.retry != nil {
+				l.start(ctx, id, state)
+			}
+		}
+		if l.jobs == 0 {
+			l.modules.sweep(l.inUse())
+		}
+	}
+}
+
+// stop waits for the jobs, whose context has ended with that of Run. What serves goes on
+// serving.
+func (l *Loader) stop() {
+	for ; l.jobs > 0; l.jobs-- {
+		if result := <-l.results; result.served != nil {
+			result.served.module.release()
+		}
+	}
+	for _, state := range l.entries {
+		if state.retry != nil {
+			state.retry.Stop()
+		}
+	}
+}
+
+// adopt compares a configuration with the one before and starts what has to be done.
+func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
+	revision, err := contract.DecodedRevision(wanted.Policies, wanted.Refused)
+	if err != nil {
+		// DecodePolicies gives no entry that cannot be hashed.
+		l.config.Logger.ErrorContext(ctx, "ignore configuration", "error", err)
+		return
+	}
+	l.configRevision = revision
+	renewed := l.adoptSources(wanted.Sources)
+	gone := l.dropMissing(wanted)
+	for id, err := range wanted.Refused {
+		l.refuse(ctx, id, err)
+	}
+	for _, id := range slices.Sorted(maps.Keys(wanted.Policies)) {
+		hash, err := contract.EntryHash(wanted.Policies[id])
+		if err != nil {
+			continue
+		}
+		l.want(ctx, id, hash, wanted.Policies[id], renewed)
+	}
+	l.publish()
+	for _, served := range gone {
+		served.module.release()
+	}
+}
+
+// adoptSources says whether the sources changed.
+func (l *Loader) adoptSources(sources contract.Sources) bool {
+	encoded, err := contract.EncodeSources(sources)
+	if err == nil && l.fetcher != nil && l.sources == string(encoded) {
+		return false
+	}
+	l.sources, l.fetcher = string(encoded), l.config.FetcherFor(sources)
+	return true
+}
+
+// dropMissing forgets the policies that are wanted no more and gives what served them.
+func (l *Loader) dropMissing(wanted Wanted) []*servedPolicy {
+	var gone []*servedPolicy
+	for id, state := range l.entries {
+		_, kept := wanted.Policies[id]
+		if _, refused := wanted.Refused[id]; kept || refused {
+			continue
+		}
+		state.callOff()
+		if state.served != nil {
+			gone = append(gone, state.served)
+		}
+		delete(l.entries, id)
+	}
+	return gone
+}
+
+// refuse notes an entry that could not be read.
+func (l *Loader) refuse(ctx context.Context, id string, err error) {
+	state := l.state(id)
+	hash := contract.RefusedHash(err)
+	if state.failure != nil && state.failure.Reason == contract.ReasonInvalidEntry && state.hash == hash {
+		return
+	}
+	state.callOff()
+	state.hash = hash
+	state.failure = &Failure{
+		Wanted: hash, Reason: contract.ReasonInvalidEntry,
+		Message: fmt.Sprintf("bootstrap failure: %s: %s", id, err),
+	}
+	l.logFailure(ctx, id, state)
+}
+
+// want notes an entry and starts to prepare it, unless that is done or being done.
+func (l *Loader) want(ctx context.Context, id, hash string, entry contract.Entry, renewed bool) {
+	state := l.state(id)
+	same := state.hash == hash
+	settled := state.job == nil && state.failure == nil && state.served != nil
+	refused := state.failure != nil && !state.failure.Reason.Transient()
+	switch {
+	case same && settled:
+		return
+	case same && !renewed && (refused || state.job != nil || state.retry != nil):
+		return
+	}
+	state.callOff()
+	state.entry, state.hash, state.attempts = entry, hash, 0
+	if !same {
+		state.failure = nil
+	}
+	l.start(ctx, id, state)
+}
+
+func (l *Loader) state(id string) *entryState {
+	state := l.entries[id]
+	if state == nil {
+		state = &entryState{}
+		l.entries[id] = state
+	}
+	return state
+}
+
+// callOff ends what is being done about a policy.
+func (s *entryState) callOff() {
+	if s.job != nil {
+		s.job.cancel()
+		s.job = nil
+	}
+	if s.retry != nil {
+		s.retry.Stop()
+		s.retry = nil
+	}
+}
+
+// start prepares the wanted revision of a policy aside.
+func (l *Loader) start(ctx context.Context, id string, state *entryState) {
+	ctx, cancel := context.WithCancel(ctx)
+	next := &job{id: id, entry: state.entry, fetcher: l.fetcher, cancel: cancel}
+	state.job, state.retry = next, nil
+	l.jobs++
+	go func() {
+		defer cancel()
+		outcome := result{job: next}
+		select {
+		case <-ctx.Done():
+			outcome.err = ctx.Err()
+		case l.slots <- struct{}{}:
+			outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.fetcher)
+			<-l.slots
+		}
+		l.results <- outcome
+	}()
+}
+
+// settle takes the result of a job.
+func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) {
+	l.jobs--
+	state := l.entries[outcome.job.id]
+	if state == nil || state.job != outcome.job {
+		if outcome.served != nil { // nobody wants it any more
+			outcome.served.module.release()
+		}
+		return
+	}
+	state.job = nil
+	earlier := state.served
+	if outcome.err == nil {
+		state.served, state.failure, state.attempts = outcome.served, nil, 0
+		l.config.Logger.InfoContext(ctx, "policy loaded", "policy_id", outcome.job.id,
+			"revision", state.served.revision, "module", state.entry.Module, "digest", state.served.module.digest)
+		l.publish()
+		if earlier != nil {
+			earlier.module.release()
+		}
+		return
+	}
+	state.failure = newFailure(outcome.job.id, state.hash, state.entry, outcome.err)
+	if earlier != nil {
+		state.served = l.underEntry(earlier, state.entry)
+	}
+	if state.failure.Reason.Transient() {
+		l.retryLater(ctx, outcome.job.id, state, due)
+	}
+	l.logFailure(ctx, outcome.job.id, state)
+	l.publish()
+}
+
+// retryLater arranges another attempt; the waits double.
+func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, due chan<- string) {
+	wait := l.config.RetryMost
+	if doublings := state.attempts; doublings < 16 {
+		wait = min(wait, l.config.RetryFirst<<doublings)
+	}
+	state.attempts++
+	state.retry = time.AfterFunc(wait, func() {
+		select {
+		case due <- id:
+		case <-ctx.Done():
+		}
+	})
+}
+
+func (l *Loader) logFailure(ctx context.Context, id string, state *entryState) {
+	serving := "none"
+	if state.served != nil {
+		serving = state.served.revision
+	}
+	l.config.Logger.ErrorContext(ctx, "policy not loaded", "policy_id", id, "reason", state.failure.Reason,
+		"message", state.failure.Message, "will_retry", state.retry != nil, "serving_revision", serving)
+}
+
+// publish puts what is known into the environment, in one step.
+func (l *Loader) publish() {
+	before := l.config.Environment.set.Load()
+	set := &policySet{
+		served: map[string]*servedPolicy{}, failures: map[string]*Failure{}, pending: map[string]bool{},
+		configRevision: before.configRevision, ready: before.ready,
+	}
+	settled, ready := true, true
+	var revisions strings.Builder
+	for _, id := range slices.Sorted(maps.Keys(l.entries)) {
+		state := l.entries[id]
+		switch {
+		case state.failure != nil:
+			set.failures[id] = state.failure
+			ready = ready && !state.failure.Reason.Transient()
+		case state.job != nil:
+			settled, ready = false, false
+			set.pending[id] = true
+		}
+		if state.served != nil {
+			set.served[id] = state.served
+			fmt.Fprintf(&revisions, "%s %s\n", id, state.served.revision)
+		}
+	}
+	set.setRevision = contract.ShortHash(revisions.String())
+	if settled {
+		set.configRevision = l.configRevision
+	}
+	set.ready = set.ready || ready
+	l.config.Environment.set.Store(set)
+	l.config.Observer.SetChanged(l.config.Environment.Snapshot())
+}
+
+// inUse gives the sources of the entries and the digests of the modules that serve.
+func (l *Loader) inUse() (sources map[source]bool, digests map[string]bool) {
+	sources, digests = make(map[source]bool, len(l.entries)), make(map[string]bool, len(l.entries))
+	for _, state := range l.entries {
+		sources[sourceOf(state.entry)] = true
+		if state.served != nil {
+			digests[state.served.module.digest] = true
+		}
+	}
+	return sources, digests
+}

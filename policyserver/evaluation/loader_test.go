@@ -1,0 +1,386 @@
+package evaluation
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// inWorld runs a test in a bubble with a clock of its own: waits for retries cost nothing,
+// and synctest.Wait returns when everything has come to rest.
+func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld()
+		w.run(t)
+		test(t, w)
+	})
+}
+
+func (w *world) applyAndWait(wanted Wanted) {
+	w.loader.Apply(wanted)
+	synctest.Wait()
+}
+
+func want(t *testing.T, w *world, id, want string) {
+	t.Helper()
+	if got := w.ask(t, id); got != want {
+		t.Errorf("%s: got %q, want %q", id, got, want)
+	}
+}
+
+func TestLoaderServesAndSwapsPolicies(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("one", "one")
+		w.serve("two", "two")
+		want(t, w, "a", "error: unknown policy: a")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "one", Settings: settings("1")}, "b": {Module: "two"}}))
+		want(t, w, "a", `one {"say":"1"}`)
+		want(t, w, "b", "two {}")
+
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "one", Settings: settings("2")}, "c": {Module: "one"}}))
+		want(t, w, "a", `one {"say":"2"}`)
+		want(t, w, "b", "error: unknown policy: b")
+		want(t, w, "c", "one {}")
+		if diff := cmp.Diff([]string{"one", "two"}, sorted(w.fetched)); diff != "" {
+			t.Errorf("a module that is loaded must not be fetched again; -want +got:\n%s", diff)
+		}
+		if one, two := w.module(t, "one"), w.module(t, "two"); one.closed.Load() || !two.closed.Load() {
+			t.Errorf("got one closed %t, two closed %t; want false, true", one.closed.Load(), two.closed.Load())
+		}
+	})
+}
+
+func sorted(list []string) []string {
+	if len(list) == 2 && list[0] > list[1] {
+		list[0], list[1] = list[1], list[0]
+	}
+	return list
+}
+
+func (w *world) module(t *testing.T, content string) *fakeModule {
+	t.Helper()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, module := range w.compiled {
+		if module.content == content {
+			return module
+		}
+	}
+	t.Fatalf("module %s was not compiled", content)
+	return nil
+}
+
+func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
+	unreadable := &contract.EntryError{Hash: "0123456789ab", Err: errors.New("unknown field")}
+	for name, tc := range map[string]struct {
+		entry       contract.Entry
+		refused     error
+		fetch       error
+		wantReason  contract.Reason
+		wantMessage string
+	}{
+		"bad settings": {
+			entry:      contract.Entry{Module: "m", Settings: settings("bad")},
+			wantReason: contract.ReasonInvalidSettings, wantMessage: "Policy settings are invalid: bad is not good",
+		},
+		"settings that hang": {
+			entry:      contract.Entry{Module: "m", Settings: settings("hang")},
+			wantReason: contract.ReasonInvalidSettings, wantMessage: "Policy settings are invalid: too slow",
+		},
+		"bad module": {
+			entry:      contract.Entry{Module: "broken"},
+			wantReason: contract.ReasonInvalidModule, wantMessage: "bootstrap failure: bad: no module",
+		},
+		"absent module": {
+			entry: contract.Entry{Module: "m"}, fetch: classified{contract.ReasonModuleNotFound},
+			wantReason:  contract.ReasonModuleNotFound,
+			wantMessage: "bootstrap failure: bad: Error while downloading policy 'bad' from m: made up: ModuleNotFound",
+		},
+		"network down": {
+			entry: contract.Entry{Module: "m"}, fetch: errors.New("network is down"),
+			wantReason:  contract.ReasonFetchFailed,
+			wantMessage: "bootstrap failure: bad: Error while downloading policy 'bad' from m: network is down",
+		},
+		"group": {
+			entry:      contract.Entry{Policies: map[string]contract.Member{"a": {Module: "m"}}, Expression: "a()", Message: "no"},
+			wantReason: contract.ReasonNotSupported, wantMessage: "bootstrap failure: bad: policy groups are not supported by this version of the policy server",
+		},
+		"unreadable entry": {
+			refused:    unreadable,
+			wantReason: contract.ReasonInvalidEntry, wantMessage: "bootstrap failure: bad: unknown field",
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				w.serve("good", "good")
+				w.serve("m", "m")
+				w.serve("broken", "broken")
+				w.fail("m", tc.fetch)
+				wanted := entries(contract.Policies{"good": {Module: "good"}, "bad": tc.entry})
+				if tc.refused != nil {
+					delete(wanted.Policies, "bad")
+					wanted.Refused = map[string]error{"bad": tc.refused}
+				}
+				w.loader.Apply(wanted)
+				time.Sleep(6 * time.Second) // of the bubble: beyond the timeout of a settings check
+				synctest.Wait()
+				want(t, w, "good", "good {}")
+				want(t, w, "bad", tc.wantMessage)
+				failure := w.Snapshot().Failures["bad"]
+				wantHash := contract.RefusedHash(tc.refused)
+				if tc.refused == nil {
+					wantHash, _ = contract.EntryHash(tc.entry)
+				}
+				if failure.Reason != tc.wantReason || failure.Wanted != wantHash {
+					t.Errorf("got failure %+v, want reason %s and hash %s", failure, tc.wantReason, wantHash)
+				}
+			})
+		})
+	}
+}
+
+func TestLoaderKeepsTheEarlierRevisionServing(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("one", "one")
+		good := contract.Entry{Module: "one", Settings: settings("good")}
+		w.applyAndWait(entries(contract.Policies{"a": good}))
+		before := w.Snapshot()
+
+		bad := contract.Entry{Module: "one", Settings: settings("bad")}
+		w.applyAndWait(entries(contract.Policies{"a": bad}))
+		want(t, w, "a", `one {"say":"good"}`)
+		after := w.Snapshot()
+		if diff := cmp.Diff(before.Policies, after.Policies); diff != "" {
+			t.Errorf("what serves changed; -before +after:\n%s", diff)
+		}
+		hash, _ := contract.EntryHash(bad)
+		if failure := after.Failures["a"]; failure.Wanted != hash || failure.Reason != contract.ReasonInvalidSettings {
+			t.Errorf("got failure %+v, want InvalidSettings of %s", failure, hash)
+		}
+
+		w.applyAndWait(Wanted{Refused: map[string]error{"a": errors.New("unreadable")}})
+		want(t, w, "a", `one {"say":"good"}`)
+		w.applyAndWait(entries(contract.Policies{"a": good}))
+		want(t, w, "a", `one {"say":"good"}`)
+		if failures := w.Snapshot().Failures; len(failures) > 0 {
+			t.Errorf("got failures %v, want none once the entry is good again", failures)
+		}
+		w.applyAndWait(entries(nil))
+		want(t, w, "a", "error: unknown policy: a")
+		if !w.module(t, "one").closed.Load() {
+			t.Error("the module of the removed policy is not closed")
+		}
+	})
+}
+
+func TestLoaderEarlierRevisionServesUnderTodaysMode(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("one", "one")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "one"}}))
+		want(t, w, "a", "one {}")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "one", Settings: settings("bad"), PolicyMode: contract.ModeMonitor}}))
+		want(t, w, "a", "allowed")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "one", Settings: settings("bad")}}))
+		want(t, w, "a", "one {}")
+	})
+}
+
+func TestLoaderTriesAgainWhatMayPass(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("m", "m")
+		w.fail("m", errors.New("network is down"))
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
+		for attempt, wait := range []time.Duration{1, 2, 4, 8, 8} {
+			if got := w.fetches(); got != attempt+1 {
+				t.Fatalf("got %d attempts, want %d", got, attempt+1)
+			}
+			time.Sleep(wait*time.Second - time.Millisecond)
+			synctest.Wait()
+			if got := w.fetches(); got != attempt+1 {
+				t.Fatalf("attempt %d came too early", got)
+			}
+			time.Sleep(time.Millisecond)
+			synctest.Wait()
+		}
+		w.fail("m", nil)
+		time.Sleep(8 * time.Second)
+		synctest.Wait()
+		want(t, w, "a", "m {}")
+		attempts := w.fetches()
+		time.Sleep(time.Hour)
+		if got := w.fetches(); got != attempts {
+			t.Errorf("got %d attempts after the policy was loaded, want none", got-attempts)
+		}
+	})
+}
+
+func TestLoaderDoesNotTryAgainWhatIsRefusedForGood(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.fail("m", classified{contract.ReasonModuleForbidden})
+		wanted := entries(contract.Policies{"a": {Module: "m"}})
+		w.applyAndWait(wanted)
+		time.Sleep(time.Hour)
+		w.applyAndWait(wanted)
+		if got := w.fetches(); got != 1 {
+			t.Errorf("got %d attempts, want 1", got)
+		}
+		w.serve("m", "m")
+		wanted.Sources = contract.Sources{InsecureSources: []string{"registry.test"}}
+		w.applyAndWait(wanted)
+		want(t, w, "a", "m {}")
+	})
+}
+
+func TestLoaderReadiness(t *testing.T) {
+	for name, tc := range map[string]struct {
+		failure   error
+		wantReady bool
+	}{
+		"everything is loaded":       {wantReady: true},
+		"a policy is refused":        {failure: classified{contract.ReasonModuleNotFound}, wantReady: true},
+		"a fetch failed and may not": {failure: errors.New("network is down"), wantReady: false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, func(t *testing.T, w *world) {
+				if w.Ready() == nil {
+					t.Fatal("ready before any configuration")
+				}
+				w.serve("good", "good")
+				w.serve("m", "m")
+				w.fail("m", tc.failure)
+				w.applyAndWait(entries(contract.Policies{"good": {Module: "good"}, "other": {Module: "m"}}))
+				if got := w.Ready() == nil; got != tc.wantReady {
+					t.Fatalf("got ready %t, want %t", got, tc.wantReady)
+				}
+				if revision, _ := contract.ConfigRevision(contract.Policies{"good": {Module: "good"}, "other": {Module: "m"}}); w.Snapshot().ConfigRevision != revision {
+					t.Errorf("got config revision %q, want %q: every entry has an outcome", w.Snapshot().ConfigRevision, revision)
+				}
+				w.fail("m", nil)
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if w.Ready() != nil {
+					t.Fatal("not ready though everything is loaded")
+				}
+				w.fail("new", errors.New("network is down"))
+				w.applyAndWait(entries(contract.Policies{"good": {Module: "good"}, "new": {Module: "new"}}))
+				if w.Ready() != nil {
+					t.Error("a failure took a serving replica away")
+				}
+			})
+		})
+	}
+}
+
+func TestLoaderIsReadyWithoutPolicies(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.applyAndWait(entries(nil))
+		if err := w.Ready(); err != nil {
+			t.Error(err)
+		}
+		if w.Snapshot().ConfigRevision == "" {
+			t.Error("no config revision")
+		}
+	})
+}
+
+func TestLoaderAsksToComeBackWhileLoading(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.gate = make(chan struct{})
+		w.serve("m", "m")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}, "b": {Module: "m"}}))
+		_, err := w.Evaluate(t.Context(), "a", Request{Origin: OriginValidate})
+		var unavailable *Error
+		if !errors.As(err, &unavailable) || unavailable.Kind != KindUnavailable {
+			t.Errorf("got %v, want an error of KindUnavailable", err)
+		}
+		if w.Ready() == nil || w.Snapshot().ConfigRevision != "" {
+			t.Error("ready, or with a config revision, before anything is loaded")
+		}
+		w.gate <- struct{}{} // one fetch is enough for both
+		synctest.Wait()
+		want(t, w, "a", "m {}")
+		want(t, w, "b", "m {}")
+		if len(w.compiled) != 1 || w.fetches() != 1 {
+			t.Errorf("got %d modules out of %d fetches, want one of each for one URL", len(w.compiled), w.fetches())
+		}
+	})
+}
+
+func TestLoaderSlowPolicyHoldsNobodyUp(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("fast", "fast")
+		w.gate = make(chan struct{})
+		w.applyAndWait(entries(contract.Policies{"slow": {Module: "slow"}}))
+		w.mu.Lock()
+		w.gate = nil
+		w.mu.Unlock()
+		w.applyAndWait(entries(contract.Policies{"slow": {Module: "slow"}, "fast": {Module: "fast"}}))
+		want(t, w, "fast", "fast {}")
+		if got := w.ask(t, "slow"); !strings.Contains(got, "is being loaded") {
+			t.Errorf("got %q, want the slow one still loading", got)
+		}
+		w.applyAndWait(entries(contract.Policies{"fast": {Module: "fast"}}))
+		want(t, w, "slow", "error: unknown policy: slow")
+	})
+}
+
+func TestLoaderNewestConfigurationWins(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("m", "m")
+		w.gate = make(chan struct{})
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("1")}}))
+		w.mu.Lock()
+		w.gate = nil
+		w.mu.Unlock()
+		for _, text := range []string{"2", "3", "4"} {
+			w.loader.Apply(entries(contract.Policies{"a": {Module: "m", Settings: settings(text)}}))
+		}
+		synctest.Wait()
+		want(t, w, "a", `m {"say":"4"}`)
+	})
+}
+
+func TestLoaderPinsWhatATagStoodFor(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("m", "first")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
+		w.serve("m", "second")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("x")}}))
+		want(t, w, "a", `first {"say":"x"}`)
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("x"), Refresh: "now"}}))
+		want(t, w, "a", `second {"say":"x"}`)
+		if !w.module(t, "first").closed.Load() {
+			t.Error("the module that nobody uses any more is not closed")
+		}
+	})
+}
+
+func TestLoaderClosesAModuleWhenItsLastRequestEnds(t *testing.T) {
+	inWorld(t, func(t *testing.T, w *world) {
+		w.serve("m", "accept")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
+		module := w.module(t, "accept")
+		module.hold = make(chan struct{})
+		answer := make(chan string)
+		go func() { answer <- w.ask(t, "a") }()
+		synctest.Wait()
+		w.applyAndWait(entries(nil))
+		if module.closed.Load() {
+			t.Fatal("the module was closed under a request")
+		}
+		close(module.hold)
+		if got := <-answer; got != "allowed" {
+			t.Errorf("got %q, want the request that had begun answered", got)
+		}
+		if !module.closed.Load() {
+			t.Error("the module is not closed after its last request")
+		}
+	})
+}

@@ -1,0 +1,47 @@
+package evaluation
+
+import (
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Evaluation is what there is to know of one verdict. Accepted, Mutated and Code are the
+// policy's own verdict, before mode, mutation rule and custom message.
+type Evaluation struct {
+	PolicyID string
+	Mode     contract.Mode
+	Origin   Origin
+	// Kind, Operation and Namespace are the request's.
+	Kind, Operation, Namespace string
+	Accepted, Mutated          bool
+	// Code is nil when the verdict has none.
+	Code *uint16
+	// Latency is the evaluation alone, without waiting for a worker.
+	Latency time.Duration
+}
+
+// Observer is told of every verdict; it must be fast and safe for concurrent use.
+type Observer interface {
+	Evaluated(Evaluation)
+	// NotLoaded is a request to a policy of which no revision could be loaded.
+	NotLoaded(policyID string, reason contract.Reason)
+}
+
+// Step is a part of preparing a policy.
+type Step string
+
+// Steps of preparing a policy.
+const (
+	StepFetch    Step = "fetch"
+	StepCompile  Step = "compile"
+	StepSettings Step = "settings"
+)
+
+// LoadObserver is told what the loader does.
+type LoadObserver interface {
+	// Prepared is one step that succeeded, and how long it took.
+	Prepared(step Step, took time.Duration)
+	// SetChanged comes after every change of what is served or of why it is not.
+	SetChanged(Snapshot)
+}
