@@ -28,7 +28,7 @@ var (
 	Proxy             = kubernetes("kube-proxy", "about 15 seconds")
 	Kubectl           = kubernetes("kubectl", "about 25 seconds")
 	Etcd              = Binary{Name: "etcd", Module: "etcd", Package: "go.etcd.io/etcd/server/v3", LDFlags: "-s -w", Hint: "about a minute"}
-	CoreDNS           = Binary{Name: "coredns", Module: "coredns", Package: "github.com/coredns/coredns", LDFlags: "-s -w", Hint: "about 2 minutes"}
+	CoreDNS           = Binary{Name: "coredns", Module: "coredns", Package: ".", LDFlags: "-s -w", Hint: "about 30 seconds"}
 	CertManager       = Binary{Name: "cert-manager", Module: "certmanager", Package: ".", LDFlags: "-s -w", Hint: "about a minute"}
 )
 
