@@ -2,6 +2,7 @@ package render
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"slices"
 
@@ -20,7 +21,8 @@ func PolicyID(policy policiesv1.Policy) (string, error) {
 }
 
 // Entry is the entry of a policy in policies.yml, and its key. The values are upstream's
-// (policyserver_controller_configmap.go).
+// (policyserver_controller_configmap.go). A policy that no entry can be made of, such as
+// one without a module, is an error, so that it never spoils the file for the others.
 func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
 	id, err := PolicyID(policy)
 	if err != nil {
@@ -36,6 +38,9 @@ func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
 		entry.ContextAwareResources = contextAwareResources(policy.Spec.ContextAwareResources)
 		// A cluster-wide policy is written by an administrator and trusted with everything.
 		entry.HostCapabilities = []string{"*"}
+	}
+	if _, err := json.Marshal(entry); err != nil {
+		return "", contract.Entry{}, fmt.Errorf("encode policy %s: %w", id, err)
 	}
 	return id, entry, nil
 }

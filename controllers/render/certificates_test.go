@@ -1,0 +1,57 @@
+package render_test
+
+import (
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+func TestCertificateAuthority(t *testing.T) {
+	golden(t, "certificate-authority", render.CertificateAuthority(config(), installation())...)
+}
+
+func TestCertificateSecrets(t *testing.T) {
+	in := render.PublishedCAInput{
+		Config: config(), Installation: installation(),
+		Current:   []byte("new"),
+		ChangedAt: time.Date(2026, 11, 23, 12, 0, 0, 0, time.FixedZone("two hours ahead", 7200)),
+	}
+	alone := render.PublishedCA(in)
+	in.Old = []byte("old")
+	golden(t, "certificate-secrets", alone, render.PublishedCA(in), render.ServingSecret(render.ServingSecretInput{
+		Config: config(), Installation: installation(), PolicyServer: "default",
+		Certificate: []byte("chain"), Key: []byte("key"),
+	}))
+}
+
+func TestServingCertificateFitsEveryName(t *testing.T) {
+	in := serverInput()
+	in.Server.Name = "a-name-of-the-greatest-length-that-the-api-allows"
+	if len(in.Server.Name) != 49 {
+		t.Fatalf("the name has %d characters, want 49", len(in.Server.Name))
+	}
+	if name := render.ServingCertificate(in).Spec.CommonName; name != "" {
+		t.Errorf("the common name is %q: it may have 64 bytes at most, so it must be left out", name)
+	}
+}
+
+func TestDefaultPolicyServer(t *testing.T) {
+	kubewarden := &operatorv1alpha1.Kubewarden{ObjectMeta: metav1.ObjectMeta{Name: "kubewarden"}}
+	t.Run("as the Kubewarden says", func(t *testing.T) {
+		kubewarden := kubewarden.DeepCopy()
+		kubewarden.Spec.DefaultPolicyServer.Spec = policiesv1.PolicyServerSpec{Replicas: ptr(int32(3))}
+		golden(t, "default-policyserver", render.DefaultPolicyServer(kubewarden))
+	})
+	t.Run("not when it is switched off", func(t *testing.T) {
+		kubewarden := kubewarden.DeepCopy()
+		kubewarden.Spec.DefaultPolicyServer.Enabled = ptr(false)
+		if got := render.DefaultPolicyServer(kubewarden); got != nil {
+			t.Errorf("got %s, want none", got.Name)
+		}
+	})
+}
