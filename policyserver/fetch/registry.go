@@ -1,0 +1,119 @@
+package fetch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/types"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Media types of a policy in a registry: an OCI image manifest with this config and this
+// one layer, which is the module as it is. They are upstream's (crate policy-fetcher,
+// registry.rs).
+const (
+	MediaTypeConfig types.MediaType = "application/vnd.wasm.config.v1+json"
+	MediaTypeModule types.MediaType = "application/vnd.wasm.content.layer.v1+wasm"
+)
+
+// fetchFromRegistry pulls an artefact by tag or digest. A digest of the module that is
+// known already is pulled as it is: what its tag stands for now does not matter.
+func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string) ([]byte, error) {
+	parsed, err := name.ParseReference(reference)
+	if err != nil {
+		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
+	}
+	return attempt(ctx, c, parsed.Context().RegistryStr(), func(ctx context.Context, try try) ([]byte, error) {
+		options := []remote.Option{
+			remote.WithContext(ctx),
+			remote.WithTransport(try.transport),
+			remote.WithAuthFromKeychain(lenientKeychain{c}),
+			remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the loader tries again
+		}
+		var naming []name.Option
+		if try.lenient {
+			naming = append(naming, name.Insecure)
+		}
+		target, err := name.ParseReference(reference, naming...)
+		if err != nil {
+			return nil, err
+		}
+		layer, err := c.layer(ctx, target, digest, options)
+		if err != nil {
+			return nil, err
+		}
+		return c.pull(ctx, layer)
+	})
+}
+
+// layer finds the layer that is the module.
+func (c *Client) layer(ctx context.Context, target name.Reference, digest string, options []remote.Option) (v1.Layer, error) {
+	if digest != "" {
+		return remote.Layer(target.Context().Digest(digest), options...)
+	}
+	descriptor, err := remote.Get(target, options...)
+	if err != nil {
+		return nil, err
+	}
+	image, err := descriptor.Image()
+	if err != nil {
+		return nil, err
+	}
+	manifest, err := image.Manifest()
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	for _, candidate := range manifest.Layers {
+		if candidate.MediaType == MediaTypeModule {
+			return image.LayerByDigest(candidate.Digest)
+		}
+	}
+	return nil, refuse(contract.ReasonInvalidModule, "the artefact %s has no layer of type %s", target, MediaTypeModule)
+}
+
+// pull gives the bytes of a layer; the reader checks their digest.
+func (c *Client) pull(ctx context.Context, layer v1.Layer) ([]byte, error) {
+	digest, err := layer.Digest()
+	if err != nil {
+		return nil, err
+	}
+	if module := c.stored(ctx, digest.String()); module != nil {
+		return module, nil
+	}
+	if size, err := layer.Size(); err == nil && size > c.config.MaxModuleBytes {
+		return nil, c.tooLarge()
+	}
+	reader, err := layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	return c.readAll(reader)
+}
+
+// lenientKeychain goes on without credentials when they cannot be read, as upstream does.
+type lenientKeychain struct{ client *Client }
+
+var _ authn.ContextKeychain = lenientKeychain{}
+
+func (k lenientKeychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
+	return k.ResolveContext(context.Background(), target)
+}
+
+func (k lenientKeychain) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
+	credentials, err := authn.Resolve(ctx, k.client.config.Keychain, target)
+	if err == nil {
+		return credentials, nil
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil, err
+	}
+	k.client.config.Logger.WarnContext(ctx, "read registry credentials; going on without", "registry", target.RegistryStr(), "error", err)
+	return authn.Anonymous, nil
+}
