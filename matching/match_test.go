@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
+	"k8s.io/apiserver/pkg/authentication/user"
 	"k8s.io/utils/ptr"
 )
 
@@ -266,7 +267,7 @@ func TestMatchSelectors(t *testing.T) {
 			webhook: Webhook{Rules: all, ObjectSelector: equals("app", "web")}, request: create(pods, nil), want: Outcome{Why: WhyObjectSelector},
 		},
 		"the old object had the label": {
-			webhook: Webhook{Rules: all, ObjectSelector: equals("app", "old")}, request: updated, want: matches(pods),
+			webhook: Webhook{Rules: ruleSet(rule("*", "*", "*", "*")), ObjectSelector: equals("app", "old")}, request: updated, want: matches(pods),
 		},
 		"selectors are looked at before rules": {
 			webhook: Webhook{Rules: ruleSet(rule("", "v1", "services")), ObjectSelector: equals("app", "web")}, request: create(pods, nil), want: Outcome{Why: WhyObjectSelector},
@@ -277,6 +278,8 @@ func TestMatchSelectors(t *testing.T) {
 func TestMatchConditions(t *testing.T) {
 	all := ruleSet(rule("*", "*", "*"))
 	web := create(pods, map[string]string{"app": "web"})
+	byJane := web
+	byJane.User = &user.DefaultInfo{Name: "jane"}
 	failing := conditions(`object.metadata.annotations["absent"] == "x"`)
 	runMatchCases(t, map[string]matchCase{
 		"true": {
@@ -297,8 +300,11 @@ func TestMatchConditions(t *testing.T) {
 			webhook: Webhook{Rules: all, MatchConditions: failing, FailurePolicy: ptr.To(admissionregistrationv1.Ignore)}, request: web,
 			want: Outcome{Why: WhyMatchCondition},
 		},
-		"a request without user": {
-			webhook: Webhook{Rules: all, MatchConditions: conditions(`request.userInfo.username == ""`)}, request: web, want: matches(pods),
+		"the user's name": {
+			webhook: Webhook{Rules: all, MatchConditions: conditions(`request.userInfo.username == "jane"`)}, request: byJane, want: matches(pods),
+		},
+		"a user without a name has no name to read": {
+			webhook: Webhook{Rules: all, MatchConditions: conditions(`request.userInfo.username == ""`)}, request: web, wantErr: "no such key: username",
 		},
 		"nobody has rights": {
 			webhook: Webhook{Rules: all, MatchConditions: conditions(`!authorizer.group("").resource("pods").check("delete").allowed()`)}, request: web, want: matches(pods),
@@ -353,7 +359,7 @@ func TestCoversJudgesByRuleAlone(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if got := Covers(rules(tc.rule), admission.Create, tc.resource); got != tc.want {
+			if got := Covers(ruleSet(tc.rule), admission.Create, tc.resource); got != tc.want {
 				t.Errorf("covers = %v, want %v", got, tc.want)
 			}
 		})

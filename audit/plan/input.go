@@ -1,0 +1,59 @@
+package plan
+
+import (
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubewarden/kubewarden-operator/matching"
+)
+
+// Policy is a policy or a policy group of any kind, as far as an audit is concerned.
+type Policy struct {
+	// ID names the policy in the URL of the policy server and in reports.
+	ID string
+	// Name, UID and ResourceVersion are those of the object.
+	Name            string
+	UID             types.UID
+	ResourceVersion string
+	// Namespace is that of a namespaced policy, which judges objects in it only; "" for a
+	// policy of the whole cluster.
+	Namespace string
+	// Server is the name of the PolicyServer that runs the policy.
+	Server string
+	// State is what the policy's status says; only StateActive is audited.
+	State string
+	// Deleting says that the policy is being deleted.
+	Deleting bool
+	// BackgroundAudit says that the policy wants to be audited.
+	BackgroundAudit bool
+	// Monitor, Mutating and ContextAware go into reports.
+	Monitor, Mutating, ContextAware bool
+	// Severity and Category go into reports; "" when the policy names none.
+	Severity, Category string
+	// Webhook decides which objects the policy is asked about.
+	Webhook matching.Webhook
+}
+
+// StateActive is the state of a policy that is served and called.
+const StateActive = "active"
+
+// Resource is one version of a kind of objects that the cluster serves.
+type Resource struct {
+	matching.Resource
+	// Storage is equal for all versions, of whatever group, in which the cluster serves
+	// the very same objects: the storage version hash of discovery. "" is not known, and
+	// then the versions of one resource in one group are taken for the same.
+	Storage string
+	// Listable says that objects can be listed; a request such as a SubjectAccessReview
+	// leaves nothing behind that could be.
+	Listable bool
+}
+
+// Input is what a plan is made of.
+type Input struct {
+	// Policies in any order.
+	Policies []Policy
+	// Resources in the order of discovery: groups by preference, in each group the
+	// preferred version first. Of several versions that a policy's rules name, the first
+	// is the one that is listed and asked about.
+	Resources []Resource
+}

@@ -1,0 +1,193 @@
+package report
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+)
+
+// Source is the value of `source` in every result; upstream's.
+const Source = "kubewarden"
+
+// Outcome of asking a policy about an object.
+type Outcome string
+
+// The outcomes that an audit has. Both report APIs also know warn and skip.
+const (
+	OutcomePass  Outcome = "pass"
+	OutcomeFail  Outcome = "fail"
+	OutcomeError Outcome = "error"
+)
+
+// severities are those that both report APIs allow; any other value would make the API
+// server refuse the whole report.
+var severities = []string{"critical", "high", "medium", "low", "info"}
+
+// severityMonitor is the severity of a policy in monitor mode, whatever it says of itself.
+const severityMonitor = "info"
+
+// Severities lists the severities that a policy may name.
+func Severities() []string { return slices.Clone(severities) }
+
+// maxMessage bounds the message of a result, in bytes: reports of an object share one
+// object in etcd, which is refused above 1.5 MiB.
+const maxMessage = 8 << 10
+
+// Result is what one policy said about the object.
+type Result struct {
+	Policy  *plan.Policy
+	Outcome Outcome
+	// Message is the policy's own, or the error.
+	Message string
+	// Time at which the policy was asked.
+	Time time.Time
+}
+
+// Report is everything that was said about one object.
+type Report struct {
+	// Scope is the object; its namespace is "" for an object of the cluster.
+	Scope corev1.ObjectReference
+	// Results in any order.
+	Results []Result
+}
+
+// Scope refers to an object.
+func Scope(object *unstructured.Unstructured) corev1.ObjectReference {
+	return corev1.ObjectReference{
+		APIVersion:      object.GetAPIVersion(),
+		Kind:            object.GetKind(),
+		Namespace:       object.GetNamespace(),
+		Name:            object.GetName(),
+		UID:             object.GetUID(),
+		ResourceVersion: object.GetResourceVersion(),
+	}
+}
+
+// Name of the report of an object: its UID, as upstream has it.
+func (r Report) Name() string { return string(r.Scope.UID) }
+
+// Summary counts results. It is always a recount of the results that stand beside it.
+type Summary struct{ Pass, Fail, Warn, Error, Skip int }
+
+// content is a report in neither of the two APIs: what both have, in the order in which it
+// is written.
+type content struct {
+	Scope   corev1.ObjectReference
+	Summary Summary
+	Results []entry
+}
+
+// entry is a result as it is written.
+type entry struct {
+	Policy     string
+	Category   string
+	Severity   string
+	Outcome    Outcome
+	Message    string
+	Seconds    int64
+	Properties map[string]string
+}
+
+// content sorts the results by policy, so that the same answers make the same report.
+func (r Report) content() content {
+	results := slices.SortedFunc(slices.Values(r.Results), func(a, b Result) int { return cmp.Compare(a.Policy.ID, b.Policy.ID) })
+	c := content{Scope: r.Scope}
+	for _, result := range results {
+		c.Results = append(c.Results, result.entry())
+	}
+	c.Summary = count(c.Results)
+	return c
+}
+
+func count(results []entry) Summary {
+	var summary Summary
+	for _, result := range results {
+		switch result.Outcome {
+		case OutcomePass:
+			summary.Pass++
+		case OutcomeFail:
+			summary.Fail++
+		case OutcomeError:
+			summary.Error++
+		}
+	}
+	return summary
+}
+
+func (r Result) entry() entry {
+	return entry{
+		Policy:     r.Policy.ID,
+		Category:   r.Policy.Category,
+		Severity:   severity(r.Policy),
+		Outcome:    r.Outcome,
+		Message:    shorten(r.Message),
+		Seconds:    r.Time.Unix(),
+		Properties: properties(r.Policy),
+	}
+}
+
+func severity(policy *plan.Policy) string {
+	switch {
+	case policy.Monitor:
+		return severityMonitor
+	case slices.Contains(severities, policy.Severity):
+		return policy.Severity
+	default:
+		return ""
+	}
+}
+
+// Properties of a result; upstream's names.
+const (
+	propertyMutating              = "mutating"
+	propertyValidating            = "validating"
+	propertyContextAware          = "context-aware"
+	propertyPolicyName            = "policy-name"
+	propertyPolicyNamespace       = "policy-namespace"
+	propertyPolicyUID             = "policy-uid"
+	propertyPolicyResourceVersion = "policy-resource-version"
+)
+
+func properties(policy *plan.Policy) map[string]string {
+	p := map[string]string{
+		propertyPolicyName:            policy.Name,
+		propertyPolicyUID:             string(policy.UID),
+		propertyPolicyResourceVersion: policy.ResourceVersion,
+	}
+	yes := strconv.FormatBool(true)
+	if policy.Mutating {
+		p[propertyMutating] = yes
+	} else {
+		p[propertyValidating] = yes
+	}
+	if policy.ContextAware {
+		p[propertyContextAware] = yes
+	}
+	if policy.Namespace != "" {
+		p[propertyPolicyNamespace] = policy.Namespace
+	}
+	return p
+}
+
+// shorten cuts a message at a character, and says so.
+func shorten(message string) string {
+	message = strings.ToValidUTF8(message, "\uFFFD")
+	const ellipsis = " [...]"
+	if len(message) <= maxMessage {
+		return message
+	}
+	return strings.ToValidUTF8(message[:maxMessage-len(ellipsis)], "") + ellipsis
+}
+
+// kindOf is the kind of objects that a reference is of, in whatever version.
+func kindOf(scope corev1.ObjectReference) schema.GroupKind {
+	return schema.FromAPIVersionAndKind(scope.APIVersion, scope.Kind).GroupKind()
+}

@@ -1,0 +1,223 @@
+package scan
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Limits of one question.
+const (
+	// askTimeout bounds one attempt, from the dial to the last byte; upstream's.
+	askTimeout = 10 * time.Second
+	// maxRetryAfter bounds what a policy server can make a scan wait for at once.
+	maxRetryAfter = 5 * time.Second
+	// maxAnswer bounds an answer, in bytes. It can hold a patch as large as an object.
+	maxAnswer = 16 << 20
+	// maxErrorBody bounds what an error quotes of an answer, in bytes.
+	maxErrorBody = 256
+)
+
+// backoff is waited for between attempts after a failure that may pass: a connection that
+// is refused or reset while replicas come and go, or an overloaded server that names no
+// time of its own.
+func backoff() []time.Duration {
+	return []time.Duration{250 * time.Millisecond, time.Second, 2500 * time.Millisecond}
+}
+
+// Asker asks policy servers. It is safe for concurrent use.
+type Asker struct {
+	client   *http.Client
+	backoff  []time.Duration
+	breakers *breakers
+}
+
+// NewAsker makes an Asker; now tells the time.
+func NewAsker(transport http.RoundTripper, now func() time.Time) *Asker {
+	return &Asker{
+		client:   &http.Client{Transport: transport, CheckRedirect: noRedirect},
+		backoff:  backoff(),
+		breakers: newBreakers(now),
+	}
+}
+
+// noRedirect has a redirection taken for the answer, which is then an error: the object
+// that is asked about goes nowhere but to the policy server.
+func noRedirect(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+
+// Answer is what a policy says about an object.
+type Answer struct {
+	Allowed bool
+	// Message of the policy; it may have one also when it allows.
+	Message string
+}
+
+// Ask asks the policy server at base what the policy says about a review, whose uid the
+// answer must repeat. An error means that there is no verdict.
+func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (Answer, error) {
+	breaker := a.breakers.of(base)
+	if err := breaker.refuses(); err != nil {
+		return Answer{}, err
+	}
+	answer, err := a.persist(ctx, base+contract.PathAudit+url.PathEscape(policyID), r)
+	if ctx.Err() == nil {
+		breaker.record(err)
+	}
+	return answer, err
+}
+
+// Review is an AdmissionReview in JSON, and the uid in it.
+type Review struct {
+	UID  string
+	Body []byte
+}
+
+// persist tries again after failures that may pass.
+func (a *Asker) persist(ctx context.Context, target string, r Review) (Answer, error) {
+	for attempt := 0; ; attempt++ {
+		answer, err := a.try(ctx, target, r)
+		var passing *passingError
+		if !errors.As(err, &passing) || attempt == len(a.backoff) {
+			return answer, err
+		}
+		delay := a.backoff[attempt]
+		if passing.retryAfter > 0 {
+			delay = passing.retryAfter
+		}
+		if err := wait(ctx, delay); err != nil {
+			return Answer{}, err
+		}
+	}
+}
+
+// passingError is a failure that may pass.
+type passingError struct {
+	err error
+	// retryAfter is when the server wants to be asked again; 0 when it does not say.
+	retryAfter time.Duration
+	// unreachable: there was no answer at all.
+	unreachable bool
+}
+
+func (e *passingError) Error() string { return e.err.Error() }
+
+func (e *passingError) Unwrap() error { return e.err }
+
+func wait(ctx context.Context, delay time.Duration) error {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+func (a *Asker) try(ctx context.Context, target string, r Review) (Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(r.Body))
+	if err != nil {
+		return Answer{}, fmt.Errorf("make a request: %w", err)
+	}
+	request.Header.Set("Content-Type", "application/json")
+	// A question changes nothing, so the transport may put it again when a kept connection
+	// turns out to be closed. An empty list says so without being sent.
+	request.Header["X-Idempotency-Key"] = []string{}
+	response, err := a.client.Do(request)
+	if err != nil {
+		return Answer{}, &passingError{err: describe(err), unreachable: true}
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
+	if err != nil {
+		return Answer{}, &passingError{err: describe(err), unreachable: true}
+	}
+	if response.StatusCode != http.StatusOK {
+		return Answer{}, statusError(response, body)
+	}
+	if len(body) > maxAnswer {
+		return Answer{}, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
+	}
+	return decode(body, r.UID)
+}
+
+// describe takes out of a transport error what differs between two attempts that fail
+// alike, such as the local port, so that it makes the same report every time.
+func describe(err error) error {
+	var operation *net.OpError
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Errorf("no answer within %s", askTimeout)
+	case errors.As(err, &operation):
+		return fmt.Errorf("%s %s: %w", operation.Op, operation.Net, operation.Err)
+	}
+	var outer *url.Error
+	if errors.As(err, &outer) {
+		return outer.Err
+	}
+	return err
+}
+
+func statusError(response *http.Response, body []byte) error {
+	err := fmt.Errorf("unexpected status code: %d body: %.*s", response.StatusCode, maxErrorBody, body)
+	if response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusTooManyRequests {
+		return &passingError{err: err, retryAfter: retryAfter(response.Header.Get("Retry-After"))}
+	}
+	return err
+}
+
+// retryAfter reads the header's seconds. Its other form, a date, is not used by policy
+// servers and counts as none.
+func retryAfter(header string) time.Duration {
+	seconds, err := strconv.Atoi(header)
+	if err != nil || seconds <= 0 {
+		return 0
+	}
+	return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+}
+
+// answered is the part of an AdmissionReview that an audit reads. A policy server that
+// could not evaluate says so with code 500 in an answer of status 200.
+type answered struct {
+	Response *struct {
+		UID     string `json:"uid"`
+		Allowed bool   `json:"allowed"`
+		Status  *struct {
+			Message string `json:"message"`
+			Code    int    `json:"code"`
+		} `json:"status"`
+	} `json:"response"`
+}
+
+func decode(body []byte, uid string) (Answer, error) {
+	var review answered
+	if err := json.Unmarshal(body, &review); err != nil {
+		return Answer{}, fmt.Errorf("decode the answer: %w", err)
+	}
+	if review.Response == nil {
+		return Answer{}, errors.New("decode the answer: it has no response")
+	}
+	response := review.Response
+	if response.UID != uid {
+		return Answer{}, fmt.Errorf("the answer is about uid %q, asked was about %q", response.UID, uid)
+	}
+	if response.Status == nil {
+		return Answer{Allowed: response.Allowed}, nil
+	}
+	if response.Status.Code == http.StatusInternalServerError {
+		return Answer{}, errors.New(response.Status.Message)
+	}
+	return Answer{Allowed: response.Allowed, Message: response.Status.Message}, nil
+}

@@ -1,0 +1,22 @@
+// Package scan carries out one audit scan: it reads policies and what the cluster serves,
+// has audit/plan decide, lists objects page by page, asks the policy servers what they
+// would say if each object were created now, and hands the answers to audit/report.
+//
+//	scanner.go    Run: read, plan, the cluster, each namespace, summary
+//	policies.go   each kind of policy -> plan.Policy
+//	discovery.go  what the cluster serves -> plan.Resource
+//	servers.go    PolicyServer -> URL of its Service
+//	pass.go       the objects of one namespace, or of the cluster: list, ask, write, prune
+//	list.go       paging
+//	review.go     an object -> the AdmissionReview of its creation
+//	ask.go        one question to a policy server: deadline, retries
+//	breaker.go    a policy server that does not answer is not waited for again and again
+//	transport.go  connections and TLS
+//
+// What belongs here: everything of a scan that talks to the network, except writing reports.
+//
+// What never does: flags, environment, exit codes (cmd), what a report looks like
+// (audit/report), which objects match a policy (matching).
+//
+// Where the data goes next: results go to audit/report, the Summary to the caller.
+package scan

@@ -1,0 +1,269 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/types"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+)
+
+// pass is the work in one namespace, or ("") on the objects that live in none.
+type pass struct {
+	*run
+	namespace string
+	labels    map[string]string
+	// session is nil when nothing is stored.
+	session *report.Session
+	// incomplete are kinds that were not listed to the end.
+	incomplete map[schema.GroupKind]bool
+	unwritten  atomic.Int64
+}
+
+// pass lists, asks, writes, and deletes the reports that nothing stands behind any more.
+func (r *run) pass(ctx context.Context, namespace string, labels map[string]string) error {
+	p := &pass{run: r, namespace: namespace, labels: labels, incomplete: map[schema.GroupKind]bool{}}
+	if !r.config.DisableStore {
+		session, err := r.config.Store.Open(ctx, namespace)
+		if err != nil {
+			return err
+		}
+		p.session = session
+	}
+	kinds := r.plan.Cluster()
+	if namespace != "" {
+		kinds = r.plan.Namespace(namespace, labels)
+	}
+	var errs []error
+	for _, kind := range kinds {
+		errs = append(errs, p.kind(ctx, kind))
+	}
+	errs = append(errs, p.finish(ctx))
+	return errors.Join(errs...)
+}
+
+// finish deletes what is stale, if the whole pass was made.
+func (p *pass) finish(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("scan %s: %w", place(p.namespace), err)
+	}
+	if p.session == nil {
+		return nil
+	}
+	deleted, err := p.session.Prune(ctx, func(kind schema.GroupKind) bool {
+		return p.incomplete[kind] || p.unknownGroups[kind.Group]
+	})
+	p.counts.add(func(s *Summary) { s.Deleted += deleted })
+	if n := p.unwritten.Load(); n > 0 {
+		return errors.Join(err, fmt.Errorf("%d reports of %s could not be written", n, place(p.namespace)))
+	}
+	return err
+}
+
+func place(namespace string) string {
+	if namespace == "" {
+		return "the cluster"
+	}
+	return "namespace " + namespace
+}
+
+// kind audits the objects of one kind. Where policies ask for it in several versions, it is
+// listed in each, and the results about one object come together in one report.
+func (p *pass) kind(ctx context.Context, kind plan.Kind) error {
+	if len(kind.Versions) == 1 {
+		return p.listed(ctx, kind, p.version(ctx, kind.Versions[0], func(r report.Report) { p.write(ctx, r) }))
+	}
+	gathered := gather{reports: map[types.UID]*report.Report{}}
+	var errs []error
+	for _, version := range kind.Versions {
+		errs = append(errs, p.version(ctx, version, gathered.add))
+	}
+	if err := errors.Join(errs...); err != nil {
+		// A report with the results of some versions only would say too little.
+		return p.listed(ctx, kind, err)
+	}
+	work := p.workers()
+	for _, r := range gathered.reports {
+		work.Go(func() error {
+			p.write(ctx, *r)
+			return nil
+		})
+	}
+	return work.Wait()
+}
+
+// gather brings the results about an object together.
+type gather struct {
+	mu      sync.Mutex
+	reports map[types.UID]*report.Report
+}
+
+// add takes the scope of the version that comes first: its reference is the one to show.
+func (g *gather) add(r report.Report) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if first, known := g.reports[r.Scope.UID]; known {
+		first.Results = append(first.Results, r.Results...)
+		return
+	}
+	g.reports[r.Scope.UID] = &r
+}
+
+func (p *pass) workers() *errgroup.Group {
+	work := &errgroup.Group{}
+	work.SetLimit(p.config.ParallelResources)
+	return work
+}
+
+// errNoUID marks objects that are made up when they are asked for, such as metrics.
+var errNoUID = errors.New("there is no uid to name a report by")
+
+// listed takes the end of listing a kind. What a user must change, a right or a resource
+// that cannot be listed, is no error of the scan.
+func (p *pass) listed(ctx context.Context, kind plan.Kind, err error) error {
+	if err == nil {
+		return nil
+	}
+	for _, version := range kind.Versions {
+		p.incomplete[version.Resource.GVK().GroupKind()] = true
+	}
+	resource := kind.Versions[0].Resource.GVR.GroupResource().String()
+	p.counts.add(func(s *Summary) {
+		s.Unlisted = append(s.Unlisted, Unlisted{Resource: resource, Namespace: p.namespace, Message: err.Error()})
+	})
+	p.config.Log.WarnContext(ctx, "a kind cannot be listed: it is not audited, and reports about it stay as they are", "resource", resource, "namespace", p.namespace, "error", err.Error())
+	if errors.Is(err, errNoUID) || apierrors.IsForbidden(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err) {
+		return nil
+	}
+	return err
+}
+
+// version audits the objects of one version of a kind.
+func (p *pass) version(ctx context.Context, version plan.Version, done func(report.Report)) error {
+	work := p.workers()
+	err := p.each(ctx, version.Resource, p.namespace, func(object *unstructured.Unstructured) error {
+		if object.GetUID() == "" {
+			return fmt.Errorf("%s %s: %w", version.Resource.Kind, object.GetName(), errNoUID)
+		}
+		work.Go(func() error {
+			results := p.judge(ctx, version, object)
+			if ctx.Err() == nil {
+				done(report.Report{Scope: p.scope(version, object), Results: results})
+			}
+			return nil
+		})
+		return ctx.Err()
+	})
+	return errors.Join(err, work.Wait())
+}
+
+// scope refers to the object; items of a list need not bear their kind.
+func (p *pass) scope(version plan.Version, object *unstructured.Unstructured) corev1.ObjectReference {
+	scope := report.Scope(object)
+	scope.APIVersion, scope.Kind = version.Resource.GVK().ToAPIVersionAndKind()
+	return scope
+}
+
+// judge asks every policy that matches the object.
+func (p *pass) judge(ctx context.Context, version plan.Version, object *unstructured.Unstructured) []report.Result {
+	object.SetGroupVersionKind(version.Resource.GVK())
+	request := creation(version.Resource, object, p.labels)
+	var results []report.Result
+	var matching []*plan.Policy
+	for _, question := range version.Questions {
+		outcome, err := question.Matcher.Match(ctx, request)
+		switch {
+		case err != nil:
+			results = append(results, p.result(question.Policy, Answer{}, err))
+		case outcome.Matches:
+			matching = append(matching, question.Policy)
+		}
+	}
+	results = append(results, p.ask(ctx, version, object, matching)...)
+	p.counts.add(func(s *Summary) {
+		s.Objects++
+		for _, result := range results {
+			s.Results[result.Outcome]++
+		}
+	})
+	return results
+}
+
+// ask puts the object to policies, several at once.
+func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructured.Unstructured, policies []*plan.Policy) []report.Result {
+	if len(policies) == 0 {
+		return nil
+	}
+	results := make([]report.Result, len(policies))
+	body, err := review(version.Resource, object)
+	question := Review{UID: string(object.GetUID()), Body: body}
+	var work errgroup.Group
+	work.SetLimit(p.config.ParallelPolicies)
+	for i, policy := range policies {
+		work.Go(func() error {
+			if err != nil {
+				results[i] = p.result(policy, Answer{}, err)
+				return nil
+			}
+			results[i] = p.askOne(ctx, policy, question)
+			return nil
+		})
+	}
+	// No worker returns an error: a verdict that cannot be had is a result.
+	_ = work.Wait()
+	return results
+}
+
+func (p *pass) askOne(ctx context.Context, policy *plan.Policy, question Review) report.Result {
+	server := p.servers[policy.Server]
+	if server.err != nil {
+		return p.result(policy, Answer{}, server.err)
+	}
+	answer, err := p.config.Asker.Ask(ctx, server.url, policy.ID, question)
+	if err != nil {
+		p.config.Log.DebugContext(ctx, "no verdict", "policy", policy.ID, "uid", question.UID, "error", err.Error())
+	}
+	return p.result(policy, answer, err)
+}
+
+func (p *pass) result(policy *plan.Policy, answer Answer, err error) report.Result {
+	result := report.Result{Policy: policy, Outcome: report.OutcomeFail, Message: answer.Message, Time: p.config.Now()}
+	switch {
+	case err != nil:
+		result.Outcome, result.Message = report.OutcomeError, err.Error()
+	case answer.Allowed:
+		result.Outcome = report.OutcomePass
+	}
+	return result
+}
+
+// write logs and stores a report, as far as that is wanted.
+func (p *pass) write(ctx context.Context, r report.Report) {
+	if p.config.OutputScan {
+		p.output(ctx, r)
+	}
+	if p.session == nil {
+		return
+	}
+	written, err := p.session.Write(ctx, r)
+	switch {
+	case errors.Is(err, report.ErrForeign):
+		p.config.Log.WarnContext(ctx, "a report is left alone", "error", err.Error())
+	case err != nil && ctx.Err() == nil:
+		p.unwritten.Add(1)
+		p.config.Log.ErrorContext(ctx, "cannot write a report", "error", err.Error())
+	case err == nil:
+		p.counts.add(func(s *Summary) { s.Reports[written]++ })
+	}
+}

@@ -1,0 +1,235 @@
+package scan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/dynamic"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+	"github.com/kubewarden/kubewarden-operator/matching"
+)
+
+// Config is what a Scanner needs.
+type Config struct {
+	// Client reads policies, policy servers, Services and namespaces; it must not cache.
+	Client client.Client
+	// Dynamic lists what is audited.
+	Dynamic dynamic.Interface
+	// Discovery says what the cluster serves.
+	Discovery Discovery
+	// Asker asks policy servers.
+	Asker *Asker
+	// Store keeps the reports. It is needed also when DisableStore is set.
+	Store *report.Store
+	// DisableStore writes and deletes no report.
+	DisableStore bool
+	// OutputScan logs every report.
+	OutputScan bool
+	// Log takes what a user of the scanner should know.
+	Log *slog.Logger
+	// Now tells the time that results bear.
+	Now func() time.Time
+
+	// KubewardenNamespace is where the policy servers run. It is not audited unless it is
+	// the one namespace that is asked for.
+	KubewardenNamespace string
+	// PolicyServerURL replaces the URL of every policy server; "" for the Services.
+	PolicyServerURL string
+	// IgnoreNamespaces are left out of a scan of all namespaces.
+	IgnoreNamespaces []string
+
+	// ParallelNamespaces, ParallelResources and ParallelPolicies bound how much is done at
+	// once: namespaces; objects in each of them; policies for each of those.
+	ParallelNamespaces, ParallelResources, ParallelPolicies int
+	// PageSize is how many objects are listed at once.
+	PageSize int64
+}
+
+// Target is what to scan. Its zero value is everything.
+type Target struct {
+	// Namespace limits the scan to one namespace.
+	Namespace string
+	// ClusterOnly limits the scan to objects that live in no namespace.
+	ClusterOnly bool
+}
+
+// Scanner scans. Each Run stands for itself.
+type Scanner struct {
+	config   Config
+	compiler *matching.Compiler
+}
+
+// NewScanner makes a Scanner. Bounds below one are an error.
+func NewScanner(config Config) (*Scanner, error) {
+	for name, bound := range map[string]int64{
+		"parallel namespaces": int64(config.ParallelNamespaces),
+		"parallel resources":  int64(config.ParallelResources),
+		"parallel policies":   int64(config.ParallelPolicies),
+		"page size":           config.PageSize,
+	} {
+		if bound < 1 {
+			return nil, fmt.Errorf("%s is %d; allowed is 1 or more", name, bound)
+		}
+	}
+	return &Scanner{config: config, compiler: matching.NewCompiler()}, nil
+}
+
+// run is one scan on its way.
+type run struct {
+	*Scanner
+	plan    *plan.Plan
+	servers map[string]server
+	// unknownGroups are API groups that did not say what they serve.
+	unknownGroups map[string]bool
+	counts        counts
+}
+
+// Run scans once. The error joins everything that kept the scan from being complete and
+// that a next scan may find cured; what a user must change is in the Summary. Verdicts,
+// also those that could not be had, are no errors.
+func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
+	if err := s.prepareStore(ctx); err != nil {
+		return Summary{}, err
+	}
+	r, err := s.observe(ctx, target)
+	if err != nil {
+		return Summary{}, err
+	}
+	var errs []error
+	if target.Namespace == "" {
+		errs = append(errs, r.pass(ctx, "", nil))
+	}
+	if !target.ClusterOnly {
+		errs = append(errs, r.namespaces(ctx, target))
+	}
+	summary := r.counts.summary(r.plan.Skips())
+	summary.log(ctx, s.config.Log)
+	return summary, errors.Join(errs...)
+}
+
+func (s *Scanner) prepareStore(ctx context.Context) error {
+	if s.config.DisableStore {
+		return nil
+	}
+	if err := s.config.Store.Check(ctx); err != nil {
+		return err
+	}
+	if err := s.config.Store.RemoveLegacy(ctx); err != nil {
+		s.config.Log.WarnContext(ctx, "cannot remove reports of the former kind", "error", err.Error())
+	}
+	return nil
+}
+
+// observe reads everything that the plan is made of, once for the whole scan.
+func (s *Scanner) observe(ctx context.Context, target Target) (*run, error) {
+	served, err := discover(ctx, s.config.Discovery)
+	if err != nil {
+		return nil, err
+	}
+	policies, err := s.policies(ctx, target)
+	if err != nil {
+		return nil, err
+	}
+	s.checkSeverities(ctx, policies)
+	r := &run{Scanner: s, unknownGroups: map[string]bool{}}
+	for version, err := range served.unknown {
+		s.config.Log.WarnContext(ctx, "an API group does not say what it serves: it is not audited", "group", version.String(), "error", err.Error())
+		r.unknownGroups[version.Group] = true
+	}
+	r.plan = plan.New(s.compiler, plan.Input{Policies: policies, Resources: served.resources})
+	s.logSkips(ctx, r.plan.Skips())
+	r.servers = s.servers(ctx, r.plan.Policies())
+	return r, nil
+}
+
+// checkSeverities warns of severities that no report can hold.
+func (s *Scanner) checkSeverities(ctx context.Context, policies []plan.Policy) {
+	for i := range policies {
+		p := &policies[i]
+		if p.Severity != "" && !slices.Contains(report.Severities(), p.Severity) {
+			s.config.Log.WarnContext(ctx, "a policy names a severity that reports do not know: its results have none",
+				"policy", p.ID, "severity", p.Severity, "allowed", strings.Join(report.Severities(), ", "))
+		}
+	}
+}
+
+// logSkips writes one line per policy.
+func (s *Scanner) logSkips(ctx context.Context, skips []plan.Skip) {
+	for len(skips) > 0 {
+		id := skips[0].PolicyID
+		end := slices.IndexFunc(skips, func(skip plan.Skip) bool { return skip.PolicyID != id })
+		if end < 0 {
+			end = len(skips)
+		}
+		reasons := make([]string, 0, end)
+		for _, skip := range skips[:end] {
+			reasons = append(reasons, strings.TrimPrefix(skip.String(), id+": "))
+		}
+		s.config.Log.InfoContext(ctx, "a policy is not audited, or not about everything that its rules match", "policy", id, "reasons", reasons)
+		skips = skips[end:]
+	}
+}
+
+// namespaces scans the one namespace that is asked for, or all that are not ignored.
+func (r *run) namespaces(ctx context.Context, target Target) error {
+	namespaces, err := r.listNamespaces(ctx, target)
+	if err != nil {
+		return err
+	}
+	var (
+		mu   sync.Mutex
+		errs []error
+		work errgroup.Group
+	)
+	work.SetLimit(r.config.ParallelNamespaces)
+	for i := range namespaces {
+		work.Go(func() error {
+			err := r.pass(ctx, namespaces[i].Name, namespaces[i].Labels)
+			mu.Lock()
+			defer mu.Unlock()
+			errs = append(errs, err)
+			return nil
+		})
+	}
+	return errors.Join(work.Wait(), errors.Join(errs...))
+}
+
+func (r *run) listNamespaces(ctx context.Context, target Target) ([]corev1.Namespace, error) {
+	if target.Namespace != "" {
+		namespace := corev1.Namespace{}
+		if err := r.config.Client.Get(ctx, types.NamespacedName{Name: target.Namespace}, &namespace); err != nil {
+			return nil, fmt.Errorf("get namespace %s: %w", target.Namespace, err)
+		}
+		return []corev1.Namespace{namespace}, nil
+	}
+	var wanted []fields.Selector
+	for _, ignored := range append(slices.Clone(r.config.IgnoreNamespaces), r.config.KubewardenNamespace) {
+		wanted = append(wanted, fields.OneTermNotEqualSelector("metadata.name", ignored))
+	}
+	var namespaces []corev1.Namespace
+	for token := ""; ; {
+		list := &corev1.NamespaceList{}
+		err := r.config.Client.List(ctx, list, client.MatchingFieldsSelector{Selector: fields.AndSelectors(wanted...)}, client.Limit(r.config.PageSize), client.Continue(token))
+		if err != nil {
+			return nil, fmt.Errorf("list namespaces: %w", err)
+		}
+		namespaces = append(namespaces, list.Items...)
+		if token = list.Continue; token == "" {
+			return namespaces, nil
+		}
+	}
+}

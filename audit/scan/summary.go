@@ -1,0 +1,69 @@
+package scan
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+)
+
+// Summary says what a scan did, and what it left out.
+type Summary struct {
+	// Objects that were looked at.
+	Objects int
+	// Results by outcome.
+	Results map[report.Outcome]int
+	// Reports by what became of them.
+	Reports map[report.Written]int
+	// Deleted reports: no policy covers their object any more.
+	Deleted int
+	// Skips are the policies, and parts of their rules, that are not audited.
+	Skips []plan.Skip
+	// Unlisted are kinds that could not be listed. The reports about them are left as they
+	// are.
+	Unlisted []Unlisted
+}
+
+// Unlisted is a kind that could not be listed, in a namespace or ("") in the cluster.
+type Unlisted struct {
+	Resource, Namespace, Message string
+}
+
+// counts collects a Summary from many goroutines.
+type counts struct {
+	mu sync.Mutex
+	s  Summary
+}
+
+func (c *counts) add(change func(*Summary)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.s.Results == nil {
+		c.s.Results, c.s.Reports = map[report.Outcome]int{}, map[report.Written]int{}
+	}
+	change(&c.s)
+}
+
+func (c *counts) summary(skips []plan.Skip) Summary {
+	c.add(func(s *Summary) { s.Skips = skips })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.s
+}
+
+func (s Summary) log(ctx context.Context, log *slog.Logger) {
+	log.InfoContext(ctx, "audit scan finished",
+		"objects", s.Objects,
+		"pass", s.Results[report.OutcomePass],
+		"fail", s.Results[report.OutcomeFail],
+		"error", s.Results[report.OutcomeError],
+		"created", s.Reports[report.Created],
+		"replaced", s.Reports[report.Replaced],
+		"unchanged", s.Reports[report.Unchanged],
+		"deleted", s.Deleted,
+		"skipped", len(s.Skips),
+		"unlisted", len(s.Unlisted),
+	)
+}
