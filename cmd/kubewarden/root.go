@@ -15,5 +15,6 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(auditScannerCommand())
 	return root
 }

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/runtime"
+	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
+	"k8s.io/apimachinery/pkg/util/uuid"
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/client/config"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+	"github.com/kubewarden/kubewarden-operator/audit/scan"
+)
+
+// auditFlags are the flags of the audit scanner; names, shorthands and defaults are
+// upstream's, except that the log level has a default that works.
+type auditFlags struct {
+	namespace, kubewardenNamespace, policyServerURL string
+	cluster, outputScan, insecure, disableStore     bool
+	ignoreNamespaces                                []string
+	logLevel, reportKind                            string
+	extraCA, clientCert, clientKey                  string
+	parallelNamespaces, parallelResources           int
+	parallelPolicies                                int
+	pageSize                                        int64
+}
+
+// maxConnections bounds the connections to one policy server: more would only queue there.
+const maxConnections = 128
+
+func auditScannerCommand() *cobra.Command {
+	flags := &auditFlags{}
+	command := &cobra.Command{
+		Use:   "audit-scanner",
+		Short: "Scan once: ask the policies about what exists, and write reports",
+		Long: `Scan once: list what exists in the cluster, ask the policy servers what they would say if
+it were created now, and write one report per object. The cluster is the one of the Pod,
+of KUBECONFIG or of ~/.kube/config.`,
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(command.Context(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return flags.run(ctx, command.OutOrStdout())
+		},
+	}
+	f := command.Flags()
+	f.StringVarP(&flags.namespace, "namespace", "n", "", "scan this namespace only")
+	f.BoolVarP(&flags.cluster, "cluster", "c", false, "scan only what lives in no namespace")
+	f.StringVarP(&flags.kubewardenNamespace, "kubewarden-namespace", "k", "kubewarden", "namespace of the policy servers; it is not scanned unless --namespace names it")
+	f.StringVarP(&flags.policyServerURL, "policy-server-url", "u", "", "URL to ask instead of the Services of the policy servers, to which /audit/<policy> is appended")
+	f.StringVarP(&flags.logLevel, "loglevel", "l", "info", "level of the log: debug, info, warning, error")
+	f.BoolVarP(&flags.outputScan, "output-scan", "o", false, "log every report as JSON")
+	f.StringSliceVarP(&flags.ignoreNamespaces, "ignore-namespaces", "i", nil, "namespaces to leave out, separated by commas; may be given several times")
+	f.BoolVar(&flags.insecure, "insecure-ssl", false, "trust any certificate of a policy server")
+	f.StringVarP(&flags.extraCA, "extra-ca", "f", "", "file of certificate authorities, in PEM, to trust beside those of the system")
+	f.StringVar(&flags.clientCert, "client-cert", "", "file of the certificate, in PEM, to present to policy servers")
+	f.StringVar(&flags.clientKey, "client-key", "", "file of the key of --client-cert, in PEM")
+	f.BoolVar(&flags.disableStore, "disable-store", false, "write and delete no reports")
+	f.IntVar(&flags.parallelNamespaces, "parallel-namespaces", 1, "namespaces to scan at once")
+	f.IntVar(&flags.parallelResources, "parallel-resources", 100, "objects to audit at once, in each namespace")
+	f.IntVar(&flags.parallelPolicies, "parallel-policies", 5, "policies to ask at once, about each object")
+	f.Int64Var(&flags.pageSize, "page-size", 100, "objects to list at once")
+	f.StringVar(&flags.reportKind, "report-kind", string(report.KindPolicyReport), "API of the reports: policyreport or openreports")
+	command.MarkFlagsRequiredTogether("client-cert", "client-key")
+	return command
+}
+
+func (f *auditFlags) run(ctx context.Context, stdout io.Writer) error {
+	logger, err := auditLogger(stdout, f.logLevel)
+	if err != nil {
+		return err
+	}
+	log.SetLogger(logr.FromSlogHandler(logger.Handler()))
+	if f.cluster && f.namespace != "" {
+		logger.WarnContext(ctx, "both --cluster and --namespace are given: only what lives in no namespace is scanned")
+		f.namespace = ""
+	}
+	kind, err := report.ParseKind(f.reportKind)
+	if err != nil {
+		return fmt.Errorf("--report-kind: %w", err)
+	}
+	restConfig, err := config.GetConfig()
+	if err != nil {
+		return fmt.Errorf("read the kubeconfig: %w", err)
+	}
+	scanConfig, err := f.config(ctx, restConfig, kind)
+	if err != nil {
+		return err
+	}
+	scanConfig.Log = logger
+	scanner, err := scan.NewScanner(scanConfig)
+	if err != nil {
+		return err
+	}
+	_, err = scanner.Run(ctx, scan.Target{Namespace: f.namespace, ClusterOnly: f.cluster})
+	return err
+}
+
+func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind report.Kind) (scan.Config, error) {
+	restConfig.UserAgent = "kubewarden-audit-scanner/" + version
+	// The API server's own fairness is enough of a limit.
+	restConfig.QPS = -1
+	clients, err := newAuditClients(ctx, restConfig)
+	if err != nil {
+		return scan.Config{}, err
+	}
+	store, err := report.NewStore(clients.typed, kind, string(uuid.NewUUID()))
+	if err != nil {
+		return scan.Config{}, err
+	}
+	transport, err := f.transport()
+	if err != nil {
+		return scan.Config{}, err
+	}
+	return scan.Config{
+		Client:              clients.typed,
+		Dynamic:             clients.dynamic,
+		Discovery:           clients.discovery,
+		Asker:               scan.NewAsker(transport, time.Now),
+		Store:               store,
+		DisableStore:        f.disableStore,
+		OutputScan:          f.outputScan,
+		Now:                 time.Now,
+		KubewardenNamespace: f.kubewardenNamespace,
+		PolicyServerURL:     f.policyServerURL,
+		IgnoreNamespaces:    f.ignoreNamespaces,
+		ParallelNamespaces:  f.parallelNamespaces,
+		ParallelResources:   f.parallelResources,
+		ParallelPolicies:    f.parallelPolicies,
+		PageSize:            f.pageSize,
+	}, nil
+}
+
+type auditClients struct {
+	typed     client.Client
+	dynamic   dynamic.Interface
+	discovery scan.Discovery
+}
+
+func newAuditClients(ctx context.Context, restConfig *rest.Config) (auditClients, error) {
+	scheme := runtime.NewScheme()
+	utilruntime.Must(clientgoscheme.AddToScheme(scheme))
+	utilruntime.Must(policiesv1.AddToScheme(scheme))
+	utilruntime.Must(report.AddToScheme(scheme))
+	typed, err := client.New(restConfig, client.Options{Scheme: scheme})
+	if err != nil {
+		return auditClients{}, fmt.Errorf("make a client: %w", err)
+	}
+	dynamicClient, err := dynamic.NewForConfig(restConfig)
+	if err != nil {
+		return auditClients{}, fmt.Errorf("make a dynamic client: %w", err)
+	}
+	discoveryClient, err := discovery.NewDiscoveryClientForConfig(restConfig)
+	if err != nil {
+		return auditClients{}, fmt.Errorf("make a discovery client: %w", err)
+	}
+	return auditClients{typed: typed, dynamic: dynamicClient, discovery: discoveryClient.WithLegacyWithContext(ctx)}, nil
+}
+
+func (f *auditFlags) transport() (*http.Transport, error) {
+	transport := scan.TransportConfig{
+		Insecure:    f.insecure,
+		Proxy:       http.ProxyFromEnvironment,
+		Connections: min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies),
+	}
+	for _, file := range []struct {
+		flag, path string
+		content    *[]byte
+	}{
+		{"extra-ca", f.extraCA, &transport.ExtraCA},
+		{"client-cert", f.clientCert, &transport.ClientCertificate},
+		{"client-key", f.clientKey, &transport.ClientKey},
+	} {
+		if file.path == "" {
+			continue
+		}
+		content, err := os.ReadFile(file.path)
+		if err != nil {
+			return nil, fmt.Errorf("--%s: %w", file.flag, err)
+		}
+		*file.content = content
+	}
+	return scan.NewTransport(transport)
+}
+
+// auditLevels are the levels that upstream's scanner takes, and those that its
+// documentation names.
+var auditLevels = map[string]slog.Level{
+	"":        slog.LevelInfo,
+	"trace":   slog.LevelDebug,
+	"debug":   slog.LevelDebug,
+	"info":    slog.LevelInfo,
+	"warn":    slog.LevelWarn,
+	"warning": slog.LevelWarn,
+	"error":   slog.LevelError,
+	"fatal":   slog.LevelError,
+}
+
+// auditLogger writes JSON with upstream's keys: time, level, message.
+func auditLogger(out io.Writer, level string) (*slog.Logger, error) {
+	threshold, known := auditLevels[strings.ToLower(level)]
+	if !known {
+		return nil, fmt.Errorf("--loglevel: %q is not allowed; allowed are debug, info, warning, error", level)
+	}
+	handler := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: threshold, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+		if len(groups) > 0 {
+			return attr
+		}
+		switch attr.Key {
+		case slog.MessageKey:
+			attr.Key = "message"
+		case slog.LevelKey:
+			attr.Value = slog.StringValue(levelName(attr.Value.String()))
+		}
+		return attr
+	}})
+	return slog.New(handler).With("component", "audit-scanner"), nil
+}
+
+func levelName(level string) string {
+	if level == slog.LevelWarn.String() {
+		return "warning"
+	}
+	return strings.ToLower(level)
+}
