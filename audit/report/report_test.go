@@ -1,0 +1,269 @@
+package report
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+	"unicode/utf8"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const runUID = "0e6b7b3c-5b0b-4b0e-9a51-3a8f1fb3f7d1"
+
+var asked = time.Date(2026, 11, 25, 12, 0, 0, 987654321, time.UTC)
+
+func privileged() *plan.Policy {
+	return &plan.Policy{
+		ID: "kw.cap.privileged-pods", Name: "privileged-pods", UID: "7c3a1f8e-0000-4000-8000-000000000001", ResourceVersion: "101",
+		Severity: "high", Category: "PSP",
+	}
+}
+
+func labels() *plan.Policy {
+	return &plan.Policy{
+		ID: "kw.ap.team-a.labels", Name: "labels", Namespace: "team-a", UID: "7c3a1f8e-0000-4000-8000-000000000002", ResourceVersion: "102",
+		Monitor: true, Mutating: true, Severity: "critical",
+	}
+}
+
+func unique() *plan.Policy {
+	return &plan.Policy{
+		ID: "kw.capg.unique", Name: "unique", UID: "7c3a1f8e-0000-4000-8000-000000000003", ResourceVersion: "103",
+		ContextAware: true, Severity: "catastrophic",
+	}
+}
+
+func pod() corev1.ObjectReference {
+	return corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: "team-a", Name: "web", UID: "7c3a1f8e-0000-4000-8000-00000000000a", ResourceVersion: "42",
+	}
+}
+
+func node() corev1.ObjectReference {
+	return corev1.ObjectReference{APIVersion: "v1", Kind: "Node", Name: "one", UID: "7c3a1f8e-0000-4000-8000-00000000000b", ResourceVersion: "43"}
+}
+
+// said is what three policies say about an object, not in order.
+func said(scope corev1.ObjectReference) Report {
+	return Report{Scope: scope, Results: []Result{
+		{Policy: unique(), Outcome: OutcomeError, Message: "policy server default does not exist", Time: asked},
+		{Policy: privileged(), Outcome: OutcomePass, Time: asked},
+		{Policy: labels(), Outcome: OutcomeFail, Message: "label owner is missing", Time: asked},
+	}}
+}
+
+func store(t *testing.T, kind Kind) *Store {
+	t.Helper()
+	s, err := NewStore(nil, kind, runUID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func TestReportsAreWrittenAsOtherToolsReadThem(t *testing.T) {
+	reports := map[string]Report{
+		"namespaced": said(pod()),
+		"cluster":    said(node()),
+		"no-results": {Scope: pod()},
+	}
+	for _, kind := range Kinds() {
+		for name, r := range reports {
+			t.Run(string(kind)+"-"+name, func(t *testing.T) {
+				encoded, err := yaml.Marshal(store(t, kind).Render(r))
+				if err != nil {
+					t.Fatal(err)
+				}
+				golden(t, string(kind)+"-"+name+".yaml", encoded)
+			})
+		}
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; run with -update to write it", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+// TestGoldensDecodeStrictly reads the golden files with the types of both APIs, which are
+// what their consumers use, and refuses fields that those do not have.
+func TestGoldensDecodeStrictly(t *testing.T) {
+	for _, kind := range Kinds() {
+		for name, namespace := range map[string]string{"namespaced": "team-a", "cluster": "", "no-results": "team-a"} {
+			t.Run(string(kind)+"-"+name, func(t *testing.T) {
+				report, err := familyOf(kind)
+				if err != nil {
+					t.Fatal(err)
+				}
+				decoded := report.empty(namespace)
+				decodeStrictly(t, string(kind)+"-"+name+".yaml", decoded)
+				c, err := report.read(decoded)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := c.Summary, recount(c.Results); got != want {
+					t.Errorf("summary = %+v, a recount of the results gives %+v", got, want)
+				}
+			})
+		}
+	}
+}
+
+// recount counts in its own way, outcome by outcome.
+func recount(results []entry) Summary {
+	counted := map[Outcome]int{}
+	for _, result := range results {
+		counted[result.Outcome]++
+	}
+	return Summary{Pass: counted["pass"], Fail: counted["fail"], Warn: counted["warn"], Error: counted["error"], Skip: counted["skip"]}
+}
+
+func decodeStrictly(t *testing.T, name string, into client.Object) {
+	t.Helper()
+	encoded, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	asJSON, err := yaml.YAMLToJSON(encoded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	decoder := json.NewDecoder(bytes.NewReader(asJSON))
+	decoder.DisallowUnknownFields()
+	if err := decoder.Decode(into); err != nil {
+		t.Fatalf("decode %s into %T: %v", name, into, err)
+	}
+}
+
+func TestReadIsTheInverseOfWrite(t *testing.T) {
+	for _, kind := range Kinds() {
+		for _, scope := range []corev1.ObjectReference{pod(), node()} {
+			t.Run(string(kind)+"-"+scope.Kind, func(t *testing.T) {
+				s := store(t, kind)
+				r := said(scope)
+				got, err := s.family.read(s.family.write(s.metadata(r), r.content()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(r.content(), got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		}
+	}
+}
+
+func TestReadRefusesAnotherKind(t *testing.T) {
+	for _, kind := range Kinds() {
+		chosen, err := familyOf(kind)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := chosen.read(&corev1.Pod{}); err == nil || !strings.Contains(err.Error(), "*v1.Pod is not a kind of "+chosen.groupVersion().String()) {
+			t.Errorf("%s: error = %v", kind, err)
+		}
+	}
+}
+
+func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
+	of := func(runUID string, change func(*Report)) digest {
+		s := &Store{family: wgpolicy{}, runUID: runUID}
+		r := said(pod())
+		change(&r)
+		d, err := digestOf(s.metadata(r), r.content())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	first := of(runUID, func(*Report) {})
+	same := map[string]digest{
+		"another scan":  of("another", func(*Report) {}),
+		"another time":  of(runUID, func(r *Report) { r.Results[0].Time = asked.Add(time.Hour) }),
+		"another order": of(runUID, func(r *Report) { r.Results[0], r.Results[2] = r.Results[2], r.Results[0] }),
+	}
+	for name, got := range same {
+		if got != first {
+			t.Errorf("%s makes another digest", name)
+		}
+	}
+	different := map[string]digest{
+		"another outcome":                 of(runUID, func(r *Report) { r.Results[1].Outcome = OutcomeFail }),
+		"another message":                 of(runUID, func(r *Report) { r.Results[2].Message = "" }),
+		"a result less":                   of(runUID, func(r *Report) { r.Results = r.Results[1:] }),
+		"another revision of the object":  of(runUID, func(r *Report) { r.Scope.ResourceVersion = "44" }),
+		"another revision of a policy":    of(runUID, func(r *Report) { r.Results[1].Policy.ResourceVersion = "104" }),
+		"a policy that is now in monitor": of(runUID, func(r *Report) { r.Results[1].Policy.Monitor = true }),
+	}
+	for name, got := range different {
+		if got == first {
+			t.Errorf("%s makes the same digest", name)
+		}
+	}
+}
+
+func TestLongMessagesAreCutAtACharacter(t *testing.T) {
+	short := strings.Repeat("x", maxMessage)
+	if got := shorten(short); got != short {
+		t.Errorf("a message of %d bytes was changed", len(short))
+	}
+	got := shorten(strings.Repeat("ü", maxMessage))
+	if len(got) > maxMessage || !utf8.ValidString(got) || !strings.HasSuffix(got, "ü [...]") {
+		t.Errorf("shortened to %d bytes, valid: %v, end: %q", len(got), utf8.ValidString(got), got[len(got)-10:])
+	}
+	if got := shorten("bad \xff byte"); got != "bad \uFFFD byte" {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestScopeRefersToTheObject(t *testing.T) {
+	object := &unstructured.Unstructured{Object: map[string]any{
+		"apiVersion": "v1", "kind": "Pod",
+		"metadata": map[string]any{"namespace": "team-a", "name": "web", "uid": string(pod().UID), "resourceVersion": "42"},
+	}}
+	if diff := cmp.Diff(pod(), Scope(object)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestParseKind(t *testing.T) {
+	for _, kind := range Kinds() {
+		if got, err := ParseKind(string(kind)); err != nil || got != kind {
+			t.Errorf("ParseKind(%q) = %q, %v", kind, got, err)
+		}
+	}
+	_, err := ParseKind("openreport")
+	if err == nil || err.Error() != `report kind "openreport" is not known; allowed are policyreport, openreports` {
+		t.Errorf("error = %v", err)
+	}
+	if _, err := NewStore(nil, "openreport", runUID); err == nil {
+		t.Error("a store of an unknown kind was made")
+	}
+}
