@@ -91,7 +91,7 @@ func columns(t *testing.T, path string) []string {
 	if err := json.NewDecoder(response.Body).Decode(&table); err != nil || len(table.Rows) != 1 {
 		t.Fatalf("got %d rows (status %s), want one: %v", len(table.Rows), response.Status, err)
 	}
-	var out []string
+	out := make([]string, 0, len(table.ColumnDefinitions))
 	for i, column := range table.ColumnDefinitions {
 		cell := fmt.Sprintf("%s: %v", column.Name, table.Rows[0].Cells[i])
 		if column.Priority > 0 {

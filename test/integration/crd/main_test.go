@@ -4,8 +4,10 @@ package crd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -21,7 +23,12 @@ import (
 var (
 	restConfig *rest.Config
 	k8s        client.Client
+	// kubeconfig is a file for kubectl.
+	kubeconfig string
 )
+
+// configDir holds what kustomize installs.
+const configDir = "../../../config/"
 
 func TestMain(m *testing.M) {
 	code, err := run(m)
@@ -33,10 +40,7 @@ func TestMain(m *testing.M) {
 }
 
 func run(m *testing.M) (code int, err error) {
-	env := &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join("..", "..", "..", "config", "crd", "bases")},
-		ErrorIfCRDPathMissing: true,
-	}
+	env := &envtest.Environment{}
 	if restConfig, err = env.Start(); err != nil {
 		return 0, fmt.Errorf("start the API server: %w", err)
 	}
@@ -45,6 +49,17 @@ func run(m *testing.M) (code int, err error) {
 			err = fmt.Errorf("stop the API server: %w", stopErr)
 		}
 	}()
+	admin, err := env.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
+	if err != nil {
+		return 0, fmt.Errorf("make an administrator: %w", err)
+	}
+	if kubeconfig, err = writeKubeconfig(admin); err != nil {
+		return 0, err
+	}
+	defer os.Remove(kubeconfig)
+	if err := install(); err != nil {
+		return 0, err
+	}
 	plain, err := client.New(restConfig, client.Options{})
 	if err != nil {
 		return 0, fmt.Errorf("make a client: %w", err)
@@ -52,6 +67,41 @@ func run(m *testing.M) (code int, err error) {
 	// As kubectl does: an unknown field is an error.
 	k8s = client.WithFieldValidation(plain, metav1.FieldValidationStrict)
 	return m.Run(), nil
+}
+
+func writeKubeconfig(user *envtest.AuthenticatedUser) (path string, err error) {
+	content, err := user.KubeConfig()
+	if err != nil {
+		return "", fmt.Errorf("make a kubeconfig: %w", err)
+	}
+	file, err := os.CreateTemp("", "kubeconfig")
+	if err != nil {
+		return "", fmt.Errorf("make a file for the kubeconfig: %w", err)
+	}
+	if _, err := file.Write(content); err != nil {
+		return "", fmt.Errorf("write the kubeconfig: %w", errors.Join(err, file.Close()))
+	}
+	return file.Name(), file.Close()
+}
+
+// install applies config/default as a user does, and waits until the CRDs are served.
+func install() error {
+	for _, args := range [][]string{
+		{"apply", "--server-side", "-k", configDir + "default"},
+		{"wait", "--for=condition=Established", "--timeout=30s", "crd", "--all"},
+	} {
+		if output, err := runKubectl(args...); err != nil {
+			return fmt.Errorf("kubectl %v: %w\n%s", args, err, output)
+		}
+	}
+	return nil
+}
+
+// runKubectl runs the kubectl that stands beside the API server's binary.
+func runKubectl(args ...string) (output []byte, err error) {
+	command := exec.Command(filepath.Join(os.Getenv("KUBEBUILDER_ASSETS"), "kubectl"), args...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+kubeconfig)
+	return command.CombinedOutput()
 }
 
 // An edit changes one field of a manifest.
