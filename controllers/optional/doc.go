@@ -1,9 +1,8 @@
 // Package optional watches kinds that a cluster may lack: those of cert-manager, of a
 // monitoring stack, of policy reports. A watch starts when the kind's
-// CustomResourceDefinition is established and ends when that is deleted, without a restart
-// of the operator.
+// CustomResourceDefinition is established, without a restart of the operator.
 //
-// What belongs here: the event source that comes and goes, and the question whether a kind
+// What belongs here: the event source that begins late, and the question whether a kind
 // is served now.
 //
 // What never does: what is done with such a kind, and any name of one.

@@ -71,17 +71,21 @@ type Source struct {
 	// Affected are the requests that have something to do when the kind comes or goes.
 	Affected func(ctx context.Context) []reconcile.Request
 
-	mu   sync.Mutex
-	stop context.CancelFunc // nil while the kind is not watched
+	mutex   sync.Mutex
+	served  bool
+	watched bool
 }
 
 var _ source.Source = (*Source)(nil)
+
+// queue is the queue of the reconciler.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 
 // String names the source in logs.
 func (s *Source) String() string { return "optional kind source: " + s.Definition }
 
 // Start begins to follow the kind's definition. It returns at once.
-func (s *Source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) error {
+func (s *Source) Start(ctx context.Context, queue queue) error {
 	informer, err := s.Cache.GetInformer(ctx, &apiextensionsv1.CustomResourceDefinition{}, cache.BlockUntilSynced(false))
 	if err != nil {
 		return fmt.Errorf("watch CustomResourceDefinitions: %w", err)
@@ -109,59 +113,56 @@ func (s *Source) Start(ctx context.Context, queue workqueue.TypedRateLimitingInt
 	return nil
 }
 
-// follow starts or ends the watch on the kind when it came or went.
-func (s *Source) follow(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request], served bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	log := ctrl.LoggerFrom(ctx).WithValues("definition", s.Definition)
-	switch {
-	case served && s.stop == nil:
-		log.Info("Optional kind is served, starting to watch it")
-		var watchCtx context.Context
-		watchCtx, s.stop = context.WithCancel(ctx)
-		go s.watch(watchCtx, queue)
-	case !served && s.stop != nil:
-		log.Info("Optional kind is gone, ending the watch on it")
-		s.stop()
-		s.stop = nil
-		if err := s.Cache.RemoveInformer(ctx, s.Object); err != nil {
-			log.Error(err, "Could not end the watch on an optional kind")
-		}
-		go s.enqueueAffected(ctx, queue)
+// follow notes that the kind came or went. The watch outlives the definition: the cache
+// asks for the kind in vain, less and less often, and finds it when it is back. To end it
+// would gain nothing, since the next read of the kind begins it again, and then waits for
+// it to succeed.
+func (s *Source) follow(ctx context.Context, queue queue, served bool) {
+	s.mutex.Lock()
+	defer s.mutex.Unlock()
+	if s.served == served {
+		return
+	}
+	s.served = served
+	ctrl.LoggerFrom(ctx).Info("An optional kind came or went", "definition", s.Definition, "served", served)
+	if served && !s.watched {
+		s.watched = true
+		go func() {
+			if err := s.watch(ctx, queue); err != nil {
+				ctrl.LoggerFrom(ctx).Error(err, "Could not watch an optional kind", "definition", s.Definition)
+			}
+			s.wake(ctx, queue)
+		}()
+		return
+	}
+	go s.wake(ctx, queue)
+}
+
+// wake calls those who wait for the kind.
+func (s *Source) wake(ctx context.Context, queue queue) {
+	for _, request := range s.Affected(ctx) {
+		queue.Add(request)
 	}
 }
 
 // watch waits until discovery knows the kind, then feeds its events to the queue.
-func (s *Source) watch(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	log := ctrl.LoggerFrom(ctx).WithValues("definition", s.Definition)
+func (s *Source) watch(ctx context.Context, queue queue) error {
 	gvk, err := apiutil.GVKForObject(s.Object, s.Client.Scheme())
 	if err != nil {
-		log.Error(err, "Could not name the optional kind")
-		return
+		return fmt.Errorf("find the kind of %T: %w", s.Object, err)
 	}
 	err = wait.PollUntilContextCancel(ctx, discoveryInterval, true, func(context.Context) (bool, error) {
 		_, err := s.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
 		return err == nil, nil
 	})
-	if err != nil { // the kind went, or the operator ends
-		return
+	if err != nil {
+		return nil // the operator ends
 	}
 	kind := source.Kind(s.Cache, s.Object, s.Handler)
 	if err := kind.Start(ctx, queue); err != nil {
-		log.Error(err, "Could not watch the optional kind")
-		return
+		return err
 	}
-	if err := kind.WaitForSync(ctx); err != nil {
-		log.Error(err, "Could not watch the optional kind")
-		return
-	}
-	s.enqueueAffected(ctx, queue)
-}
-
-func (s *Source) enqueueAffected(ctx context.Context, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
-	for _, request := range s.Affected(ctx) {
-		queue.Add(request)
-	}
+	return kind.WaitForSync(ctx)
 }
 
 func isEstablished(crd *apiextensionsv1.CustomResourceDefinition) bool {

@@ -9,14 +9,19 @@ import (
 )
 
 // Policy is how the replicas of a policy server stand to one policy. Replicas that are not
-// ready get no requests: the numbers leave them out.
+// ready get no requests: but for Total, the numbers leave them out.
 type Policy struct {
+	// Total is the number of replicas that do not terminate.
+	Total int
 	// Ready is the number of ready replicas.
 	Ready int
 	// Serving is the number of ready replicas that serve some revision of the policy.
 	Serving int
 	// Enforcing is the number of ready replicas that serve the wanted revision.
 	Enforcing int
+	// Refusing is the number of ready replicas that give a reason for not serving the wanted
+	// revision.
+	Refusing int
 	// Served are the revisions that ready replicas serve: wanted ones first, then those that
 	// most replicas serve. Two wanted ones mean that a tag was resolved to two modules.
 	Served []Revision
@@ -57,7 +62,11 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 		if replica.Ready {
 			policy.Ready++
 		}
-		if replica.Report == nil || replica.Terminating {
+		if replica.Terminating {
+			continue
+		}
+		policy.Total++
+		if replica.Report == nil {
 			continue
 		}
 		if served, ok := replica.Report.Policies[id]; ok && replica.Ready {
@@ -74,23 +83,14 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 		// holds back is the one that has something to say.
 		if failure, ok := replica.Report.Failures[id]; ok && failure.Wanted == hash {
 			addRefusal(refusals, failure, replica.Name)
+			if replica.Ready {
+				policy.Refusing++
+			}
 		}
 	}
 	policy.Served = sortedRevisions(revisions)
 	policy.Refusals = sortedRefusals(refusals)
 	return policy, nil
-}
-
-// Refused is the number of replicas, ready or not, that refuse the wanted revision for
-// good: trying again cannot help without a change of the policy.
-func (p Policy) Refused() int {
-	refused := 0
-	for _, refusal := range p.Refusals {
-		if !refusal.Reason.Transient() {
-			refused += len(refusal.Replicas)
-		}
-	}
-	return refused
 }
 
 func addRefusal(refusals map[contract.Failure]*Refusal, failure contract.Failure, replica string) {

@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
@@ -70,14 +71,18 @@ func isReady(pod *corev1.Pod) bool {
 // report. Both times are of the node's clock; the kubelet's has whole seconds.
 func isCurrent(report contract.Report, pod *corev1.Pod) bool {
 	written, err := time.Parse(time.RFC3339Nano, report.StartTime)
-	if err != nil {
-		return false
-	}
+	return err == nil && !written.Before(started(pod))
+}
+
+// started is when the policy server's container of a Pod started; zero when it does not
+// run. Others, such as a sidecar, may come and go without it.
+func started(pod *corev1.Pod) time.Time {
+	name := contract.ConfigMapName(pod.Labels[render.LabelPolicyServer])
 	for i := range pod.Status.ContainerStatuses {
-		running := pod.Status.ContainerStatuses[i].State.Running
-		if running != nil && written.Before(running.StartedAt.Truncate(time.Second)) {
-			return false
+		status := &pod.Status.ContainerStatuses[i]
+		if status.Name == name && status.State.Running != nil {
+			return status.State.Running.StartedAt.Truncate(time.Second)
 		}
 	}
-	return true
+	return time.Time{}
 }

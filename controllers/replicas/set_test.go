@@ -10,6 +10,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -22,7 +23,9 @@ const (
 var containerStart = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 func pod(name string, options ...func(*corev1.Pod)) corev1.Pod {
-	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: name}}
+	pod := corev1.Pod{ObjectMeta: metav1.ObjectMeta{
+		Name: name, Labels: map[string]string{render.LabelPolicyServer: "default"},
+	}}
 	for _, option := range options {
 		option(&pod)
 	}
@@ -38,11 +41,14 @@ func terminating(pod *corev1.Pod) {
 	pod.DeletionTimestamp = &metav1.Time{Time: containerStart}
 }
 
-func startedAt(start time.Time) func(*corev1.Pod) {
+func startedAt(start time.Time) func(*corev1.Pod) { return running("policy-server-default", start) }
+
+func running(container string, start time.Time) func(*corev1.Pod) {
 	return func(pod *corev1.Pod) {
-		pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		pod.Status.ContainerStatuses = append(pod.Status.ContainerStatuses, corev1.ContainerStatus{
+			Name:  container,
 			State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Time{Time: start}}},
-		}}
+		})
 	}
 }
 
@@ -97,6 +103,10 @@ func TestNewSet(t *testing.T) {
 		"the container was restarted after the report": {
 			pod: pod("a", ready, startedAt(containerStart.Add(time.Minute))), report: report, wantReady: true,
 		},
+		"a sidecar was restarted after the report": {
+			pod:    pod("a", ready, startedAt(containerStart), running("sidecar", containerStart.Add(time.Minute))),
+			report: report, wantReady: true, wantReport: true,
+		},
 		"a report without a start time says nothing of the process that runs": {
 			pod: pod("a", ready), report: contract.Report{}, wantReady: true,
 		},
@@ -136,24 +146,24 @@ func TestPolicy(t *testing.T) {
 		"every replica enforces the wanted revision": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"a": serving(t, wanted), "b": serving(t, wanted)},
-			want:    replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2, Served: []replicas.Revision{servedWanted(2)}},
+			want:    replicas.Policy{Total: 2, Ready: 2, Serving: 2, Enforcing: 2, Served: []replicas.Revision{servedWanted(2)}},
 		},
 		"one replica is behind": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"a": serving(t, old), "b": serving(t, wanted)},
 			want: replicas.Policy{
-				Ready: 2, Serving: 2, Enforcing: 1, Served: []replicas.Revision{servedWanted(1), servedOld(1)},
+				Total: 2, Ready: 2, Serving: 2, Enforcing: 1, Served: []replicas.Revision{servedWanted(1), servedOld(1)},
 			},
 		},
 		"a ready replica without a report serves nothing that is known": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"b": serving(t, wanted)},
-			want:    replicas.Policy{Ready: 2, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
+			want:    replicas.Policy{Total: 2, Ready: 2, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
 		},
 		"an unready replica enforces but gets no requests": {
 			pods:    []corev1.Pod{pod("a")},
 			reports: map[string]contract.Report{"a": serving(t, wanted)},
-			want:    replicas.Policy{},
+			want:    replicas.Policy{Total: 1},
 		},
 		"refused by both while the older revision serves": {
 			pods: []corev1.Pod{pod("b", ready), pod("a", ready)},
@@ -161,21 +171,21 @@ func TestPolicy(t *testing.T) {
 				"a": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
 				"b": refusing(t, serving(t, old), wanted, contract.ReasonInvalidSettings),
 			},
-			want: replicas.Policy{Ready: 2, Serving: 2, Served: []replicas.Revision{servedOld(2)}, Refusals: []replicas.Refusal{{
+			want: replicas.Policy{Total: 2, Ready: 2, Serving: 2, Refusing: 2, Served: []replicas.Revision{servedOld(2)}, Refusals: []replicas.Refusal{{
 				Reason: contract.ReasonInvalidSettings, Message: "no labels given", Replicas: []string{"a", "b"},
 			}}},
 		},
 		"the refusal of an unready replica is heard": {
 			pods:    []corev1.Pod{pod("a")},
 			reports: map[string]contract.Report{"a": refusing(t, contract.Report{}, wanted, contract.ReasonFetchFailed)},
-			want: replicas.Policy{Refusals: []replicas.Refusal{{
+			want: replicas.Policy{Total: 1, Refusals: []replicas.Refusal{{
 				Reason: contract.ReasonFetchFailed, Message: "no labels given", Replicas: []string{"a"},
 			}}},
 		},
 		"a refusal of an entry that is no longer wanted is history": {
 			pods:    []corev1.Pod{pod("a", ready)},
 			reports: map[string]contract.Report{"a": refusing(t, serving(t, wanted), old, contract.ReasonInvalidSettings)},
-			want:    replicas.Policy{Ready: 1, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
+			want:    replicas.Policy{Total: 1, Ready: 1, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
 		},
 		"the reason that most replicas give comes first": {
 			pods: []corev1.Pod{pod("a", ready), pod("b", ready), pod("c", ready)},
@@ -184,7 +194,7 @@ func TestPolicy(t *testing.T) {
 				"b": refusing(t, contract.Report{}, wanted, contract.ReasonInvalidSettings),
 				"c": refusing(t, contract.Report{}, wanted, contract.ReasonInvalidSettings),
 			},
-			want: replicas.Policy{Ready: 3, Refusals: []replicas.Refusal{
+			want: replicas.Policy{Total: 3, Ready: 3, Refusing: 3, Refusals: []replicas.Refusal{
 				{Reason: contract.ReasonInvalidSettings, Message: "no labels given", Replicas: []string{"b", "c"}},
 				{Reason: contract.ReasonFetchFailed, Message: "no labels given", Replicas: []string{"a"}},
 			}},

@@ -1,7 +1,8 @@
-// Package resource writes to the custom resource that a reconciler was called for: its
-// finalizers and its status, which nobody but its own reconciler writes.
+// Package resource reads and writes custom resources in the way that every reconciler
+// does: it finds one that may be absent, and writes the finalizers and the status of the
+// one that the reconciler was called for, which nobody else writes.
 //
-// What belongs here: the two writes that every reconciler makes in the same way.
+// What belongs here: what all reconcilers do alike.
 //
 // What never does: writes to anything else (controllers/apply makes them), and what a
 // status says.
