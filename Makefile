@@ -54,6 +54,42 @@ e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the clust
 bench: ## Benchmarks of the engine
 	go test -run='^$$' -bench=. -benchmem ./policyserver/policy/...
 
+##@ Development
+
+# Tools are pinned in hack/tools/<tool>/go.mod and compiled once into Go's build cache.
+tool = go tool -modfile=hack/tools/$(1)/go.mod $(1)
+
+.PHONY: generate
+generate: ## Generate the deep copies of the API types
+	@$(call tool,controller-gen) object:headerFile=hack/boilerplate.go.txt paths=./api/...
+
+.PHONY: manifests
+manifests: ## Generate the CRDs from the API types and the operator's rights from the controllers
+	@$(call tool,controller-gen) crd rbac:roleName=kubewarden-operator paths=./api/... paths=./controllers/... \
+		output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
+
+.PHONY: fmt
+fmt: ## Format the code and its imports
+	@$(call tool,golangci-lint) fmt
+
+.PHONY: lint
+lint: ## Check style and the import rules between the folders
+	@$(call tool,golangci-lint) run
+
+.PHONY: verify
+verify: generate manifests lint ## Fail when generated files are stale, a configuration does not build or the linters find something
+	@test -z "$$(git status --porcelain -- api config)" || { git status --short -- api config; echo 'run "make generate manifests" and commit the result' >&2; exit 1; }
+	@go mod tidy -diff
+	@for dir in config/default config/samples; do $(call tool,kustomize) build $$dir >/dev/null; done
+
+.PHONY: vuln
+vuln: ## Look for known vulnerabilities; needs their database on the network
+	@$(call tool,govulncheck) ./...
+
+.PHONY: tools
+tools: ## Compile the development tools, so that no target needs the network after it
+	@for tool in controller-gen kustomize golangci-lint govulncheck; do go tool -modfile=hack/tools/$$tool/go.mod -n $$tool >/dev/null; done
+
 ##@ Build
 
 .PHONY: build
