@@ -1,0 +1,272 @@
+package server
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+)
+
+// Evaluator judges requests; *evaluation.Environment is one.
+type Evaluator interface {
+	Evaluate(ctx context.Context, policyID string, request evaluation.Request) (evaluation.Response, error)
+}
+
+// LoadObserver is told how busy the server is; *telemetry.Metrics is one.
+type LoadObserver interface {
+	RequestStarted()
+	RequestEnded()
+	// Overloaded is a request that was sent away, and why, in a few fixed words.
+	Overloaded(reason string)
+}
+
+// HandlerConfig is what a Handler is made from. Every field is needed.
+type HandlerConfig struct {
+	Evaluator Evaluator
+	Observer  LoadObserver
+	// MaxBodyBytes bounds the body of a request.
+	MaxBodyBytes int64
+	// Workers is how many requests are evaluated at the same time, QueueLimit how many
+	// more may wait, and QueueWait for how long.
+	Workers, QueueLimit int
+	QueueWait           time.Duration
+	Logger              *slog.Logger
+	Now                 func() time.Time
+}
+
+// Handler serves the API port. Which status and body a request gets is upstream's
+// (policy-server: api/handlers.rs, api/api_error.rs), except that an overloaded server
+// says so with 503 and Retry-After, which makes an API server ask again.
+type Handler struct {
+	config HandlerConfig
+	queue  *queue
+}
+
+// NewHandler makes a handler.
+func NewHandler(config HandlerConfig) *Handler {
+	return &Handler{config: config, queue: newQueue(config.Workers, config.QueueLimit, config.QueueWait)}
+}
+
+// endpoint is what distinguishes one path from the others.
+type endpoint struct {
+	origin evaluation.Origin
+	decode func(body []byte, origin evaluation.Origin) (evaluation.Request, error)
+	encode func(uid string, response evaluation.Response) ([]byte, error)
+	// plain says that a rejected request gets its text as it is, not as JSON.
+	plain bool
+}
+
+var endpoints = map[string]endpoint{
+	contract.PathValidate:    {origin: evaluation.OriginValidate, decode: decodeReview, encode: encodeReview},
+	contract.PathAudit:       {origin: evaluation.OriginAudit, decode: decodeReview, encode: encodeReview, plain: true},
+	contract.PathValidateRaw: {origin: evaluation.OriginRaw, decode: decodeRaw, encode: encodeRaw, plain: true},
+}
+
+// ServeHTTP answers a request.
+func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
+	target, policyID, found := route(request.URL.EscapedPath())
+	switch {
+	case !found:
+		writer.WriteHeader(http.StatusNotFound)
+		return
+	case request.Method != http.MethodPost:
+		writer.Header().Set("Allow", http.MethodPost)
+		writer.WriteHeader(http.StatusMethodNotAllowed)
+		return
+	}
+	h.config.Observer.RequestStarted()
+	defer h.config.Observer.RequestEnded()
+	answer, err := h.answer(writer, request, target, policyID)
+	if err != nil {
+		h.reject(writer, request, target, err)
+		return
+	}
+	send(writer, http.StatusOK, "application/json", answer)
+}
+
+// route splits a path into its endpoint and the policy ID.
+func route(path string) (endpoint, string, bool) {
+	for prefix, target := range endpoints {
+		escaped, found := strings.CutPrefix(path, prefix)
+		if !found || escaped == "" || strings.Contains(escaped, "/") {
+			continue
+		}
+		policyID, err := url.PathUnescape(escaped)
+		return target, policyID, err == nil
+	}
+	return endpoint{}, "", false
+}
+
+// rejection is a request that gets no review for an answer.
+type rejection struct {
+	status int
+	text   string
+	cause  error // for the log; nil when the text says it all
+}
+
+func (r *rejection) Error() string { return r.text }
+
+func (r *rejection) Unwrap() error { return r.cause }
+
+// errInternal tells nobody outside what went wrong; upstream's words.
+func errInternal(cause error) error {
+	return &rejection{http.StatusInternalServerError, "Something went wrong", cause}
+}
+
+// answer takes a request from its headers to the bytes of its answer.
+func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, target endpoint, policyID string) (answer []byte, err error) {
+	defer func() {
+		if panicked := recover(); panicked != nil {
+			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", policyID, "panic", panicked, "stack", string(debug.Stack()))
+			answer, err = nil, errInternal(nil)
+		}
+	}()
+	if !h.queue.enter() {
+		return nil, h.overloaded("queue full", nil)
+	}
+	defer h.queue.leave()
+	if !isJSON(request.Header.Get("Content-Type")) {
+		return nil, &rejection{http.StatusUnsupportedMediaType, "Expected request with `Content-Type: application/json`", nil}
+	}
+	body, err := h.read(writer, request)
+	if err != nil {
+		return nil, err
+	}
+	decoded, err := target.decode(body, target.origin)
+	if err != nil {
+		return nil, undecodable(err)
+	}
+	if strings.Count(policyID, "/") > 1 {
+		return nil, errInternal(errors.New("the policy ID has more than one slash"))
+	}
+	if err := h.queue.begin(request.Context()); err != nil {
+		return nil, h.overloaded("no worker", err)
+	}
+	defer h.queue.done()
+	response, err := h.config.Evaluator.Evaluate(request.Context(), policyID, decoded)
+	if err != nil {
+		return nil, h.unanswered(policyID, err)
+	}
+	answer, err = target.encode(decoded.UID, response)
+	if err != nil {
+		return nil, errInternal(err)
+	}
+	return answer, nil
+}
+
+// isJSON accepts application/json and application/*+json, with any parameters.
+func isJSON(contentType string) bool {
+	mediaType, _, err := mime.ParseMediaType(contentType)
+	if err != nil && !errors.Is(err, mime.ErrInvalidMediaParameter) {
+		return false
+	}
+	subtype, found := strings.CutPrefix(mediaType, "application/")
+	return found && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
+}
+
+// bodyTimeout bounds the reading of a body: whoever sends it occupies a place.
+const bodyTimeout = 10 * time.Second
+
+func (h *Handler) read(writer http.ResponseWriter, request *http.Request) ([]byte, error) {
+	control := http.NewResponseController(writer)
+	// A writer without deadlines is one of a test.
+	_ = control.SetReadDeadline(h.config.Now().Add(bodyTimeout))
+	limited := http.MaxBytesReader(writer, request.Body, h.config.MaxBodyBytes)
+	body, err := readAll(limited, min(request.ContentLength, h.config.MaxBodyBytes))
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.As(err, &tooLarge):
+		return nil, &rejection{http.StatusRequestEntityTooLarge, "Failed to buffer the request body: length limit exceeded", nil}
+	case err != nil:
+		return nil, &rejection{http.StatusBadRequest, "Failed to buffer the request body: " + err.Error(), nil}
+	}
+	_ = control.SetReadDeadline(time.Time{})
+	return body, nil
+}
+
+// readAll is io.ReadAll for a length that is probably known.
+func readAll(reader io.Reader, length int64) ([]byte, error) {
+	const blind = 4096 // trust in a length that was only announced
+	body := make([]byte, 0, max(512, min(length, 64*blind))+1)
+	for {
+		n, err := reader.Read(body[len(body):cap(body)])
+		body = body[:len(body)+n]
+		switch {
+		case errors.Is(err, io.EOF):
+			return body, nil
+		case err != nil:
+			return nil, err
+		case len(body) == cap(body):
+			body = append(body, 0)[:len(body)]
+		}
+	}
+}
+
+func undecodable(err error) error {
+	if isSyntax(err) {
+		return &rejection{http.StatusBadRequest, "Failed to parse the request body as JSON: " + err.Error(), nil}
+	}
+	return &rejection{http.StatusUnprocessableEntity, "Failed to deserialize the JSON body into the target type: " + err.Error(), nil}
+}
+
+func (h *Handler) overloaded(reason string, cause error) error {
+	h.config.Observer.Overloaded(reason)
+	return &rejection{http.StatusServiceUnavailable, "the policy server is overloaded: " + reason, cause}
+}
+
+// unanswered is the one place where a kind of error becomes a status.
+func (h *Handler) unanswered(policyID string, err error) error {
+	var failure *evaluation.Error
+	if errors.As(err, &failure) {
+		switch failure.Kind {
+		case evaluation.KindUnknownPolicy:
+			return &rejection{http.StatusNotFound, "unknown policy: " + policyID, nil}
+		case evaluation.KindUnavailable:
+			return &rejection{http.StatusServiceUnavailable, failure.Error(), nil}
+		case evaluation.KindInternal:
+		}
+	}
+	return errInternal(err)
+}
+
+// reject sends what is not a review.
+func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, target endpoint, err error) {
+	var rejected *rejection
+	if !errors.As(err, &rejected) {
+		rejected = &rejection{http.StatusInternalServerError, "Something went wrong", err}
+	}
+	level := slog.LevelDebug
+	if rejected.status == http.StatusInternalServerError {
+		level = slog.LevelError
+	}
+	h.config.Logger.Log(request.Context(), level, "request rejected",
+		"path", request.URL.Path, "status", rejected.status, "text", rejected.text, "error", rejected.cause)
+	if rejected.status == http.StatusServiceUnavailable {
+		writer.Header().Set("Retry-After", "1")
+	}
+	// Only what is about the body is plain text on some endpoints.
+	aboutBody := rejected.status >= 400 && rejected.status < 500 && rejected.status != http.StatusNotFound
+	if target.plain && aboutBody {
+		send(writer, rejected.status, "text/plain; charset=utf-8", []byte(rejected.text))
+		return
+	}
+	body, _ := json.Marshal(map[string]any{"message": rejected.text, "status": rejected.status})
+	send(writer, rejected.status, "application/json", body)
+}
+
+// send writes an answer. An error means that nobody is there any more to be told.
+func send(writer http.ResponseWriter, status int, contentType string, body []byte) {
+	writer.Header().Set("Content-Type", contentType)
+	writer.WriteHeader(status)
+	_, _ = writer.Write(body)
+}
