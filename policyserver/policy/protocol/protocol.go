@@ -1,6 +1,30 @@
 package protocol
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// AppendValidationRequest appends the document that a policy is asked with:
+// {"request":...,"settings":...}. The request and the settings are JSON values and are
+// copied as they are, so that a guest sees every number as the API server wrote it.
+// Settings that are empty or null are an empty object.
+func AppendValidationRequest(to []byte, request, settings json.RawMessage) []byte {
+	to = append(to, `{"request":`...)
+	to = append(to, request...)
+	to = append(to, `,"settings":`...)
+	to = append(to, Settings(settings)...)
+	return append(to, '}')
+}
+
+// Settings is the document that a policy is asked about its settings with: the settings,
+// or an empty object where they are empty or null.
+func Settings(settings json.RawMessage) json.RawMessage {
+	if len(settings) == 0 || string(settings) == "null" {
+		return json.RawMessage("{}")
+	}
+	return settings
+}
 
 // ValidationResponse is a policy's answer to a request.
 type ValidationResponse struct {
@@ -19,10 +43,67 @@ type ValidationResponse struct {
 	Warnings []string
 }
 
+// DecodeValidationResponse decodes what a guest answered to a request. It is strict: a
+// verdict that can be read in two ways is none. Keys that are not known are ignored.
+func DecodeValidationResponse(document []byte) (ValidationResponse, error) {
+	var response ValidationResponse
+	var accepted *bool
+	var annotations map[string]*string
+	var warnings []*string
+	err := decodeObject(document, map[string]any{
+		"accepted":          &accepted,
+		"message":           &response.Message,
+		"code":              &response.Code,
+		"mutated_object":    &response.MutatedObject,
+		"audit_annotations": &annotations,
+		"warnings":          &warnings,
+	})
+	if err != nil {
+		return ValidationResponse{}, err
+	}
+	if accepted == nil {
+		return ValidationResponse{}, missing("accepted", "true or false")
+	}
+	response.Accepted = *accepted
+	if string(response.MutatedObject) == "null" {
+		response.MutatedObject = nil
+	}
+	for key, value := range annotations {
+		if value == nil {
+			return ValidationResponse{}, fmt.Errorf("audit_annotations[%q]: got null, want a string", key)
+		}
+		if response.AuditAnnotations == nil {
+			response.AuditAnnotations = make(map[string]string, len(annotations))
+		}
+		response.AuditAnnotations[key] = *value
+	}
+	for i, warning := range warnings {
+		if warning == nil {
+			return ValidationResponse{}, fmt.Errorf("warnings[%d]: got null, want a string", i)
+		}
+		response.Warnings = append(response.Warnings, *warning)
+	}
+	return response, nil
+}
+
 // SettingsValidationResponse is a policy's answer to its settings.
 type SettingsValidationResponse struct {
 	// Valid says whether the policy can work with them.
 	Valid bool
 	// Message says why not; nil when the policy gave no reason.
 	Message *string
+}
+
+// DecodeSettingsValidationResponse decodes what a guest answered to its settings.
+func DecodeSettingsValidationResponse(document []byte) (SettingsValidationResponse, error) {
+	var response SettingsValidationResponse
+	var valid *bool
+	if err := decodeObject(document, map[string]any{"valid": &valid, "message": &response.Message}); err != nil {
+		return SettingsValidationResponse{}, err
+	}
+	if valid == nil {
+		return SettingsValidationResponse{}, missing("valid", "true or false")
+	}
+	response.Valid = *valid
+	return response, nil
 }

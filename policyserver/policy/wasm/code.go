@@ -40,7 +40,8 @@ type body struct {
 	in       *reader
 	out      []byte   // locals and instructions, still without fuel
 	charges  []charge // in order of place
-	blocks   []int    // open blocks: the charge that their instructions add to
+	open     []int    // open blocks: the charge that their instructions add to
+	blocks   int      // blocks and ifs
 	item     []byte
 }
 
@@ -53,14 +54,17 @@ type charge struct {
 }
 
 func (b *body) rewrite() {
-	b.out, b.charges, b.blocks = b.out[:0], b.charges[:0], b.blocks[:0]
+	b.out, b.charges, b.open, b.blocks = b.out[:0], b.charges[:0], b.open[:0], 0
 	locals := b.copyLocals()
 	b.charges = append(b.charges, charge{place: len(b.out), weight: locals})
-	b.blocks = append(b.blocks, 0)
-	for len(b.blocks) > 0 && b.in.err == nil {
+	b.open = append(b.open, 0)
+	for len(b.open) > 0 && b.in.err == nil {
 		b.copyInstruction()
 	}
 	b.in.end("a function body")
+	if b.in.err == nil {
+		b.rewriter.account(b.in, shape{blocks: b.blocks, loops: len(b.charges) - 1, locals: locals})
+	}
 }
 
 func (b *body) copyLocals() int {
@@ -87,7 +91,7 @@ func (b *body) copyInstruction() {
 	if r.err != nil {
 		return
 	}
-	b.charges[b.blocks[len(b.blocks)-1]].weight += weightPlain
+	b.charges[b.open[len(b.open)-1]].weight += weightPlain
 	kind := immediates[op]
 	if kind == prefix {
 		b.copyPrefixed(op, start)
@@ -105,14 +109,15 @@ func (b *body) copyInstruction() {
 func (b *body) note(op byte) {
 	switch op {
 	case opBlock, opIf:
-		b.blocks = append(b.blocks, b.blocks[len(b.blocks)-1])
+		b.blocks++
+		b.open = append(b.open, b.open[len(b.open)-1])
 	case opLoop:
 		b.charges = append(b.charges, charge{place: len(b.out)})
-		b.blocks = append(b.blocks, len(b.charges)-1)
+		b.open = append(b.open, len(b.charges)-1)
 	case opEnd:
-		b.blocks = b.blocks[:len(b.blocks)-1]
+		b.open = b.open[:len(b.open)-1]
 	case opRefFunc:
-		b.charges[b.blocks[len(b.blocks)-1]].weight += weightExit
+		b.charges[b.open[len(b.open)-1]].weight += weightExit
 	case opTableSet:
 		b.rewriter.cannotRestore("table.set")
 	}

@@ -126,6 +126,7 @@ type rewriter struct {
 	localFunctions    uint32
 	functions         vector // function section
 	code              vector // code section
+	effort            int    // of compiling it
 
 	importedTables uint32
 	memory         []byte // limits of an imported memory

@@ -1,6 +1,7 @@
 package wasm_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -279,12 +280,27 @@ func TestRewriteRefuses(t *testing.T) {
 			m.Section(10, Vector([]byte{8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, I32, 0x0b}))
 			return m.Bytes()
 		}(), "4294967295 locals, at most 50000 are allowed"},
-		"a tag section":           {withSection(13, 1, 0, 0), "exception handling is not supported"},
-		"a struct type":           {withSection(1, 1, 0x5f, 0), "type form 0x5f is not supported: only functions are"},
-		"functions without body":  {withSection(3, 1, 0), "1 functions are declared, 0 have a body"},
-		"a section out of order":  {append(program(0, I32Const(0)), Section(1, []byte{0})...), "section 1 stands out of order or twice"},
-		"an unknown section":      {append(program(0, I32Const(0)), Section(14, []byte{0})...), "unknown section 14"},
-		"bytes behind a section":  {withSection(8, 0, 0), "1 bytes after the end of section 8"},
+		"a tag section":          {withSection(13, 1, 0, 0), "exception handling is not supported"},
+		"a struct type":          {withSection(1, 1, 0x5f, 0), "type form 0x5f is not supported: only functions are"},
+		"functions without body": {withSection(3, 1, 0), "1 functions are declared, 0 have a body"},
+		"a section out of order": {append(program(0, I32Const(0)), Section(1, []byte{0})...), "section 1 stands out of order or twice"},
+		"an unknown section":     {append(program(0, I32Const(0)), Section(14, []byte{0})...), "unknown section 14"},
+		"bytes behind a section": {withSection(8, 0, 0), "1 bytes after the end of section 8"},
+		"a function of very many loops": {program(0, bytes.Repeat(Loop(), 2001), I32Const(0)),
+			"function with 2001 loops, at most 2000 are allowed"},
+		"a function of many blocks over many locals": {func() []byte {
+			m := New()
+			m.FuncWithLocals(m.Type(nil, nil), make([]byte, 0), bytes.Repeat(Block(), 100))
+			m.FuncWithLocals(m.Type(nil, nil), bytes.Repeat([]byte{I32}, 2000), bytes.Repeat(Block(), 1001))
+			return m.Bytes()
+		}(), "function with 1001 blocks over 2000 locals would take too much memory to compile"},
+		"many functions of many blocks": {func() []byte {
+			m := New()
+			for range 3 {
+				m.Func(m.Type(nil, nil), bytes.Repeat(Block(), 30_000))
+			}
+			return m.Bytes()
+		}(), "module would take too long to compile"},
 		"a number beyond 32 bits": {program(0, []byte{0x41, 0xff, 0xff, 0xff, 0xff, 0x1f}), "number does not fit 32 bits"},
 	}
 	for name, tc := range tests {
