@@ -55,9 +55,9 @@ func (s *state) checkError(cause error) *verdict {
 	case apierrors.IsInvalid(cause):
 		return notReady(policiesv1.ReasonInvalidSpec, "the API server refuses the webhook that the policy asks for: "+reasonOf(cause))
 	case s.action != 0:
-		return notReady(policiesv1.ReasonWebhookFailed, cause.Error())
+		return notReady(policiesv1.ReasonWebhookFailed, errorText(cause))
 	default:
-		return notReady(policiesv1.ReasonReconciliationFailed, cause.Error())
+		return notReady(policiesv1.ReasonReconciliationFailed, errorText(cause))
 	}
 }
 
@@ -69,6 +69,10 @@ func reasonOf(err error) string {
 	}
 	return err.Error()
 }
+
+// errorText is the text of an error as a condition can hold it: joined errors are lines,
+// and a condition is read as one.
+func errorText(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func (s *state) checkInstallation() *verdict {
 	switch {

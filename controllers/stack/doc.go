@@ -1,0 +1,16 @@
+// Package stack reconciles the Kubewarden object, which is the installation: it makes the
+// default PolicyServer, sums up what became of everything, and is the order of removal
+// when the object goes.
+//
+// What belongs here: what concerns the installation as a whole.
+//
+// What never does: webhooks (controllers/policy withdraws them when enforcement is
+// suspended or the Kubewarden goes), children of PolicyServers (controllers/policyserver),
+// certificates and the condition CertificatesReady (controllers/certs).
+//
+//	deletion:  webhooks gone -> our finalizers off policies and PolicyServers
+//	           -> children of PolicyServers gone -> our finalizer off the Kubewarden
+//	           -> what it owns is garbage collected; CRDs and the user's objects stay
+//
+// Where the data goes next: status to the user.
+package stack

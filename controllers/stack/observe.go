@@ -1,0 +1,116 @@
+package stack
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/index"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// state is what one reconcile has seen and done.
+type state struct {
+	// kubewarden is changed in its status only; original is as it was read.
+	kubewarden, original *operatorv1alpha1.Kubewarden
+
+	servers  []policiesv1.PolicyServer
+	policies []policiesv1.Policy
+	// webhooks and deployments are how many of ours exist; known only while the Kubewarden
+	// is being deleted.
+	webhooks, deployments int
+
+	// observed says that everything above is known.
+	observed bool
+	// foreignDefault says that a PolicyServer named default exists which is not ours.
+	foreignDefault bool
+}
+
+func newState(kubewarden *operatorv1alpha1.Kubewarden) *state {
+	return &state{kubewarden: kubewarden, original: kubewarden.DeepCopy()}
+}
+
+func (r *Reconciler) observe(ctx context.Context, s *state) error {
+	var servers policiesv1.PolicyServerList
+	if err := r.Client.List(ctx, &servers); err != nil {
+		return fmt.Errorf("list PolicyServers: %w", err)
+	}
+	s.servers = servers.Items
+	var err error
+	if s.policies, err = index.Policies(ctx, r.Client); err != nil {
+		return err
+	}
+	if !s.kubewarden.DeletionTimestamp.IsZero() {
+		if err := r.observeRemains(ctx, s); err != nil {
+			return err
+		}
+	}
+	s.observed = true
+	return nil
+}
+
+// observeRemains counts what is still there. It asks the API server: a cache that is a
+// moment late would end the uninstallation before its time.
+func (r *Reconciler) observeRemains(ctx context.Context, s *state) error {
+	ours := client.MatchingLabels(render.InstallationLabels(s.kubewarden.Name))
+	webhooks, err := r.webhooks(ctx, ours)
+	if err != nil {
+		return err
+	}
+	s.webhooks = len(webhooks)
+	var deployments appsv1.DeploymentList
+	if err := r.Uncached.List(ctx, &deployments, client.InNamespace(r.Render.Namespace), ours); err != nil {
+		return fmt.Errorf("list Deployments: %w", err)
+	}
+	for i := range deployments.Items {
+		if deployments.Items[i].DeletionTimestamp.IsZero() {
+			s.deployments++
+		}
+	}
+	return nil
+}
+
+// webhooks lists webhook configurations of both kinds.
+func (r *Reconciler) webhooks(ctx context.Context, options ...client.ListOption) ([]client.Object, error) {
+	var validating admissionregistrationv1.ValidatingWebhookConfigurationList
+	if err := r.Uncached.List(ctx, &validating, options...); err != nil {
+		return nil, fmt.Errorf("list ValidatingWebhookConfigurations: %w", err)
+	}
+	var mutating admissionregistrationv1.MutatingWebhookConfigurationList
+	if err := r.Uncached.List(ctx, &mutating, options...); err != nil {
+		return nil, fmt.Errorf("list MutatingWebhookConfigurations: %w", err)
+	}
+	var webhooks []client.Object
+	for i := range validating.Items {
+		webhooks = append(webhooks, &validating.Items[i])
+	}
+	for i := range mutating.Items {
+		webhooks = append(webhooks, &mutating.Items[i])
+	}
+	return webhooks, nil
+}
+
+// applyDefaultPolicyServer makes the default PolicyServer, or removes it when it is no
+// longer wanted. One of that name that a user made is the user's, and serves as well.
+func (r *Reconciler) applyDefaultPolicyServer(ctx context.Context, s *state) error {
+	server := render.DefaultPolicyServer(s.kubewarden)
+	if server == nil {
+		unwanted := &policiesv1.PolicyServer{}
+		unwanted.Name = policiesv1.DefaultPolicyServer
+		return r.Applier.Delete(ctx, s.kubewarden, unwanted)
+	}
+	err := r.Applier.Apply(ctx, s.kubewarden, server)
+	var foreign *apply.ForeignError
+	if errors.As(err, &foreign) {
+		s.foreignDefault = true
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,181 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
+)
+
+// writeStatus computes the status from what the reconcile has seen and done, on success
+// and on error, and writes it when it changed. The condition CertificatesReady and the
+// certificate provider are those of controllers/certs, and are not touched.
+func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) error {
+	if apierrors.IsConflict(cause) {
+		// Something moved while it was looked at; the next reconcile knows more.
+		return cause
+	}
+	setStatus(s, render.NeverLockOut(r.Render), cause)
+	written, err := resource.PatchStatus(ctx, r.Client, s.original, s.kubewarden, cause)
+	if written {
+		r.recordTransition(s)
+	}
+	return err
+}
+
+// setStatus is the whole status as a function of the state.
+func setStatus(s *state, neverLockOut []string, cause error) {
+	status := &s.kubewarden.Status
+	status.ObservedGeneration = s.kubewarden.Generation
+	status.NeverLockOut = neverLockOut
+	if s.observed {
+		setCounts(s)
+	}
+	verdict := s.verdict(cause)
+	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
+		Type:               operatorv1alpha1.ConditionReady,
+		Status:             verdict.status,
+		Reason:             verdict.reason,
+		Message:            verdict.message,
+		ObservedGeneration: s.kubewarden.Generation,
+	})
+}
+
+func setCounts(s *state) {
+	servers := &operatorv1alpha1.PolicyServerCounts{Total: int32(len(s.servers))}
+	for i := range s.servers {
+		if apimeta.IsStatusConditionTrue(s.servers[i].Status.Conditions, policiesv1.ConditionReady) {
+			servers.Ready++
+		}
+	}
+	policies := &operatorv1alpha1.PolicyCounts{Total: int32(len(s.policies))}
+	for _, policy := range s.policies {
+		if policy.GetStatus().PolicyStatus == policiesv1.PolicyStateActive {
+			policies.Active++
+		}
+	}
+	s.kubewarden.Status.PolicyServers, s.kubewarden.Status.Policies = servers, policies
+}
+
+// verdict is what the Ready condition says.
+type verdict struct {
+	status          metav1.ConditionStatus
+	reason, message string
+}
+
+func notReady(reason, message string) verdict {
+	return verdict{status: metav1.ConditionFalse, reason: reason, message: message}
+}
+
+func (s *state) verdict(cause error) verdict {
+	switch {
+	case cause != nil:
+		return notReady(operatorv1alpha1.ReasonReconciliationFailed, strings.ReplaceAll(cause.Error(), "\n", "; "))
+	case !s.kubewarden.DeletionTimestamp.IsZero():
+		return notReady(operatorv1alpha1.ReasonDeleting, "waiting for "+s.remains())
+	case s.kubewarden.Spec.Enforcement == operatorv1alpha1.EnforcementSuspended:
+		return notReady(operatorv1alpha1.ReasonSuspended,
+			"spec.enforcement is Suspended: no policy is enforced, and there is no webhook; set it to Enabled to enforce again")
+	}
+	certificates := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionCertificatesReady)
+	if certificates == nil {
+		return notReady(operatorv1alpha1.ReasonCertificatesNotReady, "the certificate authority is not asked for yet")
+	}
+	if certificates.Status != metav1.ConditionTrue {
+		return notReady(operatorv1alpha1.ReasonCertificatesNotReady, certificates.Message)
+	}
+	if message := s.defaultServerTrouble(); message != "" {
+		return notReady(operatorv1alpha1.ReasonDefaultPolicyServerNotReady, message)
+	}
+	return verdict{status: metav1.ConditionTrue, reason: operatorv1alpha1.ReasonEnforcing, message: s.summary()}
+}
+
+// defaultServerTrouble says what the default PolicyServer lacks; empty when it is Ready or
+// not wanted.
+func (s *state) defaultServerTrouble() string {
+	if render.DefaultPolicyServer(s.kubewarden) == nil {
+		return ""
+	}
+	for i := range s.servers {
+		if s.servers[i].Name != policiesv1.DefaultPolicyServer {
+			continue
+		}
+		ready := apimeta.FindStatusCondition(s.servers[i].Status.Conditions, policiesv1.ConditionReady)
+		switch {
+		case ready == nil:
+			return "PolicyServer default is not looked at yet"
+		case ready.Status != metav1.ConditionTrue:
+			return "PolicyServer default: " + ready.Message
+		default:
+			return ""
+		}
+	}
+	return "PolicyServer default is not created yet"
+}
+
+func (s *state) summary() string {
+	status := s.kubewarden.Status
+	summary := fmt.Sprintf("%d of %d policies active, %d of %d policy servers ready",
+		status.Policies.Active, status.Policies.Total, status.PolicyServers.Ready, status.PolicyServers.Total)
+	if s.foreignDefault {
+		summary += "; PolicyServer default was not made by this operator and is used as it is"
+	}
+	return summary
+}
+
+// remains says what an uninstallation still waits for; empty when nothing is left.
+func (s *state) remains() string {
+	var servers []*policiesv1.PolicyServer
+	for i := range s.servers {
+		servers = append(servers, &s.servers[i])
+	}
+	var parts []string
+	for _, remaining := range []struct {
+		count int
+		what  string
+	}{
+		{s.webhooks, "webhook configurations"},
+		{held(s.policies), "policies with our finalizer"},
+		{held(servers), "policy servers with our finalizer"},
+		{s.deployments, "deployments of policy servers"},
+	} {
+		if remaining.count > 0 {
+			parts = append(parts, fmt.Sprintf("%d %s", remaining.count, remaining.what))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+func (r *Reconciler) recordTransition(s *state) {
+	before := apimeta.FindStatusCondition(s.original.Status.Conditions, operatorv1alpha1.ConditionReady)
+	after := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionReady)
+	if kind := transitionOf(before, after); kind != "" {
+		r.Recorder.Eventf(s.kubewarden, nil, kind, after.Reason, "Install", "%s", after.Message)
+	}
+}
+
+// transitionOf is the type of the Event that a change of Ready is worth; empty for none.
+// What every installation goes through on its way up is no news.
+func transitionOf(before, after *metav1.Condition) string {
+	wasTrue := before != nil && before.Status == metav1.ConditionTrue
+	sameReason := before != nil && before.Reason == after.Reason
+	starting := after.Reason == operatorv1alpha1.ReasonCertificatesNotReady ||
+		after.Reason == operatorv1alpha1.ReasonDefaultPolicyServerNotReady
+	switch {
+	case sameReason, starting && !wasTrue:
+		return ""
+	case after.Status == metav1.ConditionTrue, after.Reason == operatorv1alpha1.ReasonDeleting:
+		return corev1.EventTypeNormal
+	default:
+		return corev1.EventTypeWarning
+	}
+}

@@ -1,0 +1,73 @@
+package stack
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	appsv1 "k8s.io/api/apps/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/workqueue"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/index"
+)
+
+// SetupWithManager makes the manager call Reconcile for the Kubewarden when anything
+// changes that it sums up, and once at start, when there may be none.
+func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.Options) error {
+	theKubewarden := handler.EnqueueRequestsFromMapFunc(theKubewarden)
+	gone := builder.WithPredicates(predicate.Funcs{
+		CreateFunc: func(event.CreateEvent) bool { return false },
+		UpdateFunc: func(event.UpdateEvent) bool { return false },
+	})
+	controllerBuilder := ctrl.NewControllerManagedBy(manager).
+		Named("kubewarden").
+		WithOptions(options).
+		For(&operatorv1alpha1.Kubewarden{}).
+		Watches(&policiesv1.PolicyServer{}, theKubewarden).
+		Watches(&appsv1.Deployment{}, theKubewarden, gone).
+		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, theKubewarden, gone).
+		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, theKubewarden, gone).
+		WatchesRawSource(atStart{})
+	for _, kind := range index.PolicyKinds() {
+		controllerBuilder = controllerBuilder.Watches(kind.New(), theKubewarden)
+	}
+	if err := controllerBuilder.Complete(r); err != nil {
+		return fmt.Errorf("set up the controller of the Kubewarden: %w", err)
+	}
+	return nil
+}
+
+func requests() []reconcile.Request {
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
+}
+
+func theKubewarden(context.Context, client.Object) []reconcile.Request { return requests() }
+
+// queue is the queue of the reconciler.
+type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
+
+// atStart is the event that the operator began to work. No object causes it, and it
+// matters most when there is no Kubewarden.
+type atStart struct{}
+
+// String names the source in logs.
+func (atStart) String() string { return "start of the operator" }
+
+// Start adds the one request.
+func (atStart) Start(_ context.Context, queue queue) error {
+	for _, request := range requests() {
+		queue.Add(request)
+	}
+	return nil
+}
