@@ -66,7 +66,7 @@ func (s *scanner) end() error {
 
 // take reads the one byte that must come next.
 func (s *scanner) take(want byte) error {
-	if s.peek() != want || s.at >= len(s.text) {
+	if s.peek() != want {
 		return s.broken(fmt.Sprintf("expected %q", want))
 	}
 	s.at++
@@ -86,10 +86,11 @@ func (s *scanner) members(visit func(key string) error) error {
 	}
 	seen := make(map[string]bool, 16)
 	for {
-		key, err := s.key()
+		quoted, err := s.key()
 		if err != nil {
 			return err
 		}
+		key := unquote(quoted)
 		if seen[key] {
 			return &shapeError{fmt.Sprintf("duplicate field `%s`", key)}
 		}
@@ -105,16 +106,16 @@ func (s *scanner) members(visit func(key string) error) error {
 	}
 }
 
-// key reads a member's name and the colon.
-func (s *scanner) key() (string, error) {
+// key reads a member's name and the colon, and gives the name with its quotes.
+func (s *scanner) key() ([]byte, error) {
 	if s.peek() != '"' {
-		return "", s.broken("expected a member name")
+		return nil, s.broken("expected a member name")
 	}
-	raw, err := s.quoted()
+	quoted, err := s.quoted()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	return unquote(raw), s.take(':')
+	return quoted, s.take(':')
 }
 
 // value reads any one value and gives its bytes.
@@ -231,23 +232,24 @@ func (s *scanner) literal(word string) error {
 
 // quoted reads a string and gives it with its quotes.
 func (s *scanner) quoted() ([]byte, error) {
-	start := s.at
-	s.at++
-	for s.at < len(s.text) {
-		switch c := s.text[s.at]; {
+	start, text := s.at, s.text
+	for at := start + 1; at < len(text); at++ {
+		switch c := text[at]; {
 		case c == '"':
-			s.at++
-			return s.text[start:s.at], nil
+			s.at = at + 1
+			return text[start:s.at], nil
 		case c < 0x20:
+			s.at = at
 			return nil, s.broken("control character in a string")
 		case c == '\\':
+			s.at = at
 			if err := s.escape(); err != nil {
 				return nil, err
 			}
-		default:
-			s.at++
+			at = s.at - 1
 		}
 	}
+	s.at = len(text)
 	return nil, s.broken("unterminated string")
 }
 
