@@ -227,11 +227,3 @@ func registryServeCommand() *cobra.Command {
 	cmd.Flags().StringVar(&config.KeyFile, "key", "", "key file")
 	return cmd
 }
-
-// pauseCommand is what the pause image runs: it keeps a Pod's namespaces until it is told
-// to end. As process 1 of a Pod it has no children to wait for.
-func pauseCommand() *cobra.Command {
-	return &cobra.Command{Use: "pause", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
-		<-cmd.Context().Done()
-	}}
-}

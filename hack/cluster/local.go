@@ -56,6 +56,11 @@ func (c *local) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	pause, err := c.program(ctx, build.Pause)
+	if err != nil {
+		return err
+	}
+	pause.Image = node.PauseImage // containerd knows it by this name
 	coreDNS, err := c.program(ctx, build.CoreDNS)
 	if err != nil {
 		return err
@@ -64,7 +69,6 @@ func (c *local) Up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pause := images.Program{Image: node.PauseImage, Path: c.layout.Self(), Args: []string{"pause"}, User: "65535"}
 	server := &node.Node{Layout: c.layout, Programs: programs, Progress: c.progress, Now: c.now, LoadImages: func(ctx context.Context) error {
 		return c.importPrograms(ctx, pause, coreDNS, certManager)
 	}}

@@ -63,7 +63,7 @@ CLUSTER=existing  the cluster of the current kubeconfig`,
 		lifeCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
 		statusCommand(), envCommand(), kubeconfigCommand(),
 		buildCommand(), assetsCommand(), imageCommand(), loadCommand(),
-		registryServeCommand(), pauseCommand(),
+		registryServeCommand(),
 	)
 	return root
 }

@@ -29,11 +29,12 @@ var (
 	Kubectl           = kubernetes("kubectl", "about 25 seconds")
 	Etcd              = Binary{Name: "etcd", Module: "etcd", Package: "go.etcd.io/etcd/server/v3", LDFlags: "-s -w", Hint: "about a minute"}
 	CoreDNS           = Binary{Name: "coredns", Module: "coredns", Package: ".", LDFlags: "-s -w", Hint: "about 30 seconds"}
+	Pause             = Binary{Name: "pause", Module: "pause", Package: ".", LDFlags: "-s -w", Hint: "a second"}
 	CertManager       = Binary{Name: "cert-manager", Module: "certmanager", Package: ".", LDFlags: "-s -w", Hint: "about a minute"}
 )
 
 // All are the binaries of a cluster, those that others wait for first.
-var All = []Binary{APIServer, Etcd, Kubectl, ControllerManager, Scheduler, Kubelet, Proxy, CoreDNS, CertManager}
+var All = []Binary{APIServer, Etcd, Kubectl, ControllerManager, Scheduler, Kubelet, Proxy, Pause, CoreDNS, CertManager}
 
 // kubernetes is a program of k8s.io/kubernetes with a true version: a plain build of the
 // module reports v0.0.0-master, which discovery and minimum-version checks stumble over.

@@ -23,8 +23,6 @@ type Program struct {
 	Image string
 	// Path is the program on this machine.
 	Path string
-	// Args follow the program in the image's entry point.
-	Args []string
 	// User is the numeric user the program runs as.
 	User string
 }
@@ -53,7 +51,7 @@ func (p Program) WriteTarball(file string) error {
 	}
 	config = config.DeepCopy()
 	config.OS, config.Architecture = "linux", runtime.GOARCH
-	config.Config = v1.Config{Entrypoint: append([]string{"/" + base}, p.Args...), User: p.User}
+	config.Config = v1.Config{Entrypoint: []string{"/" + base}, User: p.User}
 	image, err = mutate.ConfigFile(image, config)
 	if err != nil {
 		return err

@@ -32,13 +32,13 @@ func TestWriteTarball(t *testing.T) {
 	if err := os.WriteFile(path, []byte("a program"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	program := Program{Image: "localhost/test/server:1", Path: path, Args: []string{"serve"}, User: "65532"}
+	program := Program{Image: "localhost/test/server:1", Path: path, User: "65532"}
 	image := writeProgram(t, program)
 	config, err := image.ConfigFile()
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := v1.Config{Entrypoint: []string{"/server", "serve"}, User: "65532"}
+	want := v1.Config{Entrypoint: []string{"/server"}, User: "65532"}
 	if diff := cmp.Diff(want, config.Config); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}

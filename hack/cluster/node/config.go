@@ -45,7 +45,7 @@ func renderConfig(layout Layout) (map[string][]byte, error) {
 	values := map[string]string{
 		"State": layout.State, "Run": layout.Run, "Node": Name, "NodeIP": layout.NodeIP, "Port": PortAPI, "Registry": layout.Registry(),
 		"PodRange": PodRange, "DNS": DNSServiceIP, "ClusterDomain": ClusterDomain,
-		"Network": NetworkName, "CgroupRoot": CgroupRoot, "PauseImage": PauseImage,
+		"Network": NetworkName, "PauseImage": PauseImage,
 	}
 	sources := map[string]string{
 		"containerd.toml":            "containerd.toml",

@@ -34,12 +34,10 @@ const (
 const (
 	// Name is the node's.
 	Name = "kubewarden"
-	// NetworkName is the Pod network's; the CNI library names its files after it.
+	// NetworkName is the Pod network's.
 	NetworkName = "kubewarden-cluster"
 	// ClusterDomain ends the DNS name of every Service.
 	ClusterDomain = "cluster.local"
-	// CgroupRoot is the control group below which every container runs.
-	CgroupRoot = "/kubewarden-cluster"
 )
 
 // Ports of the components.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 )
 
 // machine is what the machine was like before the node, as far as the node changes it
@@ -23,19 +24,24 @@ type machine struct {
 
 // sharedPaths are paths outside the node's folders that its programs insist on, the
 // outermost first.
-var sharedPaths = []string{
-	"/var/lib/kubelet",
-	"/var/lib/kubelet/device-plugins",
-	"/var/lib/kubelet/device-plugins/kubelet.sock",
-	"/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint",
-	"/var/log/containers",
-	"/var/lib/cni",
-	"/var/lib/cni/results",
-	"/run/containerd",
-	"/run/containerd/s",
-	"/run/mount", // mount(8) makes it
-	"/run/mount/utab",
+func sharedPaths() []string {
+	return slices.Concat([]string{
+		"/var/lib/kubelet",
+		"/var/lib/kubelet/device-plugins",
+		"/var/lib/kubelet/device-plugins/kubelet.sock",
+		"/var/lib/kubelet/device-plugins/kubelet_internal_checkpoint",
+		"/var/log/containers",
+		"/var/lib/cni",
+		networkResults,
+		"/run/containerd",
+		"/run/containerd/s", // the sockets of shims
+		"/run/mount",        // mount(8) makes it
+		"/run/mount/utab",
+	}, cgroupParents())
 }
+
+// networkResults is where the CNI library remembers what it did for each sandbox.
+const networkResults = "/var/lib/cni/results"
 
 // kernelSettings are the kernel settings that the node's programs change, below /proc/sys,
 // and the values they write: kubelet all but the last, which is the Pod network's.
@@ -54,7 +60,7 @@ const settingsDir = "/proc/sys"
 // observeMachine looks at the machine before the node changes it.
 func observeMachine() machine {
 	seen := machine{Settings: map[string]string{}}
-	for _, path := range sharedPaths {
+	for _, path := range sharedPaths() {
 		if _, err := os.Lstat(path); errors.Is(err, fs.ErrNotExist) {
 			seen.Missing = append(seen.Missing, path)
 		}
@@ -116,26 +122,33 @@ func readSetting(name string) (string, error) {
 
 // removeShared removes the node's own files from the folders it shares with the machine,
 // and those of sharedPaths that it made and that nobody else has put anything into since.
-func (l Layout) removeShared(seen machine) error {
+// ids are the node's containers and sandboxes.
+func (l Layout) removeShared(seen machine, ids []string) error {
 	failures := []error{
 		removeMatching("/var/log/containers", func(path string) bool {
 			target, err := os.Readlink(path)
 			return err == nil && strings.HasPrefix(target, l.State+"/")
 		}),
-		removeMatching("/var/lib/cni/results", func(path string) bool {
-			return strings.HasPrefix(filepath.Base(path), NetworkName+"-")
+		removeMatching(networkResults, func(path string) bool {
+			return slices.ContainsFunc(ids, func(id string) bool { return strings.Contains(path, "-"+id+"-") })
 		}),
 	}
-	for _, path := range slices.Backward(sharedPaths) {
+	for _, path := range slices.Backward(sharedPaths()) {
 		if !slices.Contains(seen.Missing, path) {
 			continue
 		}
 		err := os.Remove(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isNotEmpty(err) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !isInUse(err) {
 			failures = append(failures, err)
 		}
 	}
 	return errors.Join(failures...)
+}
+
+// isInUse says that a folder was not removed because it is not empty; of control groups
+// the kernel says so by another number.
+func isInUse(err error) bool {
+	return errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) || errors.Is(err, syscall.EBUSY)
 }
 
 func removeMatching(folder string, ours func(path string) bool) error {
