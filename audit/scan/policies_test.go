@@ -1,0 +1,105 @@
+package scan
+
+import (
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/matching"
+)
+
+func notIn(namespace string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{namespace}}
+}
+
+func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
+	scope := admissionregistrationv1.NamespacedScope
+	policy := &policiesv1.ClusterAdmissionPolicy{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: "labels", UID: "uid-p", ResourceVersion: "7",
+			DeletionTimestamp: &metav1.Time{Time: time.Unix(1, 0)},
+			Annotations:       map[string]string{"io.kubewarden.policy.severity": "high", "io.kubewarden.policy.category": "Labels"},
+		},
+		Spec: policiesv1.ClusterAdmissionPolicySpec{
+			PolicySpec: policiesv1.PolicySpec{
+				AdmissionSpec: policiesv1.AdmissionSpec{
+					PolicyServer: "reserved", Mode: policiesv1.PolicyModeMonitor, BackgroundAudit: ptr.To(false),
+					Rules: []policiesv1.Rule{{
+						Operations: []admissionregistrationv1.OperationType{"CREATE"},
+						APIGroups:  []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: &scope,
+					}},
+					FailurePolicy:   ptr.To(admissionregistrationv1.Ignore),
+					MatchPolicy:     ptr.To(admissionregistrationv1.Exact),
+					MatchConditions: []policiesv1.MatchCondition{{Name: "c", Expression: "true"}},
+					ObjectSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+				},
+				Mutating: true,
+			},
+			NamespaceSelector:     &metav1.LabelSelector{MatchLabels: map[string]string{"env": "prod"}},
+			ContextAwareResources: []policiesv1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}},
+		},
+		Status: policiesv1.PolicyStatus{PolicyStatus: policiesv1.PolicyStatePending},
+	}
+	want := plan.Policy{
+		ID: "kw.cap.labels", Name: "labels", UID: "uid-p", ResourceVersion: "7", Server: "reserved", State: "pending", Deleting: true,
+		Monitor: true, Mutating: true, ContextAware: true, Severity: "high", Category: "Labels",
+		Webhook: matching.Webhook{
+			Name: "kw.cap.labels",
+			Rules: []admissionregistrationv1.RuleWithOperations{{
+				Operations: []admissionregistrationv1.OperationType{"CREATE"},
+				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: &scope},
+			}},
+			FailurePolicy:   ptr.To(admissionregistrationv1.Ignore),
+			MatchPolicy:     ptr.To(admissionregistrationv1.Exact),
+			MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "c", Expression: "true"}},
+			ObjectSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
+			NamespaceSelector: &metav1.LabelSelector{
+				MatchLabels:      map[string]string{"env": "prod"},
+				MatchExpressions: []metav1.LabelSelectorRequirement{notIn("kubewarden")},
+			},
+		},
+	}
+	before := policy.DeepCopy()
+	if diff := cmp.Diff(want, clusterAdmissionPolicy(policy, "kubewarden")); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(before, policy); diff != "" {
+		t.Errorf("the translation changed the policy (-want +got):\n%s", diff)
+	}
+}
+
+func TestDefaultsOfAPolicy(t *testing.T) {
+	got := clusterAdmissionPolicy(&policiesv1.ClusterAdmissionPolicy{}, "kubewarden")
+	if !got.BackgroundAudit || got.Monitor || got.Server != "default" {
+		t.Errorf("an empty policy is audited, in protect mode, on the default server; got %+v", got)
+	}
+}
+
+func TestNamespaceSelectorLeavesTheOperatorsNamespaceOut(t *testing.T) {
+	own := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpExists}}}
+	cases := map[string]struct {
+		selector *metav1.LabelSelector
+		inside   bool
+		want     *metav1.LabelSelector
+	}{
+		"no selector":                   {want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("kubewarden")}}},
+		"a selector":                    {selector: own, want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{own.MatchExpressions[0], notIn("kubewarden")}}},
+		"no selector, allowed inside":   {inside: true},
+		"with selector, allowed inside": {selector: own, inside: true, want: own},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			policy := &policiesv1.ClusterAdmissionPolicy{}
+			policy.Spec.NamespaceSelector, policy.Spec.AllowInsideAdmissionControllerNamespace = tc.selector, tc.inside
+			if diff := cmp.Diff(tc.want, namespaceSelector(policy, "kubewarden")); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -1,0 +1,86 @@
+package scan
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"sigs.k8s.io/yaml"
+
+	"github.com/kubewarden/kubewarden-operator/matching"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+var (
+	pods       = matching.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "pods"}, Kind: "Pod", Namespaced: true}
+	namespaces = matching.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"}
+)
+
+func TestReviewIsTheCreationOfTheObject(t *testing.T) {
+	cases := map[string]struct {
+		resource matching.Resource
+		object   string
+	}{
+		"review-pod.json": {pods, `
+apiVersion: v1
+kind: Pod
+metadata: {name: web, namespace: team-a, uid: 7c3a1f8e-0000-4000-8000-00000000000a, resourceVersion: "42", managedFields: [{manager: kubectl}]}
+spec: {containers: [{name: web, image: "nginx"}]}
+status: {phase: Running}
+`},
+		"review-namespace.json": {namespaces, `
+apiVersion: v1
+kind: Namespace
+metadata: {name: team-a, uid: 7c3a1f8e-0000-4000-8000-00000000000b}
+`},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			object := &unstructured.Unstructured{}
+			if err := yaml.Unmarshal([]byte(tc.object), &object.Object); err != nil {
+				t.Fatal(err)
+			}
+			body, err := review(tc.resource, object)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var indented bytes.Buffer
+			if err := json.Indent(&indented, body, "", "  "); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, name, append(indented.Bytes(), '\n'))
+		})
+	}
+}
+
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; run with -update to write it", err)
+	}
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s (-want +got):\n%s", path, diff)
+	}
+}
+
+func TestTheCreationOfANamespaceIsInsideOfIt(t *testing.T) {
+	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "team-a"}}}
+	if got := creation(namespaces, object, nil); got.Namespace != "team-a" || got.Name != "team-a" {
+		t.Errorf("namespace %q, name %q", got.Namespace, got.Name)
+	}
+}
