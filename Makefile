@@ -39,12 +39,12 @@ test: test-unit test-integration ## All tests that need no cluster
 
 .PHONY: test-unit
 test-unit: ## Unit tests with the race detector; no cluster, no network
-	CGO_ENABLED=1 go test -race ./api/... ./cmd/... ./controllers/... ./hack/... ./policies/... ./policyserver/...
+	CGO_ENABLED=1 go test -race ./api/... ./audit/... ./cmd/... ./config/... ./controllers/... ./hack/... ./matching/... ./policies/... ./policyserver/...
 	go -C hack/cluster test ./...
 
 .PHONY: test-integration
 test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights
-	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./controllers/... ./policyserver/... ./test/integration/...
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./audit/... ./controllers/... ./policyserver/... ./test/integration/...
 
 .PHONY: e2e
 e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
@@ -53,6 +53,10 @@ e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the clust
 .PHONY: bench
 bench: ## Benchmarks of the engine
 	go test -run='^$$' -bench=. -benchmem ./policyserver/policy/...
+
+.PHONY: bench-audit
+bench-audit: ## Benchmark of a first scan
+	go test -run='^$$' -bench=FirstScan -benchtime=3x ./audit/scan
 
 ##@ Development
 
@@ -64,9 +68,11 @@ generate: ## Generate the deep copies of the API types
 	@$(call tool,controller-gen) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 
 .PHONY: manifests
-manifests: ## Generate the CRDs from the API types and the operator's rights from the controllers
+manifests: ## Generate the CRDs from their Go types and the operator's rights from the controllers
 	@$(call tool,controller-gen) crd rbac:roleName=kubewarden-operator paths=./api/... paths=./controllers/... \
 		output:crd:artifacts:config=config/crd/bases output:rbac:artifacts:config=config/rbac
+	@$(call tool,controller-gen) crd:maxDescLen=0 output:crd:dir=config/crd/reports \
+		paths="github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2;github.com/openreports/reports-api/apis/openreports.io/v1alpha1"
 
 .PHONY: fmt
 fmt: ## Format the code and its imports
