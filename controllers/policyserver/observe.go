@@ -79,7 +79,7 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	if err := r.observeReplicas(ctx, s); err != nil {
 		return err
 	}
-	if s.certManager, err = optional.IsServed(ctx, r.Client, certificateDefinition); err != nil {
+	if s.certManager, err = optional.IsServed(ctx, r.Client, certs.DefinitionCertificates); err != nil {
 		return err
 	}
 	leaving := !s.server.DeletionTimestamp.IsZero() || s.kubewarden != nil && !s.kubewarden.DeletionTimestamp.IsZero()

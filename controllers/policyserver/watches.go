@@ -21,13 +21,11 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
-
-// certificateDefinition is the CustomResourceDefinition of cert-manager's Certificate.
-const certificateDefinition = "certificates.cert-manager.io"
 
 // SetupWithManager makes the manager call Reconcile for a PolicyServer when anything
 // changes that its children or its status depend on.
@@ -54,7 +52,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 			Cache:      r.Cache,
 			Client:     r.Client,
 			Object:     &certmanagerv1.Certificate{},
-			Definition: certificateDefinition,
+			Definition: certs.DefinitionCertificates,
 			Handler: handler.EnqueueRequestForOwner(manager.GetScheme(), manager.GetRESTMapper(),
 				&policiesv1.PolicyServer{}, handler.OnlyControllerOwner()),
 			Affected: r.everyServer,
@@ -99,7 +97,7 @@ func (r *Reconciler) serversForSecret(ctx context.Context, secret client.Object)
 	if secret.GetName() == render.SecretCA {
 		return r.everyServer(ctx)
 	}
-	return serverByLabel(ctx, secret)
+	return certs.PolicyServerForSecret(r.Render.Namespace)(ctx, secret)
 }
 
 func (r *Reconciler) everyServerFor(ctx context.Context, _ client.Object) []reconcile.Request {

@@ -1,12 +1,12 @@
-// Package stack reconciles the Kubewarden object, which is the installation: it makes the
-// default PolicyServer, sums up what became of everything, and is the order of removal
-// when the object goes.
+// Package stack reconciles the Kubewarden object, which is the installation: it drives the
+// certificate authority, makes the default PolicyServer, sums up what became of
+// everything, and is the order of removal when the object goes.
 //
 // What belongs here: what concerns the installation as a whole.
 //
 // What never does: webhooks (controllers/policy withdraws them when enforcement is
 // suspended or the Kubewarden goes), children of PolicyServers (controllers/policyserver),
-// certificates and the condition CertificatesReady (controllers/certs).
+// and which step with the authority comes next (controllers/certs).
 //
 //	deletion:  webhooks gone -> our finalizers off policies and PolicyServers
 //	           -> children of PolicyServers gone -> our finalizer off the Kubewarden

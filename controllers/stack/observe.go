@@ -12,6 +12,7 @@ import (
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
@@ -29,6 +30,8 @@ type state struct {
 
 	// observed says that everything above is known.
 	observed bool
+	// authority is how far the certificate authority has come.
+	authority certs.Progress
 	// foreignDefault says that a PolicyServer named default exists which is not ours.
 	foreignDefault bool
 }
@@ -95,6 +98,16 @@ func (r *Reconciler) webhooks(ctx context.Context, options ...client.ListOption)
 		webhooks = append(webhooks, &mutating.Items[i])
 	}
 	return webhooks, nil
+}
+
+// syncAuthority takes the next step with the certificate authority.
+func (r *Reconciler) syncAuthority(ctx context.Context, s *state) error {
+	var err error
+	if s.authority, err = r.Certificates.SyncAuthority(ctx, s.kubewarden); err != nil {
+		s.authority = certs.Progress{Reason: operatorv1alpha1.ReasonReconciliationFailed, Message: err.Error()}
+	}
+	certs.SetCertificatesReady(s.kubewarden, s.authority)
+	return err
 }
 
 // applyDefaultPolicyServer makes the default PolicyServer, or removes it when it is no

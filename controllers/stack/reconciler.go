@@ -2,14 +2,17 @@ package stack
 
 import (
 	"context"
+	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
@@ -24,8 +27,12 @@ type Config struct {
 	Client client.Client
 	// Uncached reads from the API server.
 	Uncached client.Reader
+	// Cache is where watches on optional kinds begin.
+	Cache cache.Cache
 	// Applier writes the default PolicyServer.
 	Applier *apply.Applier
+	// Certificates keeps the certificate authority.
+	Certificates *certs.Certificates
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
 	// Render is what the operator knows of itself.
@@ -58,5 +65,6 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	if err := resource.AddFinalizer(ctx, r.Client, kubewarden, operatorv1alpha1.Finalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	return ctrl.Result{}, r.applyDefaultPolicyServer(ctx, state)
+	err = errors.Join(r.syncAuthority(ctx, state), r.applyDefaultPolicyServer(ctx, state))
+	return ctrl.Result{RequeueAfter: state.authority.After}, err
 }

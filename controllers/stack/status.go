@@ -17,8 +17,8 @@ import (
 )
 
 // writeStatus computes the status from what the reconcile has seen and done, on success
-// and on error, and writes it when it changed. The condition CertificatesReady and the
-// certificate provider are those of controllers/certs, and are not touched.
+// and on error, and writes it when it changed. The condition CertificatesReady is set
+// when the step with the authority is taken.
 func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) error {
 	if apierrors.IsConflict(cause) {
 		// Something moved while it was looked at; the next reconcile knows more.

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -19,7 +21,9 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
+	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 )
 
 // SetupWithManager makes the manager call Reconcile for the Kubewarden when anything
@@ -35,9 +39,12 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		WithOptions(options).
 		For(&operatorv1alpha1.Kubewarden{}).
 		Watches(&policiesv1.PolicyServer{}, theKubewarden).
+		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(certs.KubewardenForSecret(r.Render.Namespace))).
 		Watches(&appsv1.Deployment{}, theKubewarden, gone).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, theKubewarden, gone).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, theKubewarden, gone).
+		WatchesRawSource(r.optional(manager, &certmanagerv1.Issuer{}, certs.DefinitionIssuers)).
+		WatchesRawSource(r.optional(manager, &certmanagerv1.Certificate{}, certs.DefinitionCertificates)).
 		WatchesRawSource(atStart{})
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), theKubewarden)
@@ -46,6 +53,19 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		return fmt.Errorf("set up the controller of the Kubewarden: %w", err)
 	}
 	return nil
+}
+
+// optional is the source of events of a kind that the cluster may lack.
+func (r *Reconciler) optional(manager ctrl.Manager, object client.Object, definition string) *optional.Source {
+	return &optional.Source{
+		Cache:      r.Cache,
+		Client:     r.Client,
+		Object:     object,
+		Definition: definition,
+		Handler: handler.EnqueueRequestForOwner(manager.GetScheme(), manager.GetRESTMapper(),
+			&operatorv1alpha1.Kubewarden{}, handler.OnlyControllerOwner()),
+		Affected: func(context.Context) []reconcile.Request { return requests() },
+	}
 }
 
 func requests() []reconcile.Request {

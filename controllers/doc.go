@@ -1,0 +1,30 @@
+// Package controllers wires the operator: one manager, its caches, and one reconciler per
+// kind, each in a folder of its own.
+//
+//	Kind                          folder        children                        conditions
+//	Kubewarden                    stack/        PolicyServer default,           CertificatesReady
+//	                                            Issuers, CA Certificate,        Ready
+//	                                            Secret kubewarden-ca
+//	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
+//	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
+//	                                            Secret, Service,                PodDisruptionBudgetReconciled
+//	                                            PodDisruptionBudget,            DeploymentReconciled
+//	                                            Deployment                      ServiceReconciled
+//	                                                                            PolicyWebhooksCleanedUp
+//	                                                                            Ready
+//	ClusterAdmissionPolicy        policy/       ValidatingWebhookConfiguration  PolicyActive
+//	                                            or Mutating-                    PolicyUniquelyReachable
+//	                                                                            PolicyServerConfigurationUpToDate
+//	                                                                            Ready
+//
+// A reconcile reads straight down: get, observe (every read), render/ (pure), apply/
+// (every write), status (one deferred patch, on success and on error, when it changed).
+// What they share: certs/ plans the steps with certificates, index/ finds the policies of a PolicyServer, replicas/ reads what the
+// replicas report, optional/ watches kinds that a cluster may lack, resource/ writes
+// finalizers and statuses.
+//
+// What belongs in this package itself: the wiring, and metrics over all kinds.
+//
+// What never does: reading flags or the environment (cmd/kubewarden does), and any rule
+// about one kind.
+package controllers
