@@ -17,9 +17,13 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
-// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens/status,verbs=get;patch
-// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers,verbs=create;delete
+// Rights on the one Kubewarden and on the one PolicyServer that is made by the operator. To
+// create by name is possible because it is done by server-side apply.
+//
+// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens,verbs=get;list;watch
+// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens,resourceNames=kubewarden,verbs=patch
+// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens/status,resourceNames=kubewarden,verbs=get;patch
+// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers,resourceNames=default,verbs=create;delete
 
 // Config is what the reconciler works with.
 type Config struct {
