@@ -32,15 +32,11 @@ func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.Policy
 		return Progress{}, err
 	}
 	plan := PlanServer(state)
-	presented := state.Presented
-	if plan.Step == StepPresent {
-		presented = state.Issued
-	}
-	// An unusable pair is left alone, and so is the absence of one.
-	if plan.Presentable {
+	// While the plan waits, the mounted Secret stays as it is, whatever that is.
+	if plan.Step != StepWait {
 		secret := render.ServingSecret(render.ServingSecretInput{
 			Config: c.render, Installation: installation, PolicyServer: server.Name,
-			Certificate: presented.Certificate, Key: presented.Key,
+			Certificate: state.Issued.Certificate, Key: state.Issued.Key,
 		})
 		if err := c.applier.Apply(ctx, server, secret); err != nil {
 			return Progress{}, err

@@ -1,0 +1,415 @@
+//go:build integration
+
+package certs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"testing"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	corev1 "k8s.io/api/core/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/apply/applytest"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+var environment *applytest.Environment
+
+func TestMain(m *testing.M) {
+	code, err := run(m)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func run(m *testing.M) (code int, err error) {
+	if environment, err = applytest.Start(nil); err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, environment.Stop()) }()
+	return m.Run(), nil
+}
+
+// stage is an installation whose clock stands still unless it is moved.
+type stage struct {
+	t            *testing.T
+	now          time.Time
+	applier      *apply.Applier
+	certificates *certs.Certificates
+	kubewarden   *operatorv1alpha1.Kubewarden
+}
+
+func newStage(t *testing.T) *stage {
+	t.Helper()
+	s := &stage{t: t, now: noon}
+	s.applier = apply.NewApplier(apply.Config{Client: environment.Cached, Uncached: environment.Uncached})
+	s.certificates = certs.NewCertificates(certs.Config{
+		Client: environment.Cached, Applier: s.applier, Render: s.config(), Now: func() time.Time { return s.now },
+	})
+	s.kubewarden = &operatorv1alpha1.Kubewarden{}
+	s.kubewarden.Name = operatorv1alpha1.KubewardenName
+	if err := environment.Direct.Create(t.Context(), s.kubewarden); err != nil {
+		t.Fatalf("create the Kubewarden: %v", err)
+	}
+	t.Cleanup(s.clear)
+	return s
+}
+
+func (s *stage) config() render.Config {
+	return render.Config{Namespace: applytest.Namespace, ServiceAccount: "kubewarden-operator", Image: "registry.example.com/kubewarden-operator:1"}
+}
+
+// clear deletes everything, since there is no garbage collector.
+func (s *stage) clear() {
+	ctx := context.Background()
+	for _, object := range []client.Object{
+		&corev1.Secret{}, &certmanagerv1.Certificate{}, &certmanagerv1.Issuer{}, &operatorv1alpha1.Kubewarden{},
+		&policiesv1.PolicyServer{}, &admissionregistrationv1.ValidatingWebhookConfiguration{},
+	} {
+		var options []client.DeleteAllOfOption
+		if namespaced, err := environment.Direct.IsObjectNamespaced(object); err == nil && namespaced {
+			options = append(options, client.InNamespace(applytest.Namespace))
+		}
+		if err := environment.Direct.DeleteAllOf(ctx, object, options...); err != nil {
+			s.t.Errorf("delete all %T: %v", object, err)
+		}
+	}
+	for _, name := range []string{render.SecretCA, render.CertificateCA, render.IssuedName("default"), render.ServingSecretName("default")} {
+		s.seen(&corev1.Secret{}, name, func(*corev1.Secret) bool { return false })
+	}
+}
+
+// seen waits until the caches show a Secret that satisfies the condition, or none.
+func (s *stage) seen(secret *corev1.Secret, name string, condition func(*corev1.Secret) bool) {
+	s.t.Helper()
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: name}
+	err := wait.PollUntilContextTimeout(context.Background(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := environment.Cached.Get(ctx, key, secret)
+		if apierrors.IsNotFound(err) {
+			return !condition(&corev1.Secret{}), nil
+		}
+		return err == nil && condition(secret), nil
+	})
+	if err != nil {
+		s.t.Fatalf("wait for the cache to show Secret %s: %v", name, err)
+	}
+}
+
+// issue does what cert-manager would: it writes the Secret of a Certificate.
+func (s *stage) issue(name string, pair certs.Pair, labels map[string]string) {
+	s.t.Helper()
+	secret := &corev1.Secret{
+		Type: corev1.SecretTypeTLS,
+		Data: map[string][]byte{corev1.TLSCertKey: pair.Certificate, corev1.TLSPrivateKeyKey: pair.Key},
+	}
+	secret.Name, secret.Namespace, secret.Labels = name, applytest.Namespace, labels
+	live := secret.DeepCopy()
+	err := environment.Direct.Get(s.t.Context(), client.ObjectKeyFromObject(secret), live)
+	switch {
+	case apierrors.IsNotFound(err):
+		err = environment.Direct.Create(s.t.Context(), secret)
+	case err == nil:
+		live.Data = secret.Data
+		err = environment.Direct.Update(s.t.Context(), live)
+	}
+	if err != nil {
+		s.t.Fatalf("write the issued Secret: %v", err)
+	}
+	s.seen(&corev1.Secret{}, name, func(cached *corev1.Secret) bool {
+		return cmp.Equal(cached.Data, secret.Data)
+	})
+}
+
+// issueAuthority writes the authority's Secret with the labels that its template asks for.
+func (s *stage) issueAuthority(ca authority) {
+	s.t.Helper()
+	certificate := &certmanagerv1.Certificate{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.CertificateCA}
+	if err := environment.Direct.Get(s.t.Context(), key, certificate); err != nil {
+		s.t.Fatalf("get the authority's Certificate: %v", err)
+	}
+	s.issue(certificate.Spec.SecretName, certs.Pair{Certificate: ca.pem(), Key: []byte("secret")}, certificate.Spec.SecretTemplate.Labels)
+}
+
+func (s *stage) syncAuthority() certs.Progress {
+	s.t.Helper()
+	progress, err := s.certificates.SyncAuthority(s.t.Context(), s.kubewarden)
+	if err != nil {
+		s.t.Fatalf("sync the authority: %v", err)
+	}
+	return progress
+}
+
+func (s *stage) published() *corev1.Secret {
+	s.t.Helper()
+	secret := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.SecretCA}
+	if err := environment.Direct.Get(s.t.Context(), key, secret); err != nil {
+		s.t.Fatalf("get the published Secret: %v", err)
+	}
+	s.seen(&corev1.Secret{}, render.SecretCA, func(cached *corev1.Secret) bool { return cached.ResourceVersion == secret.ResourceVersion })
+	return secret
+}
+
+func TestSyncAuthority(t *testing.T) {
+	s := newStage(t)
+	first, second := newAuthority(t, "first", noon.Add(9*year)), newAuthority(t, "second", noon.Add(9*year))
+
+	if progress := s.syncAuthority(); progress.Ready || progress.Reason != operatorv1alpha1.ReasonWaitingForIssuer {
+		t.Errorf("before anything is issued: %+v, want to wait for the issuer", progress)
+	}
+	if _, err := s.certificates.CABundle(t.Context()); !errors.Is(err, certs.ErrNotPublished) {
+		t.Errorf("before anything is issued: CABundle returns %v, want ErrNotPublished", err)
+	}
+
+	s.issueAuthority(first)
+	if progress := s.syncAuthority(); !progress.Ready || progress.Reason != operatorv1alpha1.ReasonIssued || progress.Message != "" {
+		t.Errorf("once it is issued: %+v, want it ready", progress)
+	}
+	published := s.published()
+	if diff := cmp.Diff(map[string][]byte{"ca.crt": first.pem()}, published.Data); diff != "" {
+		t.Errorf("published (-want +got):\n%s", diff)
+	}
+	bundle, err := s.certificates.CABundle(t.Context())
+	if err != nil || string(bundle) != string(first.pem()) {
+		t.Errorf("CABundle is %q (%v), want the authority", bundle, err)
+	}
+	authoritySecret := &corev1.Secret{}
+	s.seen(authoritySecret, render.CertificateCA, func(cached *corev1.Secret) bool { return metav1.GetControllerOf(cached) != nil })
+	if owner := metav1.GetControllerOf(authoritySecret); owner.UID != s.kubewarden.UID {
+		t.Errorf("the authority's Secret is controlled by %s, want the Kubewarden: nobody else would delete the key", owner.Name)
+	}
+
+	t.Run("at rest it makes no request", func(t *testing.T) {
+		s.now = s.now.Add(time.Hour)
+		environment.Requests.Take()
+		s.syncAuthority()
+		if requests := environment.Requests.Take(); len(requests) > 0 {
+			t.Errorf("requests: %q", requests)
+		}
+	})
+	t.Run("another authority joins the first", func(t *testing.T) {
+		s.issueAuthority(second)
+		s.syncAuthority()
+		want := map[string][]byte{"ca.crt": second.pem(), "old-ca.crt": first.pem()}
+		if diff := cmp.Diff(want, s.published().Data); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+	t.Run("a deleted publication comes back", func(t *testing.T) {
+		if err := environment.Direct.Delete(t.Context(), s.published()); err != nil {
+			t.Fatalf("delete: %v", err)
+		}
+		s.seen(&corev1.Secret{}, render.SecretCA, func(cached *corev1.Secret) bool { return false })
+		s.syncAuthority()
+		if diff := cmp.Diff(second.pem(), s.published().Data["ca.crt"]); diff != "" {
+			t.Errorf("published (-want +got):\n%s", diff)
+		}
+	})
+}
+
+func TestSyncAuthorityTellsWhatTheIssuerSays(t *testing.T) {
+	s := newStage(t)
+	s.now = time.Now()
+	s.syncAuthority()
+	certificate := &certmanagerv1.Certificate{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.CertificateCA}
+	if err := environment.Direct.Get(t.Context(), key, certificate); err != nil {
+		t.Fatalf("get the Certificate: %v", err)
+	}
+	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{
+		Type: certmanagerv1.CertificateConditionReady, Status: cmmetav1.ConditionFalse, Message: "the issuer is on holiday",
+	}}
+	if err := environment.Direct.Status().Update(t.Context(), certificate); err != nil {
+		t.Fatalf("update the status: %v", err)
+	}
+	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		cached := &certmanagerv1.Certificate{}
+		err := environment.Cached.Get(ctx, key, cached)
+		return err == nil && len(cached.Status.Conditions) > 0, nil
+	})
+	if err != nil {
+		t.Fatalf("wait for the cache to show the status: %v", err)
+	}
+	if progress := s.syncAuthority(); progress.After == 0 {
+		t.Errorf("at first: %+v, want to look again when patience is over", progress)
+	}
+	s.now = s.now.Add(2 * time.Minute)
+	progress := s.syncAuthority()
+	want := "waiting for cert-manager to issue Certificate kubewarden/kubewarden-ca-cm, which is not ready after 1m0s: the issuer is on holiday"
+	if progress.Message != want {
+		t.Errorf("the message is %q, want %q", progress.Message, want)
+	}
+	certs.SetCertificatesReady(s.kubewarden, progress)
+	condition := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionCertificatesReady)
+	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Message != want {
+		t.Errorf("the condition is %+v", condition)
+	}
+}
+
+func TestSyncServer(t *testing.T) {
+	s := newStage(t)
+	ca, next := newAuthority(t, "ca", noon.Add(9*year)), newAuthority(t, "next", noon.Add(9*year))
+	s.syncAuthority()
+	s.issueAuthority(ca)
+	s.syncAuthority()
+	s.published()
+
+	server := &policiesv1.PolicyServer{}
+	server.Name = "default"
+	if err := environment.Direct.Create(t.Context(), server); err != nil {
+		t.Fatalf("create the PolicyServer: %v", err)
+	}
+	installation := render.NewInstallation(s.kubewarden)
+	in := render.PolicyServerInput{Config: s.config(), Installation: installation, Server: server}
+	certificate := render.ServingCertificate(in)
+	if err := s.applier.Apply(t.Context(), server, certificate); err != nil {
+		t.Fatalf("apply the Certificate: %v", err)
+	}
+	sync := func() certs.Progress {
+		t.Helper()
+		progress, err := s.certificates.SyncServer(t.Context(), server, installation)
+		if err != nil {
+			t.Fatalf("sync the server: %v", err)
+		}
+		return progress
+	}
+	presents := func(want certs.Pair) {
+		t.Helper()
+		secret := &corev1.Secret{}
+		s.seen(secret, render.ServingSecretName("default"), func(cached *corev1.Secret) bool {
+			return string(cached.Data["tls.crt"]) == string(want.Certificate) && string(cached.Data["tls.key"]) == string(want.Key)
+		})
+		if secret.Type != corev1.SecretTypeOpaque || secret.Annotations[render.AnnotationCertFormat] != "1" {
+			t.Errorf("the Secret has type %s and annotations %v", secret.Type, secret.Annotations)
+		}
+		if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != server.UID {
+			t.Errorf("the Secret is controlled by %v, want the PolicyServer", owner)
+		}
+	}
+
+	if progress := sync(); progress.Ready || progress.Reason != policiesv1.ReasonWaitingForCertificate {
+		t.Errorf("before anything is issued: %+v, want to wait for the certificate", progress)
+	}
+	firstPair := ca.issue(t, dnsName, noon.Add(year))
+	s.issue(render.IssuedName("default"), firstPair, certificate.Spec.SecretTemplate.Labels)
+	if progress := sync(); !progress.Ready || progress.Message != "" {
+		t.Errorf("once it is issued: %+v, want it ready", progress)
+	}
+	presents(firstPair)
+	issued := &corev1.Secret{}
+	s.seen(issued, render.IssuedName("default"), func(cached *corev1.Secret) bool { return metav1.GetControllerOf(cached) != nil })
+
+	t.Run("at rest it makes no request", func(t *testing.T) {
+		environment.Requests.Take()
+		sync()
+		if requests := environment.Requests.Take(); len(requests) > 0 {
+			t.Errorf("requests: %q", requests)
+		}
+	})
+	t.Run("an edited pair is put right", func(t *testing.T) {
+		secret := &corev1.Secret{}
+		s.seen(secret, render.ServingSecretName("default"), func(*corev1.Secret) bool { return true })
+		secret.Data["tls.key"] = []byte("spoiled")
+		if err := environment.Direct.Update(t.Context(), secret); err != nil {
+			t.Fatalf("update: %v", err)
+		}
+		s.seen(secret, secret.Name, func(cached *corev1.Secret) bool { return string(cached.Data["tls.key"]) == "spoiled" })
+		sync()
+		presents(firstPair)
+	})
+
+	// The webhook trusts the first authority only, and the next one signs the next pair.
+	policy := &policiesv1.ClusterAdmissionPolicy{}
+	policy.Name = "guarded"
+	policy.Spec.Rules = []policiesv1.Rule{{
+		Operations: []admissionregistrationv1.OperationType{"CREATE"}, APIGroups: []string{"example.com"}, APIVersions: []string{"v1"}, Resources: []string{"things"},
+	}}
+	writeWebhook := func(bundle []byte) {
+		t.Helper()
+		webhook, err := render.Webhook(render.WebhookInput{Config: s.config(), Installation: installation, Policy: policy, CABundle: bundle})
+		if err != nil {
+			t.Fatalf("render the webhook: %v", err)
+		}
+		if err := s.applier.Apply(t.Context(), nil, webhook); err != nil {
+			t.Fatalf("apply the webhook: %v", err)
+		}
+		cached := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+		err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+			err := environment.Cached.Get(ctx, client.ObjectKeyFromObject(webhook), cached)
+			return err == nil && string(cached.Webhooks[0].ClientConfig.CABundle) == string(bundle), nil
+		})
+		if err != nil {
+			t.Fatalf("wait for the cache to show the webhook: %v", err)
+		}
+	}
+	writeWebhook(ca.pem())
+	s.issueAuthority(next)
+	s.syncAuthority()
+	s.published()
+	nextPair := next.issue(t, dnsName, noon.Add(year))
+	s.issue(render.IssuedName("default"), nextPair, nil)
+
+	progress := sync()
+	if !progress.Ready || progress.After == 0 || progress.Message == "" {
+		t.Errorf("while a webhook does not trust the new pair: %+v, want to wait and say so", progress)
+	}
+	presents(firstPair)
+
+	bundle, err := s.certificates.CABundle(t.Context())
+	if err != nil {
+		t.Fatalf("get the CA bundle: %v", err)
+	}
+	writeWebhook(bundle)
+	s.now = time.Now() // the API server notes by this clock when the webhook was written
+	if progress := sync(); progress.After == 0 {
+		t.Errorf("right after the webhook was written: %+v, want to wait", progress)
+	}
+	presents(firstPair)
+	s.now = time.Now().Add(11 * time.Second)
+	sync()
+	presents(nextPair)
+}
+
+func TestWithoutCertManager(t *testing.T) {
+	s := newStage(t)
+	withoutDefinitions := certs.NewCertificates(certs.Config{
+		Client: noDefinitions{environment.Cached}, Applier: s.applier, Render: s.config(), Now: func() time.Time { return s.now },
+	})
+	progress, err := withoutDefinitions.SyncAuthority(t.Context(), s.kubewarden)
+	if err != nil {
+		t.Fatalf("sync the authority: %v", err)
+	}
+	if progress.Ready || progress.Reason != operatorv1alpha1.ReasonCertManagerNotFound {
+		t.Errorf("got %+v, want to miss cert-manager", progress)
+	}
+}
+
+// noDefinitions is a cluster without any CustomResourceDefinition.
+type noDefinitions struct{ client.Client }
+
+func (c noDefinitions) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if _, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok {
+		return apierrors.NewNotFound(certmanagerv1.Resource("customresourcedefinitions"), key.Name)
+	}
+	return c.Client.Get(ctx, key, object, options...)
+}
