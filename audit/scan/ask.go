@@ -94,7 +94,7 @@ func (a *Asker) persist(ctx context.Context, target string, r Review) (Answer, e
 		if passing.retryAfter > 0 {
 			delay = passing.retryAfter
 		}
-		if err := wait(ctx, delay); err != nil {
+		if err := pause(ctx, delay); err != nil {
 			return Answer{}, err
 		}
 	}
@@ -113,7 +113,7 @@ func (e *passingError) Error() string { return e.err.Error() }
 
 func (e *passingError) Unwrap() error { return e.err }
 
-func wait(ctx context.Context, delay time.Duration) error {
+func pause(ctx context.Context, delay time.Duration) error {
 	timer := time.NewTimer(delay)
 	defer timer.Stop()
 	select {

@@ -1,0 +1,454 @@
+//go:build integration
+
+package scan
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+	"github.com/kubewarden/kubewarden-operator/config/crd/reports"
+)
+
+// unless denies objects with a label.
+func unless(label, message string) verdict {
+	return func(object *unstructured.Unstructured) (bool, string) {
+		if _, has := object.GetLabels()[label]; has {
+			return false, message
+		}
+		return true, ""
+	}
+}
+
+func TestAScanReportsOnEveryObjectThatAPolicyCovers(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-a", map[string]string{"env": "prod"})
+	w.namespace("team-b", nil)
+	w.namespace("kube-node-lease", nil)
+	for _, name := range []string{"one", "three", "two"} {
+		w.pod("team-a", name, map[string]string{"app": name})
+	}
+	w.pod("team-b", "bad", map[string]string{"privileged": "yes"})
+	w.pod("kubewarden", "policy-server", map[string]string{"privileged": "yes"})
+	w.pod("kube-node-lease", "ignored", map[string]string{"privileged": "yes"})
+
+	pods := creating("", "v1", "pods")
+	w.double.judge("kw.cap.privileged", unless("privileged", "privileged is set"))
+	w.policy("privileged", pods, nil)
+	w.double.judge("kw.cap.narrow", unless("app", "no apps"))
+	w.policy("narrow", pods, func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.Mode = policiesv1.PolicyModeMonitor
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "prod"}}
+		p.Spec.ObjectSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "app", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"three"}}}}
+		p.Spec.MatchConditions = []policiesv1.MatchCondition{{Name: "not-two", Expression: `object.metadata.name != "two" && request.userInfo.username != "jane"`}}
+	})
+	w.policy("unknown-to-its-server", pods, func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "two"}}
+	})
+	w.policy("without-server", pods, func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.PolicyServer = "absent"
+		p.Spec.ObjectSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"app": "three"}}
+	})
+	w.policy("pending", pods, func(p *policiesv1.ClusterAdmissionPolicy) { p.Status.PolicyStatus = policiesv1.PolicyStatePending })
+	w.double.judge("kw.cap.names", unless("forbidden", "forbidden"))
+	w.policy("names", creating("", "v1", "namespaces"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "prod"}}
+	})
+
+	summary := w.mustScan()
+	want := map[string][]string{
+		"Pod/team-a/one":    {"kw.cap.narrow fail no apps", "kw.cap.privileged pass"},
+		"Pod/team-a/two":    {"kw.cap.privileged pass", `kw.cap.unknown-to-its-server error unexpected status code: 404 body: {"message":"unknown policy","status":404}`},
+		"Pod/team-a/three":  {"kw.cap.privileged pass", "kw.cap.without-server error policy server absent does not exist"},
+		"Pod/team-b/bad":    {"kw.cap.privileged fail privileged is set"},
+		"Namespace//team-a": {"kw.cap.names pass"},
+	}
+	got := w.policyReports()
+	for name, lines := range got {
+		if strings.HasPrefix(name, "Namespace//") && len(lines) == 0 {
+			delete(got, name) // other namespaces, which the selector leaves out
+		}
+	}
+	if diff := cmp.Diff(want, trimmed(got)); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+	if summary.Results[report.OutcomeError] != 2 || summary.Results[report.OutcomeFail] != 2 {
+		t.Errorf("summary %+v", summary)
+	}
+	if len(summary.Skips) != 1 || summary.Skips[0].PolicyID != "kw.cap.pending" || !strings.Contains(w.logs.String(), "NotActive: its status is pending") {
+		t.Errorf("skips %v, log:\n%s", summary.Skips, w.logs)
+	}
+}
+
+// trimmed cuts line ends that the double's HTTP errors have.
+func trimmed(reports map[string][]string) map[string][]string {
+	for _, lines := range reports {
+		for i := range lines {
+			lines[i] = strings.TrimSpace(lines[i])
+		}
+	}
+	return reports
+}
+
+func TestASecondScanWritesWhatChangedAndDeletesWhatIsStale(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-c", nil)
+	good, changing, passing := w.pod("team-c", "good", nil), w.pod("team-c", "changing", nil), w.pod("team-c", "passing", nil)
+	w.double.judge("kw.cap.privileged", unless("privileged", "privileged is set"))
+	w.double.judge("kw.cap.second", allow)
+	privileged := w.policy("privileged", creating("", "v1", "pods"), nil)
+	second := w.policy("second", creating("", "v1", "pods"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.ObjectSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "absent", Operator: metav1.LabelSelectorOpDoesNotExist}}}
+	})
+	first := w.mustScan()
+	if first.Reports[report.Created] != 3 {
+		t.Fatalf("summary %+v", first)
+	}
+
+	before := w.revisions()
+	if summary := w.mustScan(); summary.Reports[report.Unchanged] != 3 || len(summary.Reports) != 1 || summary.Deleted != 0 {
+		t.Errorf("nothing changed, yet: %+v", summary)
+	}
+	if diff := cmp.Diff(before, w.revisions()); diff != "" {
+		t.Errorf("nothing changed, yet reports were written (-before +after):\n%s", diff)
+	}
+
+	changing.Labels = map[string]string{"privileged": "yes"}
+	if err := w.client.Update(t.Context(), changing); err != nil {
+		t.Fatal(err)
+	}
+	w.delete(passing)
+	w.delete(second)
+	summary := w.mustScan()
+	if summary.Reports[report.Replaced] != 2 || summary.Deleted != 1 {
+		t.Errorf("summary %+v", summary)
+	}
+	want := map[string][]string{
+		"Pod/team-c/good":     {"kw.cap.privileged pass"},
+		"Pod/team-c/changing": {"kw.cap.privileged fail privileged is set"},
+	}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+	w.checkMetadata(good)
+
+	w.delete(privileged)
+	w.mustScan()
+	if got := w.policyReports(); len(got) != 0 {
+		t.Errorf("without policies there are reports: %v", got)
+	}
+}
+
+// checkMetadata holds what other tools find a report by.
+func (w *world) checkMetadata(pod *corev1.Pod) {
+	w.t.Helper()
+	stored := &v1alpha2.PolicyReport{}
+	if err := w.client.Get(w.t.Context(), client.ObjectKey{Namespace: pod.Namespace, Name: string(pod.UID)}, stored); err != nil {
+		w.t.Fatal(err)
+	}
+	wantLabels := map[string]string{
+		"app.kubernetes.io/managed-by":        "kubewarden",
+		"kubewarden.io/policyreport-version":  "v2",
+		"kubewarden.io/audit-scanner-run-uid": "run-3",
+	}
+	if diff := cmp.Diff(wantLabels, stored.Labels); diff != "" {
+		w.t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	wantOwner := []metav1.OwnerReference{{APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID}}
+	if diff := cmp.Diff(wantOwner, stored.OwnerReferences); diff != "" {
+		w.t.Errorf("owner (-want +got):\n%s", diff)
+	}
+	if got := stored.Results[0].Timestamp.Seconds; got != w.now.Unix() {
+		w.t.Errorf("timestamp %d, want %d", got, w.now.Unix())
+	}
+}
+
+func TestOneObjectInTwoVersionsHasOneReport(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-d", nil)
+	w.create(&autoscalingv2.HorizontalPodAutoscaler{
+		ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "team-d"},
+		Spec:       autoscalingv2.HorizontalPodAutoscalerSpec{MaxReplicas: 3, ScaleTargetRef: autoscalingv2.CrossVersionObjectReference{APIVersion: "apps/v1", Kind: "Deployment", Name: "web"}},
+	})
+	version := func(want string) verdict {
+		return func(object *unstructured.Unstructured) (bool, string) {
+			return object.GetAPIVersion() == want, "asked about " + object.GetAPIVersion()
+		}
+	}
+	w.double.judge("kw.cap.old", version("autoscaling/v1"))
+	w.policy("old", creating("autoscaling", "v1", "horizontalpodautoscalers"), nil)
+	w.double.judge("kw.cap.new", version("autoscaling/v2"))
+	w.policy("new", creating("autoscaling", "v2", "horizontalpodautoscalers"), nil)
+	w.double.judge("kw.cap.any", version("autoscaling/v2"))
+	w.policy("any", creating("*", "*", "horizontalpodautoscalers"), nil)
+	w.mustScan()
+	want := map[string][]string{"HorizontalPodAutoscaler/team-d/web": {
+		"kw.cap.any pass asked about autoscaling/v2", "kw.cap.new pass asked about autoscaling/v2", "kw.cap.old pass asked about autoscaling/v1",
+	}}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+}
+
+func TestWildcardsCoverWhatTheClusterServes(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-e", map[string]string{"scan": "all"})
+	w.pod("team-e", "web", nil)
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "settings", Namespace: "team-e"}})
+	w.create(&corev1.Event{ObjectMeta: metav1.ObjectMeta{Name: "happened", Namespace: "team-e"}, InvolvedObject: corev1.ObjectReference{Namespace: "team-e"}})
+	w.double.judge("kw.cap.everything", allow)
+	w.policy("everything", creating("*", "*", "*/*"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"scan": "all"}}
+	})
+	want := map[string][]string{
+		"Pod/team-e/web":            {"kw.cap.everything pass"},
+		"ConfigMap/team-e/settings": {"kw.cap.everything pass"},
+	}
+	for range 2 { // a second scan must not report on the reports of the first
+		if _, err := w.scan(environment.Config, Target{Namespace: "team-e"}, nil); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+			t.Errorf("reports (-want +got):\n%s", diff)
+		}
+	}
+	for _, reason := range []string{"policyreports.wgpolicyk8s.io: Reports", "events: Volatile", "NotListable", "validatingwebhookconfigurations.admissionregistration.k8s.io: NeverCalled"} {
+		if !strings.Contains(w.logs.String(), reason) {
+			t.Errorf("the log does not say %q:\n%s", reason, w.logs)
+		}
+	}
+}
+
+func TestTargetsLimitAScan(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-f", nil)
+	w.namespace("team-g", nil)
+	w.pod("team-f", "web", nil)
+	w.pod("team-g", "web", nil)
+	w.pod("kubewarden", "web", nil)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods,namespaces"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.AllowInsideAdmissionControllerNamespace = true
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{
+			Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpIn, Values: []string{"team-f", "team-g", "kubewarden"},
+		}}}
+	})
+	cases := map[string]struct {
+		target Target
+		change func(*Config)
+		want   []string
+	}{
+		"one namespace":            {target: Target{Namespace: "team-f"}, want: []string{"Pod/team-f/web"}},
+		"the operator's namespace": {target: Target{Namespace: "kubewarden"}, want: []string{"Pod/kubewarden/web"}},
+		"an ignored namespace that is asked for": {
+			target: Target{Namespace: "team-g"}, change: func(c *Config) { c.IgnoreNamespaces = []string{"team-g"} }, want: []string{"Pod/team-g/web"},
+		},
+		"the cluster": {target: Target{ClusterOnly: true}, want: []string{"Namespace//kubewarden", "Namespace//team-f", "Namespace//team-g"}},
+		"all but one": {
+			change: func(c *Config) { c.IgnoreNamespaces = []string{"team-g"} },
+			want:   []string{"Namespace//kubewarden", "Namespace//team-f", "Namespace//team-g", "Pod/team-f/web"},
+		},
+		"nothing is stored": {change: func(c *Config) { c.DisableStore = true }},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			w.removeReports()
+			if _, err := w.scan(environment.Config, tc.target, tc.change); err != nil {
+				t.Fatal(err)
+			}
+			var got []string
+			for object, lines := range w.policyReports() {
+				if len(lines) > 0 {
+					got = append(got, object)
+				}
+			}
+			if diff := cmp.Diff(tc.want, got, sorted()); diff != "" {
+				t.Errorf("reports (-want +got):\n%s", diff)
+			}
+		})
+	}
+	if _, err := w.scan(environment.Config, Target{Namespace: "absent"}, nil); err == nil || !strings.Contains(err.Error(), `get namespace absent: namespaces "absent" not found`) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestReportsOfAKindThatCannotBeListedStay(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-h", nil)
+	w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "password", Namespace: "team-h"}})
+	w.pod("team-h", "web", nil)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods,secrets"), nil)
+	w.mustScan()
+	want := map[string][]string{"Secret/team-h/password": {"kw.cap.all pass"}, "Pod/team-h/web": {"kw.cap.all pass"}}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Fatalf("reports (-want +got):\n%s", diff)
+	}
+
+	summary, err := w.scan(w.limited("scanner"), Target{}, nil)
+	if err != nil {
+		t.Errorf("a missing right is not an error of the scan: %v", err)
+	}
+	unlisted := map[string]bool{}
+	for _, u := range summary.Unlisted {
+		unlisted[u.Resource+" in "+u.Namespace] = true
+	}
+	if !unlisted["secrets in team-h"] || !strings.Contains(w.logs.String(), "cannot list resource") {
+		t.Errorf("unlisted %v, log:\n%s", unlisted, w.logs)
+	}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Errorf("reports after a scan that may not list secrets (-want +got):\n%s", diff)
+	}
+}
+
+// limited is a user with upstream's rights of a scanner: view, the policies, the reports.
+func (w *world) limited(name string) *rest.Config {
+	w.t.Helper()
+	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
+		{APIGroups: []string{""}, Resources: []string{"namespaces", "pods", "services"}, Verbs: []string{"get", "list"}},
+		{APIGroups: []string{"policies.kubewarden.io"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}},
+		{APIGroups: []string{"wgpolicyk8s.io", "openreports.io"}, Resources: []string{"*"}, Verbs: []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}},
+	}}
+	w.create(role)
+	w.create(&rbacv1.ClusterRoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Name: name},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: name}},
+	})
+	user, err := environment.AddUser(envtest.User{Name: name}, nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return user.Config()
+}
+
+func TestAReportThatIsNotOursIsLeftAlone(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-i", nil)
+	pod := w.pod("team-i", "web", nil)
+	foreign := &v1alpha2.PolicyReport{
+		ObjectMeta: metav1.ObjectMeta{Name: string(pod.UID), Namespace: "team-i", Labels: map[string]string{"app.kubernetes.io/managed-by": "kyverno"}},
+		Results:    []v1alpha2.PolicyReportResult{{Policy: "theirs", Result: v1alpha2.StatusPass}},
+	}
+	w.create(foreign)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods"), nil)
+	for range 2 {
+		w.mustScan()
+		stored := &v1alpha2.PolicyReport{}
+		if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), stored); err != nil {
+			t.Fatal(err)
+		}
+		if stored.ResourceVersion != foreign.ResourceVersion {
+			t.Errorf("the report was written: %+v", stored)
+		}
+		if !strings.Contains(w.logs.String(), "it is left alone") {
+			t.Errorf("the log does not say so:\n%s", w.logs)
+		}
+	}
+}
+
+func TestWhatOthersPutOnAReportStays(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-j", nil)
+	pod := w.pod("team-j", "web", nil)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods"), nil)
+	w.mustScan()
+	stored := &v1alpha2.PolicyReport{}
+	key := client.ObjectKey{Namespace: "team-j", Name: string(pod.UID)}
+	if err := w.client.Get(t.Context(), key, stored); err != nil {
+		t.Fatal(err)
+	}
+	stored.Labels["team"], stored.Annotations = "a", map[string]string{"note": "seen"}
+	if err := w.client.Update(t.Context(), stored); err != nil {
+		t.Fatal(err)
+	}
+	w.double.judge("kw.cap.all", func(*unstructured.Unstructured) (bool, string) { return false, "no" })
+	w.mustScan()
+	if err := w.client.Get(t.Context(), key, stored); err != nil {
+		t.Fatal(err)
+	}
+	if stored.Labels["team"] != "a" || stored.Annotations["note"] != "seen" || stored.Labels["kubewarden.io/audit-scanner-run-uid"] != "run-2" || stored.Summary.Fail != 1 {
+		t.Errorf("labels %v, annotations %v, summary %+v", stored.Labels, stored.Annotations, stored.Summary)
+	}
+}
+
+func TestOpenReportsReplaceThoseOfTheFormerKind(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-k", nil)
+	w.pod("team-k", "web", nil)
+	foreign := &v1alpha2.PolicyReport{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: "team-k"}}
+	w.create(foreign)
+	w.double.judge("kw.cap.all", unless("privileged", "no"))
+	w.policy("all", creating("", "v1", "pods,namespaces"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "team-k"}}
+	})
+	w.mustScan()
+	asOpenReports := func(c *Config) { c.Store = w.store(c.Client, report.KindOpenReports) }
+	if _, err := w.scan(environment.Config, Target{}, asOpenReports); err != nil {
+		t.Fatal(err)
+	}
+	version := schema.GroupVersion{Group: reports.GroupOpenReports, Version: "v1alpha1"}
+	got := w.written(version, "Report", "ClusterReport")
+	for object, lines := range got {
+		if len(lines) == 0 {
+			delete(got, object)
+		}
+	}
+	want := map[string][]string{"Pod/team-k/web": {"kw.cap.all pass"}, "Namespace//team-k": {"kw.cap.all pass"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+	for _, kind := range []string{"PolicyReport", "ClusterPolicyReport"} {
+		for _, left := range w.list(v1alpha2.SchemeGroupVersion.WithKind(kind)).Items {
+			if left.GetName() != "theirs" {
+				t.Errorf("%s %s of the former kind is left", kind, left.GetName())
+			}
+		}
+	}
+	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil {
+		t.Errorf("a report of others: %v", err)
+	}
+}
+
+func TestOutputLogsEveryReport(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-l", nil)
+	w.pod("team-l", "web", nil)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods"), nil)
+	_, err := w.scan(environment.Config, Target{Namespace: "team-l"}, func(c *Config) { c.DisableStore, c.OutputScan = true, true })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(w.logs.String()) {
+		entry := struct{ Msg, Report string }{}
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Fatal(err)
+		}
+		if entry.Msg != "PolicyReport summary" {
+			continue
+		}
+		logged := v1alpha2.PolicyReport{}
+		if err := json.Unmarshal([]byte(entry.Report), &logged); err != nil || logged.Scope.Name != "web" || logged.Summary.Pass != 1 || logged.Kind != "PolicyReport" {
+			t.Errorf("report %+v, error %v", logged, err)
+		}
+		return
+	}
+	t.Errorf("no report in the log:\n%s", w.logs)
+}
