@@ -47,6 +47,9 @@ func (c *local) Up(ctx context.Context) error {
 	if err := needRoot(); err != nil {
 		return err
 	}
+	if err := c.layout.Adopt(); err != nil {
+		return err
+	}
 	start := c.now()
 	c.progress.Say("Bringing up a Kubernetes " + build.KubernetesVersion + " cluster on this machine")
 	if err := ensurePackages(ctx, packagesForNode, c.progress); err != nil {

@@ -60,9 +60,18 @@ func isFile(path string) bool {
 }
 
 // compile writes the binary beside its place and renames it, so that a build that was
-// interrupted is never taken for a finished one.
+// interrupted is never taken for a finished one. The caller holds the binary's lock.
 func (c *Cache) compile(ctx context.Context, binary Binary, path string) error {
-	temporary := path + ".unfinished"
+	unfinished, err := filepath.Glob(path + ".unfinished-*")
+	if err != nil {
+		return err
+	}
+	for _, file := range unfinished {
+		if err := os.Remove(file); err != nil {
+			return err
+		}
+	}
+	temporary := fmt.Sprintf("%s.unfinished-%d", path, os.Getpid())
 	cmd := exec.CommandContext(ctx, "go", slices.Concat(buildArgs(binary), []string{"-o", temporary, binary.Package})...)
 	cmd.Dir = c.moduleDir(binary.Module)
 	cmd.Env = buildEnv()

@@ -66,6 +66,15 @@ const markVariable = "KUBEWARDEN_CLUSTER_NODE"
 
 func (l Layout) mark(name string) string { return markVariable + "=" + l.State + ":" + name }
 
+// helpers is the component that a program is marked with which only lives for a while.
+const helpers = "helpers"
+
+// Adopt marks this process, so that Down knows the programs that it starts, a compiler or
+// kubectl, as the node's own if this process is killed and they live on.
+func (l Layout) Adopt() error {
+	return os.Setenv(markVariable, l.State+":"+helpers)
+}
+
 // PID is the process number of a component, 0 if it does not run.
 func (l Layout) PID(name string) int {
 	for _, found := range running() {
@@ -76,11 +85,12 @@ func (l Layout) PID(name string) int {
 	return 0
 }
 
-// marked are the processes that a component started and that outlived it.
-func (l Layout) marked() []int {
+// marked are the processes of components whose names begin with prefix, and those that
+// they started and that outlived them.
+func (l Layout) marked(prefix string) []int {
 	var found []int
 	for _, candidate := range running() {
-		if candidate.pid != os.Getpid() && candidate.hasPrefix(l.mark("")) {
+		if candidate.pid != os.Getpid() && candidate.hasPrefix(l.mark(prefix)) {
 			found = append(found, candidate.pid)
 		}
 	}

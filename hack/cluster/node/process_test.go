@@ -30,7 +30,7 @@ func newTestLayout(t *testing.T) Layout {
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := kill(ctx, layout.marked()); err != nil {
+		if err := kill(ctx, layout.marked("")); err != nil {
 			t.Error(err)
 		}
 	})
@@ -70,7 +70,7 @@ func TestProcessIsKnownByItsEnvironment(t *testing.T) {
 		t.Errorf("process %d is there after stop", got)
 	}
 	// The shell's child outlives it; it is known all the same.
-	if got := layout.marked(); len(got) != 1 {
+	if got := layout.marked(""); len(got) != 1 {
 		t.Errorf("processes left by the one that was stopped: %v, want one", got)
 	}
 	if other.PID("sleeper") == 0 {

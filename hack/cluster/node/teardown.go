@@ -20,8 +20,9 @@ func (l Layout) Down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Kubelet goes first, or it would start again what is ended here.
-	failures := []error{l.stop(ctx, "kubelet"), l.stop(ctx, "kube-proxy")}
+	// What a run that was killed has left behind goes first, then kubelet: both would start
+	// again what is ended here.
+	failures := []error{kill(ctx, l.marked(helpers)), l.stop(ctx, "kubelet"), l.stop(ctx, "kube-proxy")}
 	ids := l.containerIDs()
 	failures = append(failures, endContainers(ctx, ids))
 	for _, name := range []string{"containerd", "kube-scheduler", "kube-controller-manager", "registry", "kube-apiserver", "etcd"} {
@@ -29,7 +30,7 @@ func (l Layout) Down(ctx context.Context) error {
 	}
 	// Shims outlive containerd on purpose, and one more container may just have been started.
 	ids = append(ids, l.containerIDs()...)
-	failures = append(failures, kill(ctx, l.marked()), endContainers(ctx, ids), removeCgroups(ctx, ids))
+	failures = append(failures, kill(ctx, l.marked("")), endContainers(ctx, ids), removeCgroups(ctx, ids))
 	if known {
 		// Without the record no program of the node ever ran here, so no chain is its.
 		failures = append(failures, removeChains(ctx), removeCounters())
