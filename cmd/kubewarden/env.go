@@ -64,6 +64,21 @@ func (b *boolValue) String() string { return strconv.FormatBool(bool(*b)) }
 
 func (b *boolValue) Type() string { return "bool" }
 
+// presence is a boolean that is on when its variable holds anything, as the convention
+// for NO_COLOR has it.
+type presence bool
+
+var _ pflag.Value = (*presence)(nil)
+
+func (p *presence) Set(text string) error {
+	*p = presence(text != "")
+	return nil
+}
+
+func (p *presence) String() string { return strconv.FormatBool(bool(*p)) }
+
+func (p *presence) Type() string { return "bool" }
+
 // choiceValue is a flag that takes one of a few words.
 type choiceValue struct {
 	target  *string

@@ -15,6 +15,6 @@ func rootCommand() *cobra.Command {
 	}
 	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(operatorCommand(), auditScannerCommand())
+	root.AddCommand(operatorCommand(), auditScannerCommand(), policyServerCommand())
 	return root
 }

@@ -1,0 +1,161 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+	"github.com/spf13/cobra"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server"
+	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
+)
+
+func policyServerCommand() *cobra.Command {
+	var flags policyServerFlags
+	command := &cobra.Command{
+		Use:   "policy-server",
+		Short: "Answer admission requests by WebAssembly policies",
+		Long: "Answer admission requests by WebAssembly policies.\n\n" +
+			"Policies come from a file (--policies), or from a ConfigMap that an operator keeps\n" +
+			"(--config-map). Both are followed: a change needs no restart.",
+		Args: cobra.NoArgs,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := flags.check(command.Flags()); err != nil {
+				return err
+			}
+			return flags.run(command.Context())
+		},
+	}
+	flags.define(command.Flags())
+	bindEnv(command, policyServerEnv)
+	return command
+}
+
+// run serves until the process is told to stop.
+func (f *policyServerFlags) run(ctx context.Context) error {
+	logger, err := telemetry.NewLogger(os.Stdout, f.logFormat, f.logLevel)
+	if err != nil {
+		return err
+	}
+	klog.SetSlogLogger(logger) // what the Kubernetes libraries log
+	if f.dockerConfigDir != "" {
+		// The one way to tell the libraries that read credentials where they are.
+		if err := os.Setenv("DOCKER_CONFIG", f.dockerConfigDir); err != nil {
+			return err
+		}
+	}
+	config, err := f.config(logger)
+	if err != nil {
+		return err
+	}
+	ctx, hurry, stop := stopSignals(ctx)
+	defer stop()
+	policyServer, err := policyserver.New(ctx, config)
+	if err != nil {
+		return err
+	}
+	return policyServer.Run(ctx, hurry)
+}
+
+// stopSignals gives a context that ends on SIGTERM and SIGINT, and one that ends when
+// there is somebody who does not want to wait: on SIGINT, which comes from a terminal, and
+// on a second signal of any kind.
+func stopSignals(parent context.Context) (stopping, hurry context.Context, stop func()) {
+	stopping, stopNow := context.WithCancel(parent)
+	hurry, hurryNow := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		for received := range signals {
+			if received == syscall.SIGINT || stopping.Err() != nil {
+				hurryNow()
+			}
+			stopNow()
+		}
+	}()
+	return stopping, hurry, func() {
+		signal.Stop(signals)
+		close(signals)
+		stopNow()
+		hurryNow()
+	}
+}
+
+// config turns the flags into what the rooms want.
+func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, error) {
+	config := policyserver.Config{
+		Version:          version,
+		APIAddress:       f.hostPort(f.port),
+		ReadinessAddress: f.hostPort(f.readinessPort),
+		MaxBodyBytes:     f.maxBodyBytes,
+		Workers:          f.workers,
+		QueueLimit:       f.queueLimit,
+		DrainPeriod:      f.drainPeriod,
+		AcceptNamespace:  f.acceptNamespace,
+		DownloadDir:      f.downloadDir,
+		Keychain:         authn.DefaultKeychain,
+		Logger:           logger,
+		Now:              time.Now,
+	}
+	if f.enableMetrics {
+		config.MetricsAddress = f.hostPort(f.metricsPort)
+	}
+	if !f.disableTimeout {
+		config.PolicyTimeout = time.Duration(f.policyTimeout) * time.Second
+	}
+	if f.certFile != "" {
+		config.Certificates = &server.CertificateFiles{Certificate: f.certFile, Key: f.keyFile, ClientCAs: list(f.clientCAFiles)}
+	}
+	if f.configMap == "" {
+		config.Files = &policyserver.Files{Policies: f.policies, Sources: f.sources}
+		return config, nil
+	}
+	client, err := newKubernetesClient()
+	if err != nil {
+		return policyserver.Config{}, fmt.Errorf("read --config-map %s: %w", f.configMap, err)
+	}
+	config.Live = &policyserver.Live{
+		Client: client, Namespace: f.namespace, ConfigMap: f.configMap, ReportConfigMap: f.reports, Replica: f.replica,
+	}
+	return config, nil
+}
+
+func (f *policyServerFlags) hostPort(port uint16) string {
+	return net.JoinHostPort(strings.Trim(f.address, "[]"), strconv.Itoa(int(port)))
+}
+
+// list splits a comma-separated list; blanks and empty items do not count.
+func list(text string) []string {
+	var items []string
+	for item := range strings.SplitSeq(text, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// newKubernetesClient finds the API server as kubectl does, or that of the cluster it
+// runs in.
+func newKubernetesClient() (kubernetes.Interface, error) {
+	rules := clientcmd.NewDefaultClientConfigLoadingRules()
+	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
+	if err != nil {
+		return nil, fmt.Errorf("find the API server: %w", err)
+	}
+	config.UserAgent = "kubewarden-policy-server/" + version
+	return kubernetes.NewForConfig(config)
+}

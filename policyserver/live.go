@@ -1,0 +1,106 @@
+package policyserver
+
+import (
+	"context"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/kube"
+)
+
+// Live is where the configuration of a server is that an operator keeps.
+type Live struct {
+	Client kubernetes.Interface
+	// Namespace is that of both ConfigMaps.
+	Namespace string
+	// ConfigMap holds policies.yml and sources.yml.
+	ConfigMap string
+	// ReportConfigMap takes the report under the key Replica; "" for no report.
+	ReportConfigMap, Replica string
+}
+
+// Times of reports: changes within the interval make one.
+const (
+	reportInterval   = 300 * time.Millisecond
+	reportRetryFirst = 500 * time.Millisecond
+	reportRetryMost  = 15 * time.Second
+)
+
+// liveSource follows the ConfigMap and reports.
+type liveSource struct {
+	watch    kube.ConfigMapWatch
+	reporter *kube.Reporter // nil for none
+	apply    func(evaluation.Wanted)
+	log      *slog.Logger
+}
+
+var _ source = (*liveSource)(nil)
+
+func newLiveSource(p *PolicyServer) *liveSource {
+	live := p.config.Live
+	s := &liveSource{apply: p.loader.Apply, log: p.config.Logger}
+	s.watch = kube.ConfigMapWatch{
+		Client: live.Client, Namespace: live.Namespace, Name: live.ConfigMap, Changed: s.configure, Logger: p.config.Logger,
+	}
+	if live.ReportConfigMap != "" {
+		s.reporter = kube.NewReporter(kube.ReporterConfig{
+			Client: live.Client, Namespace: live.Namespace, Name: live.ReportConfigMap, Replica: live.Replica,
+			Report: p.report, Interval: reportInterval, RetryFirst: reportRetryFirst, RetryMost: reportRetryMost,
+			Logger: p.config.Logger,
+		})
+	}
+	return s
+}
+
+func (s *liveSource) run(ctx context.Context) {
+	var running sync.WaitGroup
+	running.Go(func() { s.watch.Run(ctx) })
+	if s.reporter != nil {
+		s.reporter.Changed() // that this process has begun is news
+		running.Go(func() { s.reporter.Run(ctx) })
+	}
+	running.Wait()
+}
+
+// configure takes up what the ConfigMap holds. What cannot be understood as a whole is
+// logged, and what was wanted before is served.
+func (s *liveSource) configure(data map[string]string) {
+	wanted, err := decode([]byte(data[contract.KeyPolicies]), []byte(data[contract.KeySources]))
+	if err != nil {
+		s.log.Error("ignore changed configuration", "config_map", s.watch.Name, "error", err)
+		return
+	}
+	s.log.Info("configuration changed", "config_map", s.watch.Name, "policies", len(wanted.Policies), "refused", len(wanted.Refused))
+	if s.reporter != nil {
+		s.reporter.SetLimit(reportLimit(data[contract.KeyReportLimit]))
+	}
+	s.apply(wanted)
+}
+
+// reportLimit reads a limit; what is no number counts as none.
+func reportLimit(text string) int {
+	limit, err := strconv.Atoi(text)
+	if err != nil || limit < 0 {
+		return 0
+	}
+	return limit
+}
+
+func (s *liveSource) changed() {
+	if s.reporter != nil {
+		s.reporter.Changed()
+	}
+}
+
+func (s *liveSource) ready() error {
+	if s.reporter == nil {
+		return nil
+	}
+	return s.reporter.Ready()
+}

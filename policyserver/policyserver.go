@@ -1,0 +1,226 @@
+package policyserver
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/google/go-containerregistry/pkg/authn"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server"
+	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
+)
+
+// Config is what a policy server is made from. Exactly one of Files and Live is set.
+type Config struct {
+	// Version is that of the binary, for reports and metrics.
+	Version string
+	// Addresses are host:port; that of metrics may be "" for none.
+	APIAddress, ReadinessAddress, MetricsAddress string
+	// Certificates are for the API port; nil means plain HTTP.
+	Certificates *server.CertificateFiles
+	// MaxBodyBytes bounds a request's body; Workers, QueueLimit and DrainPeriod are as in
+	// server.HandlerConfig and server.Config.
+	MaxBodyBytes        int64
+	Workers, QueueLimit int
+	DrainPeriod         time.Duration
+	// PolicyTimeout bounds an evaluation where the policy says nothing; 0 does not.
+	PolicyTimeout time.Duration
+	// AcceptNamespace is a namespace whose requests are all accepted; "" is none.
+	AcceptNamespace string
+	// DownloadDir keeps modules, as they came and compiled.
+	DownloadDir string
+	// Keychain gives the credentials of registries; nil means none.
+	Keychain authn.Keychain
+	Files    *Files
+	Live     *Live
+	Logger   *slog.Logger
+	Now      func() time.Time
+}
+
+// Times that nobody has wanted to change yet.
+const (
+	settingsTimeout = 10 * time.Second
+	queueWait       = time.Second
+	shutdownTimeout = 15 * time.Second
+	retryFirst      = time.Second
+	retryMost       = time.Minute
+	loadParallelism = 4
+)
+
+// PolicyServer is a policy server whose ports are open.
+type PolicyServer struct {
+	config       Config
+	started      time.Time
+	engine       *policy.Engine
+	metrics      *telemetry.Metrics
+	environment  *evaluation.Environment
+	loader       *evaluation.Loader
+	certificates *server.Certificates
+	server       *server.Server
+	source       source
+}
+
+// source is where the configuration comes from.
+type source interface {
+	// run applies every configuration until ctx is done.
+	run(ctx context.Context)
+	// changed is called after every change of what there is to report.
+	changed()
+	// ready is an error as long as the source lets nobody in.
+	ready() error
+}
+
+// New opens the ports and, when the configuration comes from files, reads it: what is
+// wrong with it as a whole is an error here, what is wrong with one policy is not.
+func New(ctx context.Context, config Config) (*PolicyServer, error) {
+	p := &PolicyServer{config: config, started: config.Now(), metrics: telemetry.NewMetrics(config.Version)}
+	var err error
+	p.engine, err = policy.NewEngine(ctx, policy.Config{
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Logger: config.Logger, Now: config.Now,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start engine: %w", err)
+	}
+	p.environment = evaluation.NewEnvironment(evaluation.EnvironmentConfig{
+		Observer: p.metrics, Logger: config.Logger, Now: config.Now, AcceptNamespace: config.AcceptNamespace,
+	})
+	p.loader = p.newLoader()
+	if err := p.open(ctx); err != nil {
+		return nil, errors.Join(err, p.engine.Close(context.WithoutCancel(ctx)))
+	}
+	return p, nil
+}
+
+// open does what can fail for reasons outside.
+func (p *PolicyServer) open(ctx context.Context) (err error) {
+	if p.config.Certificates != nil {
+		p.certificates, err = server.LoadCertificates(server.CertificatesConfig{
+			Files: *p.config.Certificates, Logger: p.config.Logger,
+			Observe: p.metrics.CertificateLoaded, Changed: func() { p.source.changed() },
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if p.config.Live != nil {
+		p.source = newLiveSource(p)
+	} else if p.source, err = newFileSource(p); err != nil {
+		return err
+	}
+	p.server, err = server.Listen(ctx, server.Config{
+		APIAddress: p.config.APIAddress, ReadinessAddress: p.config.ReadinessAddress, MetricsAddress: p.config.MetricsAddress,
+		Certificates: p.certificates, API: p.newHandler(), Metrics: p.metrics.Handler(), Ready: p.ready,
+		Age: server.DefaultAge, DrainPeriod: p.config.DrainPeriod, ShutdownTimeout: shutdownTimeout,
+		Logger: p.config.Logger, Now: p.config.Now,
+	})
+	return err
+}
+
+func (p *PolicyServer) newLoader() *evaluation.Loader {
+	return evaluation.NewLoader(evaluation.LoaderConfig{
+		Environment: p.environment,
+		FetcherFor:  func(sources contract.Sources) evaluation.Fetcher { return p.newFetcher(sources) },
+		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
+			module, err := p.engine.Compile(ctx, wasm)
+			if err != nil {
+				return nil, err
+			}
+			return module, nil
+		},
+		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: settingsTimeout, Parallelism: loadParallelism,
+		RetryFirst: retryFirst, RetryMost: retryMost,
+		Observer: setObserver{p}, Logger: p.config.Logger, Now: p.config.Now,
+	})
+}
+
+func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
+	return fetch.New(fetch.Config{Dir: p.config.DownloadDir, Sources: sources, Keychain: p.config.Keychain, Logger: p.config.Logger})
+}
+
+func (p *PolicyServer) newHandler() *server.Handler {
+	return server.NewHandler(server.HandlerConfig{
+		Evaluator: p.environment, Observer: p.metrics,
+		MaxBodyBytes: p.config.MaxBodyBytes, Workers: p.config.Workers, QueueLimit: p.config.QueueLimit, QueueWait: queueWait,
+		Logger: p.config.Logger, Now: p.config.Now,
+	})
+}
+
+// setObserver passes on what the loader tells.
+type setObserver struct{ *PolicyServer }
+
+func (o setObserver) Prepared(step evaluation.Step, took time.Duration) {
+	o.metrics.Prepared(step, took)
+}
+
+func (o setObserver) SetChanged(snapshot evaluation.Snapshot) {
+	o.metrics.SetChanged(snapshot)
+	o.source.changed()
+}
+
+func (p *PolicyServer) ready() error {
+	if err := p.environment.Ready(); err != nil {
+		return err
+	}
+	return p.source.ready()
+}
+
+// Address is where a port ("API", "readiness", "metrics") listens.
+func (p *PolicyServer) Address(port string) string { return p.server.Address(port) }
+
+// Run serves until ctx is done and the requests that were sent by then are answered. When
+// hurry is done as well it does not wait for those that may still come. Run closes the
+// server; it is called once.
+func (p *PolicyServer) Run(ctx, hurry context.Context) error {
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	var running sync.WaitGroup
+	running.Go(func() { p.loader.Run(background) })
+	running.Go(func() { p.source.run(background) })
+	if p.certificates != nil {
+		running.Go(func() { p.certificates.Watch().Run(background) })
+	}
+	err := p.server.Run(ctx, hurry)
+	stop()
+	running.Wait()
+	return errors.Join(err, p.engine.Close(context.WithoutCancel(ctx)))
+}
+
+// report is what there is to report now.
+func (p *PolicyServer) report() contract.Report {
+	snapshot := p.environment.Snapshot()
+	report := contract.Report{
+		Contract: contract.Version, Version: p.config.Version,
+		StartTime:   p.started.UTC().Format(time.RFC3339Nano),
+		SetRevision: snapshot.SetRevision, ConfigRevision: snapshot.ConfigRevision,
+		Policies: snapshot.Policies, Failures: make(map[string]contract.Failure, len(snapshot.Failures)),
+	}
+	for id, failure := range snapshot.Failures {
+		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Message)
+	}
+	if p.certificates != nil {
+		report.ServingCertificate, report.ClientCA = p.certificates.Fingerprints()
+	}
+	return report
+}
+
+// decode reads a configuration. An absent sources.yml is an empty one.
+func decode(policies, sources []byte) (evaluation.Wanted, error) {
+	var wanted evaluation.Wanted
+	var err error
+	if wanted.Policies, wanted.Refused, err = contract.DecodePolicies(policies); err != nil {
+		return wanted, err
+	}
+	if len(sources) > 0 {
+		wanted.Sources, err = contract.DecodeSources(sources)
+	}
+	return wanted, err
+}
