@@ -2,25 +2,40 @@ package policy
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 )
 
 // DefaultMemoryLimitPages bounds an instance's linear memory when Config does not:
-// 4096 pages of 64 KiB are 256 MiB.
+// 4096 pages of 64 KiB are 256 MiB, four times what the hungriest known policy takes.
 const DefaultMemoryLimitPages = 4096
+
+// CompatibleVersion is the Kubewarden release whose behaviour towards policies this engine
+// has. A policy that asks for a later one at least is refused.
+const CompatibleVersion = "1.37.2"
 
 // Config is what an Engine is made from. The zero value works.
 type Config struct {
 	// CacheDir is where compiled modules are kept between processes; "" keeps them in
-	// memory. Whoever can write there can run code in this process: the directory is
-	// made with mode 0700 and is never to be shared.
+	// memory. Whoever can write there can run code in this process: the directory is made
+	// with mode 0700, one that others may write to is refused, and it is never to be
+	// shared.
 	CacheDir string
 	// MemoryLimitPages bounds the linear memory of one instance, in pages of 64 KiB. A
-	// guest that wants more sees its growth refused. 0 means DefaultMemoryLimitPages.
+	// guest that wants more sees its growth refused; a module that wants more from the
+	// start does not load. 0 means DefaultMemoryLimitPages.
 	MemoryLimitPages uint32
 	// Capabilities serve host calls, by namespace ("kubernetes", "oci", "net", "crypto").
 	// A namespace that is missing here answers a guest that it is not provided.
@@ -29,32 +44,124 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock that deadlines are measured by; nil means the system's.
 	Now func() time.Time
-	// KubewardenVersion is compared with what a module's metadata asks for at least,
-	// "1.37.2" for example; "" compares nothing.
-	KubewardenVersion string
 }
 
 // Engine compiles modules. It is safe for concurrent use.
 type Engine struct {
-	config Config
+	runtime    *sandbox.Runtime
+	dispatcher *host.Dispatcher
+	calls      *users
+	idle       chan struct{} // closed when no call runs and none will
 }
 
 // NewEngine makes an engine. It must be closed.
 func NewEngine(ctx context.Context, config Config) (*Engine, error) {
-	_ = ctx
-	return &Engine{config: config}, nil
+	if config.MemoryLimitPages == 0 {
+		config.MemoryLimitPages = DefaultMemoryLimitPages
+	}
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.DiscardHandler)
+	}
+	if config.Now == nil {
+		config.Now = time.Now //nolint:forbidigo // the default of the injected clock
+	}
+	runtime, err := sandbox.New(ctx, sandbox.Config{
+		CacheDir:         config.CacheDir,
+		MemoryLimitPages: config.MemoryLimitPages,
+		Modules:          []sandbox.HostModule{wasi.Module(), wapc.Module()},
+		Now:              config.Now,
+	})
+	if err != nil {
+		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
+	}
+	idle := make(chan struct{})
+	return &Engine{
+		runtime:    runtime,
+		dispatcher: host.NewDispatcher(config.Capabilities, config.Logger),
+		calls:      newUsers(func() { close(idle) }),
+		idle:       idle,
+	}, nil
 }
 
 // Compile reads the module's metadata, rewrites it so that it can be interrupted, and
 // compiles it. The bytes are not kept. An *Error of KindInvalidModule says what is wrong
 // with the module.
-func (e *Engine) Compile(ctx context.Context, wasm []byte) (*Module, error) {
-	_, _ = ctx, wasm
-	return nil, &Error{Kind: KindInternal, Message: "compile module", Err: errors.ErrUnsupported}
+//
+// Compiling cannot be interrupted: ctx only ends the wait for another large module.
+func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
+	if !e.calls.enter() {
+		return nil, closed("engine")
+	}
+	defer e.calls.leave()
+	described, err := readMetadata(binary)
+	if err != nil {
+		return nil, &Error{Kind: KindInvalidModule, Message: err.Error()}
+	}
+	guest, err := guestFor(described.ExecutionMode)
+	if err != nil {
+		return nil, &Error{Kind: KindInvalidModule, Message: err.Error()}
+	}
+	program, err := e.runtime.Compile(ctx, binary)
+	if err != nil {
+		return nil, compileError(err)
+	}
+	if err := guest.check(program); err != nil {
+		return nil, compileError(errors.Join(err, program.Close(ctx)))
+	}
+	sum := sha256.Sum256(binary)
+	return &Module{
+		engine:    e,
+		guest:     guest,
+		instances: fresh{program: program, guest: guest},
+		digest:    "sha256:" + hex.EncodeToString(sum[:]),
+		metadata:  described,
+		calls:     newUsers(func() { _ = program.Close(context.WithoutCancel(ctx)) }),
+	}, nil
 }
 
-// Close gives back everything that the engine holds. Modules must not be used after it.
+// readMetadata reads what the module says of itself and whether that fits this engine.
+func readMetadata(binary []byte) (Metadata, error) {
+	module, err := wasm.Parse(binary)
+	if err != nil {
+		return Metadata{}, fmt.Errorf("read module: %w", err)
+	}
+	described := metadata.Default()
+	if payload, present := module.CustomSection(metadata.Section); present {
+		if described, err = metadata.Decode(payload); err != nil {
+			return Metadata{}, fmt.Errorf("cannot deserialize custom section `%s` of wasm module: %w", metadata.Section, err)
+		}
+	}
+	return described, described.CheckRunnable(CompatibleVersion)
+}
+
+func compileError(err error) *Error {
+	var cache *fs.PathError
+	switch {
+	case errors.As(err, &cache):
+		return &Error{Kind: KindInternal, Message: "use compilation cache", Err: err}
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return &Error{Kind: KindUnavailable, Message: "compile module", Err: err}
+	default:
+		return &Error{Kind: KindInvalidModule, Message: "invalid WebAssembly module: " + err.Error()}
+	}
+}
+
+// Close waits until all running calls have ended, then gives back everything that the
+// engine holds. No call begins after it. The error is that of ctx when the calls do not
+// end in time; the engine is not closed then, but nothing can be called any more.
 func (e *Engine) Close(ctx context.Context) error {
-	_ = ctx
+	e.calls.close()
+	select {
+	case <-e.idle:
+	case <-ctx.Done():
+		return &Error{Kind: KindUnavailable, Message: "wait for running policies", Err: ctx.Err()}
+	}
+	if err := e.runtime.Close(ctx); err != nil {
+		return &Error{Kind: KindInternal, Message: "close policy engine", Err: err}
+	}
 	return nil
+}
+
+func closed(what string) *Error {
+	return &Error{Kind: KindUnavailable, Message: what + " is closed"}
 }

@@ -1,6 +1,12 @@
 package policy
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+)
 
 // Kind says who caused an Error, and so what its reader does about it.
 type Kind int
@@ -47,7 +53,7 @@ type Error struct {
 	// Message is what a user is told: as a verdict's status message, or as the reason why
 	// a policy does not load. Where upstream has a text for the case it is upstream's.
 	Message string
-	// Err is the cause, for logs; it may be nil. It may name addresses inside the guest.
+	// Err is the cause, for logs; it may be nil. It may hold the guest's stack.
 	Err error
 }
 
@@ -61,3 +67,60 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// messageTimeout is upstream's text for waPC guests; users and alerts know it.
+const messageTimeout = "Policy execution interrupted because it exceeded the allowed execution time"
+
+// callError tells the errors of a call apart that say the same whatever was called. It is
+// nil when the guest is to blame.
+func callError(err error) *Error {
+	var known *Error
+	var defect *sandbox.HostError
+	switch {
+	case errors.As(err, &known):
+		return known
+	case errors.Is(err, sandbox.ErrDeadline):
+		return &Error{Kind: KindTimeout, Message: messageTimeout}
+	case errors.Is(err, sandbox.ErrCanceled):
+		return &Error{Kind: KindUnavailable, Message: "policy execution was canceled", Err: err}
+	case errors.As(err, &defect):
+		return &Error{Kind: KindInternal, Message: "internal server error", Err: err}
+	default:
+		return nil
+	}
+}
+
+// validateError is what the caller of Validate is told.
+func validateError(err error) *Error {
+	if known := callError(err); known != nil {
+		return known
+	}
+	var answer *invalidAnswer
+	if errors.As(err, &answer) {
+		return &Error{Kind: KindGuest, Message: "internal server error: " + answer.Error()}
+	}
+	return &Error{Kind: KindGuest, Message: "internal server error: Guest call failure: " + err.Error(), Err: stack(err)}
+}
+
+// settingsError is what the caller of ValidateSettings is told: settings over which a
+// guest fails are invalid.
+func settingsError(err error) (protocol.SettingsValidationResponse, error) {
+	if known := callError(err); known != nil {
+		return protocol.SettingsValidationResponse{}, known
+	}
+	message := "Error invoking settings validation callback: " + err.Error()
+	var answer *invalidAnswer
+	if errors.As(err, &answer) {
+		message = "error: " + answer.err.Error()
+	}
+	return protocol.SettingsValidationResponse{Message: &message}, nil
+}
+
+// stack is the part of a trap that is for logs only.
+func stack(err error) error {
+	var trap *sandbox.Trap
+	if errors.As(err, &trap) {
+		return trap.Err
+	}
+	return nil
+}

@@ -3,11 +3,11 @@ package policy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 )
 
 // Metadata is what a module says of itself.
@@ -16,8 +16,12 @@ type Metadata = metadata.Metadata
 // Module is a compiled policy. It holds no settings: policies that differ in nothing else
 // share one. It is safe for concurrent use; every call runs in an instance of its own.
 type Module struct {
-	digest   string
-	metadata Metadata
+	engine    *Engine
+	guest     guest
+	instances instances
+	digest    string
+	metadata  Metadata
+	calls     *users
 }
 
 // Call says on whose behalf a module is called.
@@ -38,22 +42,73 @@ func (m *Module) Metadata() Metadata { return m.metadata }
 
 // Validate asks the policy about a request, which is one JSON value and is passed on as
 // it is. The deadline of ctx is absolute: it covers instantiation, guest code and host
-// calls together. Any error is an *Error.
+// calls together, and without one a guest may run for ever. Any error is an *Error.
 func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessage) (protocol.ValidationResponse, error) {
-	_, _, _ = ctx, call, request
-	return protocol.ValidationResponse{}, &Error{Kind: KindInternal, Message: "validate request", Err: errors.ErrUnsupported}
+	var response protocol.ValidationResponse
+	err := m.run(ctx, call, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
+		var err error
+		response, err = m.guest.validate(ctx, instance, question{session: session, request: request, settings: call.Settings})
+		return err
+	})
+	if err != nil {
+		return protocol.ValidationResponse{}, validateError(err)
+	}
+	return response, nil
 }
 
 // ValidateSettings asks the policy whether it can work with the settings. A guest that
 // fails over them finds them invalid, with its error as the message; an *Error comes back
 // when the guest could not be asked to the end, above all on a timeout.
 func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.SettingsValidationResponse, error) {
-	_, _ = ctx, call
-	return protocol.SettingsValidationResponse{}, &Error{Kind: KindInternal, Message: "validate settings", Err: errors.ErrUnsupported}
+	var response protocol.SettingsValidationResponse
+	err := m.run(ctx, call, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
+		var err error
+		response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
+		return err
+	})
+	if err != nil {
+		return settingsError(err)
+	}
+	return response, nil
 }
 
-// Close gives back what the compiled module holds, once running calls have ended.
-func (m *Module) Close(ctx context.Context) error {
-	_ = ctx
+// run asks an instance of the module. The error is one of the sandbox, of the guest's
+// protocol, or an *Error.
+func (m *Module) run(
+	ctx context.Context, call Call, ask func(context.Context, *sandbox.Instance, *host.Session) error,
+) (err error) {
+	if !m.engine.calls.enter() {
+		return closed("engine")
+	}
+	defer m.engine.calls.leave()
+	if !m.calls.enter() {
+		return closed("module")
+	}
+	defer m.calls.leave()
+
+	session := m.engine.dispatcher.Session(call.PolicyID, call.Capabilities)
+	ctx, state := m.engine.runtime.Begin(ctx)
+	defer func() {
+		session.Output(ctx, "stdout", state.Stdout.String())
+		session.Output(ctx, "stderr", state.Stderr.String())
+	}()
+	if err := state.Check(); err != nil {
+		return err
+	}
+	instance, err := m.instances.take(ctx, session)
+	if err != nil {
+		return err
+	}
+	err = ask(ctx, instance, session)
+	if broken := m.instances.give(ctx, instance, err); broken != nil && err == nil {
+		return &sandbox.HostError{Err: broken}
+	}
+	return err
+}
+
+// Close says that the module will not be called again. What it holds is given back when
+// the last running call has ended; Close does not wait for that.
+func (m *Module) Close(context.Context) error {
+	m.calls.close()
 	return nil
 }

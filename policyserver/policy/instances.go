@@ -1,0 +1,43 @@
+package policy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+)
+
+// instances hands out instances of one module. Each is pristine: as if it had just been
+// made and initialised, whatever was asked of the module before.
+type instances interface {
+	// take hands out an instance for one call.
+	take(ctx context.Context, session *host.Session) (*sandbox.Instance, error)
+	// give takes it back. Its memory is as the guest left it, and after a failed call
+	// nothing is known of it at all.
+	give(ctx context.Context, instance *sandbox.Instance, failed error) error
+}
+
+// fresh makes an instance for each call and closes it afterwards.
+type fresh struct {
+	program *sandbox.Program
+	guest   guest
+}
+
+var _ instances = fresh{}
+
+func (f fresh) take(ctx context.Context, session *host.Session) (*sandbox.Instance, error) {
+	instance, err := f.program.Instantiate(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("instantiate module: %w", err)
+	}
+	if err := f.guest.init(ctx, instance, session); err != nil {
+		return nil, errors.Join(err, instance.Close(ctx))
+	}
+	return instance, nil
+}
+
+func (f fresh) give(ctx context.Context, instance *sandbox.Instance, _ error) error {
+	return instance.Close(ctx)
+}

@@ -1,0 +1,93 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// ErrDeadline says that a call's deadline has passed.
+var ErrDeadline = errors.New("deadline exceeded")
+
+// ErrCanceled says that whoever made a call has given it up.
+var ErrCanceled = errors.New("call canceled")
+
+// Call is the state of one call into a guest, from the making of its instance to its
+// answer. It serves one goroutine.
+type Call struct {
+	// Stdin is what the guest reads from its standard input.
+	Stdin []byte
+	// Stdout and Stderr are what it wrote.
+	Stdout, Stderr Stream
+	// Protocol is the state of the protocol that the guest speaks.
+	Protocol any
+
+	now      func() time.Time
+	deadline time.Time // zero: none
+	done     <-chan struct{}
+	finished func() error // why done is closed
+}
+
+type callKey struct{}
+
+// Begin begins a call. Its deadline is that of ctx, and it ends early when ctx is done.
+// The context that is returned is for everything that happens during the call.
+func (r *Runtime) Begin(ctx context.Context) (context.Context, *Call) {
+	call := &Call{
+		Stdout:   Stream{limit: maxStreamBytes},
+		Stderr:   Stream{limit: maxStreamBytes},
+		now:      r.now,
+		done:     ctx.Done(),
+		finished: ctx.Err,
+	}
+	call.deadline, _ = ctx.Deadline()
+	return context.WithValue(ctx, callKey{}, call), call
+}
+
+// CallFrom is the call that a context belongs to, or nil.
+func CallFrom(ctx context.Context) *Call {
+	call, _ := ctx.Value(callKey{}).(*Call)
+	return call
+}
+
+// Now is the current time by the clock that the deadline is measured with.
+func (c *Call) Now() time.Time { return c.now() }
+
+// Deadline is when the call must have ended; ok is false when it may take for ever.
+func (c *Call) Deadline() (deadline time.Time, ok bool) {
+	return c.deadline, !c.deadline.IsZero()
+}
+
+// Check returns ErrDeadline or ErrCanceled when the call must not go on.
+func (c *Call) Check() error {
+	if !c.deadline.IsZero() && !c.now().Before(c.deadline) {
+		return ErrDeadline
+	}
+	select {
+	case <-c.done:
+		if errors.Is(c.finished(), context.DeadlineExceeded) {
+			return ErrDeadline
+		}
+		return ErrCanceled
+	default:
+		return nil
+	}
+}
+
+// maxStreamBytes bounds what is kept of a guest's output.
+const maxStreamBytes = 64 << 10
+
+// Stream keeps the beginning of what a guest writes and forgets the rest.
+type Stream struct {
+	content []byte
+	limit   int
+}
+
+// Write never fails: a guest cannot know that nobody reads on.
+func (s *Stream) Write(content []byte) {
+	content = content[:min(len(content), s.limit-len(s.content))]
+	s.content = append(s.content, content...)
+}
+
+// String is what was kept.
+func (s *Stream) String() string { return string(s.content) }

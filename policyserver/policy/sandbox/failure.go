@@ -1,0 +1,74 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+)
+
+// Exit says that a guest ended itself. The instance can be called again.
+type Exit struct{ Code uint32 }
+
+// Error names the code.
+func (e *Exit) Error() string { return fmt.Sprintf("guest exited with code %d", e.Code) }
+
+// Violation says that a guest broke the rules of an imported function, with an address
+// outside its memory for example.
+type Violation struct{ Reason string }
+
+// Violationf is a Violation with a formatted reason.
+func Violationf(format string, args ...any) *Violation {
+	return &Violation{Reason: fmt.Sprintf(format, args...)}
+}
+
+// Error is the reason.
+func (v *Violation) Error() string { return v.Reason }
+
+// Trap says that a guest was ended by a trap.
+type Trap struct {
+	// Reason is one line: "wasm error: unreachable" for example.
+	Reason string
+	// Err holds the guest's stack as well.
+	Err error
+}
+
+// Error is the reason.
+func (t *Trap) Error() string { return t.Reason }
+
+// Unwrap returns the error with the guest's stack.
+func (t *Trap) Unwrap() error { return t.Err }
+
+// HostError says that the host itself failed while a guest ran. It is a defect of ours.
+type HostError struct{ Err error }
+
+// Error says what happened.
+func (h *HostError) Error() string { return "host failed: " + h.Err.Error() }
+
+// Unwrap returns the cause.
+func (h *HostError) Unwrap() error { return h.Err }
+
+// failure sorts an error of wazero into ErrDeadline, ErrCanceled, *Exit, *Violation,
+// *HostError or *Trap.
+func failure(err error) error {
+	var exit *Exit
+	var violation *Violation
+	var defect runtime.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrDeadline):
+		return ErrDeadline
+	case errors.Is(err, ErrCanceled):
+		return ErrCanceled
+	case errors.As(err, &exit):
+		return exit
+	case errors.As(err, &violation):
+		return violation
+	case errors.As(err, &defect):
+		return &HostError{Err: err}
+	default:
+		reason, _, _ := strings.Cut(err.Error(), "\n")
+		return &Trap{Reason: reason, Err: err}
+	}
+}

@@ -1,0 +1,134 @@
+package sandbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
+)
+
+// largeModule is the size from which modules are compiled one at a time.
+const largeModule = 10 << 20
+
+// Program is a compiled module. It is safe for concurrent use.
+type Program struct {
+	runtime      *Runtime
+	compiled     wazero.CompiledModule
+	globals      []string
+	unrestorable string
+}
+
+// Compile rewrites and compiles a module and checks that it can be instantiated. The
+// error is a *wasm.FormatError, a *fs.PathError of the compilation cache, the context's,
+// or says what else is wrong with the module.
+func (r *Runtime) Compile(ctx context.Context, binary []byte) (*Program, error) {
+	rewritten, err := wasm.Rewrite(binary)
+	if err != nil {
+		return nil, err
+	}
+	if len(binary) > largeModule {
+		select {
+		case r.large <- struct{}{}:
+			defer func() { <-r.large }()
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	compiled, err := compile(ctx, r.wazero, rewritten.Wasm)
+	if err != nil {
+		return nil, err
+	}
+	program := &Program{
+		runtime:      r,
+		compiled:     compiled,
+		globals:      rewritten.Globals,
+		unrestorable: rewritten.Unrestorable,
+	}
+	if err := r.checkImports(compiled, rewritten.Imports); err != nil {
+		return nil, errors.Join(err, program.Close(ctx))
+	}
+	if _, exported := compiled.ExportedMemories()["memory"]; !exported {
+		return nil, errors.Join(errors.New(`module exports no memory "memory"`), program.Close(ctx))
+	}
+	return program, nil
+}
+
+// compile makes a panic of the compiler the error that it is: the module is hostile or
+// the compiler has a defect, and neither may take down the other policies.
+func compile(ctx context.Context, runtime wazero.Runtime, binary []byte) (compiled wazero.CompiledModule, err error) {
+	defer func() {
+		if defect := recover(); defect != nil {
+			err = fmt.Errorf("compiler failed: %v", defect)
+		}
+	}()
+	return runtime.CompileModule(ctx, binary)
+}
+
+// CheckExport says whether the program exports a function of that name with parameters
+// and results of type i32 only.
+func (p *Program) CheckExport(name string, params, results int) error {
+	definition, exported := p.compiled.ExportedFunctions()[name]
+	if !exported {
+		return fmt.Errorf("module exports no function %q", name)
+	}
+	if !allI32(definition.ParamTypes(), params) || !allI32(definition.ResultTypes(), results) {
+		return fmt.Errorf("module exports function %q with another signature than %d i32 to %d i32", name, params, results)
+	}
+	return nil
+}
+
+// Exports says whether the program exports a function of that name.
+func (p *Program) Exports(name string) bool {
+	_, exported := p.compiled.ExportedFunctions()[name]
+	return exported
+}
+
+func allI32(types []api.ValueType, n int) bool {
+	for _, t := range types {
+		if t != api.ValueTypeI32 {
+			return false
+		}
+	}
+	return len(types) == n
+}
+
+// Close gives back what the program holds. Instances live on until they are closed.
+func (p *Program) Close(ctx context.Context) error { return p.compiled.Close(ctx) }
+
+// Instance is a program with a memory of its own. It serves one goroutine at a time.
+type Instance struct {
+	program *Program
+	module  api.Module
+}
+
+// Instantiate makes an instance and runs the module's start function, if it has one. The
+// context is that of a Call.
+func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	module, err := p.runtime.wazero.InstantiateModule(ctx, p.compiled, config)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &Instance{program: p, module: module}, nil
+}
+
+// Program is what the instance was made from.
+func (i *Instance) Program() *Program { return i.program }
+
+// Invoke calls an exported function. The context is that of a Call. The error is
+// ErrDeadline, ErrCanceled, an *Exit, a *Violation, a *Trap or a *HostError.
+func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
+	exported := i.module.ExportedFunction(function)
+	if exported == nil {
+		return nil, Violationf("module exports no function %q", function)
+	}
+	results, err := exported.Call(ctx, args...)
+	return results, failure(err)
+}
+
+// Close gives back what the instance holds.
+func (i *Instance) Close(ctx context.Context) error { return i.module.Close(ctx) }
