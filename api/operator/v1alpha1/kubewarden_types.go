@@ -95,9 +95,8 @@ type KubewardenStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// CertificateProvider is the provider in use. It is decided once.
+	// CertificateProvider is the provider in use, never auto. It is decided once.
 	// +optional
-	// +kubebuilder:validation:Enum=cert-manager
 	CertificateProvider CertificateProvider `json:"certificateProvider,omitempty"`
 
 	// NeverLockOut lists, in words, the requests that no policy is ever asked about, so

@@ -148,7 +148,6 @@ func (r *Rule) RuleWithOperations() admissionregistrationv1.RuleWithOperations {
 type MatchCondition struct {
 	// Name tells conditions apart: a qualified name such as exclude-leases or
 	// example.com/exclude-leases.
-	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=317
 	// +kubebuilder:validation:Pattern=`^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$`
 	// +kubebuilder:validation:XValidation:rule="self != 'kubewarden.io-never-lock-out'",message="the name is taken by the condition that is added to every webhook"

@@ -3,6 +3,8 @@
 package crd
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -54,10 +56,34 @@ func TestKubewardenIsTakenOrRefused(t *testing.T) {
 		"exempt namespaces":    {edits: []edit{with("spec.exemptNamespaces", "[kube-system, team-a]")}},
 		"exempt twice":         {edits: []edit{with("spec.exemptNamespaces", "[a, a]")}, wantError: `spec.exemptNamespaces[1]: Duplicate value: "a"`},
 		"exempt by pattern":    {edits: []edit{with("spec.exemptNamespaces", `["kube-*"]`)}, wantError: "spec.exemptNamespaces[0]: Invalid value"},
-		"no default server":    {edits: []edit{with("spec.defaultPolicyServer", "{enabled: false}")}},
+		"exempt, longest name": {edits: []edit{with("spec.exemptNamespaces", "["+strings.Repeat("a", 63)+"]")}},
+		"exempt, no namespace's name": {
+			edits: []edit{with("spec.exemptNamespaces", "["+strings.Repeat("a", 64)+"]")}, wantError: "spec.exemptNamespaces[0]: Too long",
+		},
+		"exempt, 512":       {edits: []edit{with("spec.exemptNamespaces", namespaces(512))}},
+		"exempt, 513":       {edits: []edit{with("spec.exemptNamespaces", namespaces(513))}, wantError: "spec.exemptNamespaces: Too many: 513"},
+		"no default server": {edits: []edit{with("spec.defaultPolicyServer", "{enabled: false}")}},
 		"default server's rule": {
 			edits:     []edit{with("spec.defaultPolicyServer", "{spec: {minAvailable: 1, maxUnavailable: 1}}")},
 			wantError: "spec.defaultPolicyServer.spec: Invalid value: minAvailable and maxUnavailable cannot be both set",
 		},
 	})
+}
+
+func TestKubewardenStatus(t *testing.T) {
+	kubewarden := create(t, object(t, minimalKubewarden))
+	with("status", "{certificateProvider: cert-manager, neverLockOut: [nodes], observedGeneration: 1}")(t, kubewarden.Object)
+	checkError(t, k8s.Status().Update(t.Context(), kubewarden), "")
+
+	with("status.certificateProvider", "vault")(t, kubewarden.Object)
+	checkError(t, k8s.Status().Update(t.Context(), kubewarden), `status.certificateProvider: Unsupported value: "vault"`)
+}
+
+// namespaces is a list of so many names.
+func namespaces(count int) string {
+	var list strings.Builder
+	for i := range count {
+		fmt.Fprintf(&list, "n%d,", i)
+	}
+	return "[" + list.String() + "]"
 }

@@ -53,6 +53,9 @@ func TestPolicyIsTakenOrRefused(t *testing.T) {
 		"unknown field":     {edits: []edit{with("spec.modul", "x")}, wantError: `unknown field "spec.modul"`},
 
 		"empty policy server, which means default": {edits: []edit{with("spec.policyServer", `""`)}},
+		"policy server that no object can be named": {
+			edits: []edit{with("spec.policyServer", strings.Repeat("a", 254))}, wantError: "spec.policyServer: Too long",
+		},
 		"monitor mode":          {edits: []edit{with("spec.mode", "monitor")}},
 		"unknown mode":          {edits: []edit{with("spec.mode", "audit")}, wantError: `spec.mode: Unsupported value: "audit"`},
 		"ignoring failures":     {edits: []edit{with("spec.failurePolicy", "Ignore")}},
@@ -68,6 +71,9 @@ func TestPolicyIsTakenOrRefused(t *testing.T) {
 		"settings a list":        {edits: []edit{with("spec.settings", "[a]")}, wantError: "spec.settings"},
 		"context aware":          {edits: []edit{with("spec.contextAwareResources", "[{apiVersion: v1, kind: Namespace}]")}},
 		"context without a kind": {edits: []edit{with("spec.contextAwareResources", "[{apiVersion: v1}]")}, wantError: "spec.contextAwareResources[0].kind: Required value"},
+		"context, empty kind": {
+			edits: []edit{with("spec.contextAwareResources", `[{apiVersion: v1, kind: ""}]`)}, wantError: "spec.contextAwareResources[0].kind: Invalid value",
+		},
 		"context, empty version": {
 			edits: []edit{with("spec.contextAwareResources", `[{apiVersion: "", kind: Pod}]`)}, wantError: "spec.contextAwareResources[0].apiVersion: Invalid value",
 		},
@@ -82,7 +88,7 @@ func TestPolicyTimeouts(t *testing.T) {
 		"webhook under 2 s":           {edits: []edit{with("spec.timeoutSeconds", "1")}, wantError: "spec.timeoutSeconds"},
 		"webhook over 30 s":           {edits: []edit{with("spec.timeoutSeconds", "31")}, wantError: "spec.timeoutSeconds"},
 		"evaluation under 2 s":        {edits: []edit{with("spec.timeoutEvalSeconds", "1")}, wantError: "spec.timeoutEvalSeconds"},
-		"evaluation over 30 s":        {edits: []edit{with("spec.timeoutEvalSeconds", "31")}, wantError: "spec.timeoutEvalSeconds"},
+		"evaluation over 30 s":        {edits: []edit{with("spec.timeoutEvalSeconds", "31")}, wantError: "spec.timeoutEvalSeconds in body should be less than or equal to 30"},
 		"evaluation, webhook's own":   {edits: []edit{with("spec.timeoutEvalSeconds", "10")}},
 		"evaluation over webhook's":   {edits: []edit{with("spec.timeoutSeconds", "5"), with("spec.timeoutEvalSeconds", "6")}, wantError: tooLong},
 		"evaluation over the default": {edits: []edit{with("spec.timeoutEvalSeconds", "11")}, wantError: tooLong},
@@ -99,9 +105,6 @@ func TestPolicyRules(t *testing.T) {
 		"empty rules":   {edits: []edit{with("spec.rules", "[]")}, wantError: "spec.rules: Invalid value"},
 		"too many":      {edits: []edit{with("spec.rules", many)}, wantError: "spec.rules: Too many: 65: must have at most 64 items"},
 		"no operations": {edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [pods]`), wantError: "spec.rules[0].operations: Required value"},
-		"empty operations": {
-			edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [pods], operations: []`), wantError: "spec.rules[0].operations: Invalid value",
-		},
 		"unknown operation": {
 			edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [PATCH]`), wantError: `spec.rules[0].operations[0]: Unsupported value: "PATCH"`,
 		},
@@ -114,13 +117,31 @@ func TestPolicyRules(t *testing.T) {
 		"empty resource": {
 			edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [""], operations: [CREATE]`), wantError: "spec.rules[0].resources[0]: Invalid value",
 		},
-		"no resources": {
-			edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [], operations: [CREATE]`), wantError: "spec.rules[0].resources: Invalid value",
-		},
 		"unknown scope": {
 			edits: rule(`apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE], scope: Node`), wantError: "spec.rules[0].scope: Unsupported value",
 		},
 	})
+}
+
+// TestPolicyRuleBounds holds the bounds that keep rules in CEL over rules affordable.
+func TestPolicyRuleBounds(t *testing.T) {
+	cases := map[string]creation{}
+	for _, list := range []string{"operations", "apiGroups", "apiVersions", "resources"} {
+		rule := map[string]string{"operations": "[CREATE]", "apiGroups": "[apps]", "apiVersions": "[v1]", "resources": "[pods]"}
+		replaced := func(value string) []edit {
+			rule[list] = value
+			return []edit{with("spec.rules", fmt.Sprintf("[{operations: %s, apiGroups: %s, apiVersions: %s, resources: %s}]",
+				rule["operations"], rule["apiGroups"], rule["apiVersions"], rule["resources"]))}
+		}
+		cases["no "+list] = creation{edits: replaced("[]"), wantError: "spec.rules[0]." + list + ": Invalid value"}
+		cases["64 "+list] = creation{edits: replaced("[" + strings.Repeat("CREATE,", 64) + "]")}
+		cases["65 "+list] = creation{edits: replaced("[" + strings.Repeat("CREATE,", 65) + "]"), wantError: "spec.rules[0]." + list + ": Too many: 65"}
+		if list != "operations" {
+			cases["longest of "+list] = creation{edits: replaced("[" + strings.Repeat("a", 253) + "]")}
+			cases["too long of "+list] = creation{edits: replaced("[" + strings.Repeat("a", 254) + "]"), wantError: "spec.rules[0]." + list + "[0]: Too long"}
+		}
+	}
+	testCreations(t, minimalPolicy, cases)
 }
 
 func TestPolicyMatchConditions(t *testing.T) {
@@ -130,12 +151,15 @@ func TestPolicyMatchConditions(t *testing.T) {
 		fmt.Fprintf(&many, `{name: c%d, expression: "true"},`, i)
 	}
 	testCreations(t, minimalPolicy, map[string]creation{
-		"two":                   {edits: conditions(`[{name: a, expression: "true"}, {name: example.com/b_C.d, expression: "request.operation == 'CREATE'"}]`)},
-		"64":                    {edits: conditions("[" + strings.ReplaceAll(many.String(), `{name: c64, expression: "true"},`, "") + "]")},
-		"65":                    {edits: conditions("[" + many.String() + "]"), wantError: "spec.matchConditions: Too many: 65"},
-		"same name twice":       {edits: conditions(`[{name: a, expression: "true"}, {name: a, expression: "false"}]`), wantError: `spec.matchConditions[1]: Duplicate value`},
-		"no name":               {edits: conditions(`[{expression: "true"}]`), wantError: "spec.matchConditions[0].name: Required value"},
-		"empty name":            {edits: conditions(`[{name: "", expression: "true"}]`), wantError: "spec.matchConditions[0].name: Invalid value"},
+		"two":             {edits: conditions(`[{name: a, expression: "true"}, {name: example.com/b_C.d, expression: "request.operation == 'CREATE'"}]`)},
+		"64":              {edits: conditions("[" + strings.ReplaceAll(many.String(), `{name: c64, expression: "true"},`, "") + "]")},
+		"65":              {edits: conditions("[" + many.String() + "]"), wantError: "spec.matchConditions: Too many: 65"},
+		"same name twice": {edits: conditions(`[{name: a, expression: "true"}, {name: a, expression: "false"}]`), wantError: `spec.matchConditions[1]: Duplicate value`},
+		"no name":         {edits: conditions(`[{expression: "true"}]`), wantError: "spec.matchConditions[0].name: Required value"},
+		"empty name":      {edits: conditions(`[{name: "", expression: "true"}]`), wantError: "spec.matchConditions[0].name: Invalid value"},
+		"name of a domain that no object can have": {
+			edits: conditions(`[{name: ` + strings.Repeat("a", 316) + `/b, expression: "true"}]`), wantError: "spec.matchConditions[0].name: Too long",
+		},
 		"name with a space":     {edits: conditions(`[{name: "a b", expression: "true"}]`), wantError: "spec.matchConditions[0].name: Invalid value"},
 		"name of 64 characters": {edits: conditions(`[{name: ` + strings.Repeat("a", 64) + `, expression: "true"}]`), wantError: "spec.matchConditions[0].name: Invalid value"},
 		"the name of the condition that keeps nobody out": {

@@ -48,10 +48,6 @@ func TestPolicyServerIsTakenOrRefused(t *testing.T) {
 			wantError: "spec: Invalid value: minAvailable and maxUnavailable cannot be both set",
 		},
 
-		"webhook port 0":                 {edits: []edit{with("spec.webhookPort", "0")}, wantError: "spec.webhookPort"},
-		"webhook port 65536":             {edits: []edit{with("spec.webhookPort", "65536")}, wantError: "spec.webhookPort"},
-		"readiness port 0":               {edits: []edit{with("spec.readinessProbePort", "0")}, wantError: "spec.readinessProbePort"},
-		"metrics port 65536":             {edits: []edit{with("spec.metricsPort", "65536")}, wantError: "spec.metricsPort"},
 		"metrics on 443":                 {edits: []edit{with("spec.metricsPort", "443")}, wantError: "spec.metricsPort: Invalid value: 443: metricsPort must differ"},
 		"ports swapped":                  {edits: []edit{with("spec.webhookPort", "8081"), with("spec.readinessProbePort", "8443")}},
 		"one port for both":              {edits: []edit{with("spec.webhookPort", "9000"), with("spec.readinessProbePort", "9000")}, wantError: samePort},
@@ -69,6 +65,17 @@ func TestPolicyServerIsTakenOrRefused(t *testing.T) {
 		"limits":                    {edits: []edit{with("spec.limits", "{cpu: 500m, memory: 1Gi}"), with("spec.requests", "{cpu: 1}")}},
 		"limit that is no quantity": {edits: []edit{with("spec.limits", "{cpu: much}")}, wantError: "spec.limits.cpu"},
 	})
+}
+
+func TestPolicyServerPorts(t *testing.T) {
+	cases := map[string]creation{}
+	for _, port := range []string{"webhookPort", "readinessProbePort", "metricsPort"} {
+		cases[port+" 1"] = creation{edits: []edit{with("spec."+port, "1")}}
+		cases[port+" 65535"] = creation{edits: []edit{with("spec."+port, "65535")}}
+		cases[port+" 0"] = creation{edits: []edit{with("spec."+port, "0")}, wantError: port + " in body should be greater than or equal to 1"}
+		cases[port+" 65536"] = creation{edits: []edit{with("spec."+port, "65536")}, wantError: port + " in body should be less than or equal to 65535"}
+	}
+	testCreations(t, minimalPolicyServer, cases)
 }
 
 func TestPolicyServerName(t *testing.T) {
