@@ -13,6 +13,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/addons"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/build"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/images"
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/lock"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/node"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
@@ -169,12 +170,23 @@ func (c *local) Down(ctx context.Context) error {
 		return err
 	}
 	return c.progress.Step("take the cluster down", func() error {
-		storage, err := imageStorage()
-		if err != nil {
-			return err
-		}
-		return errors.Join(c.layout.Down(ctx), node.Unmount(storage), releaseServices())
+		return errors.Join(c.layout.Down(ctx), c.unmountImages(ctx), releaseServices())
 	})
+}
+
+// unmountImages removes the mounts of an image build that was killed. One that is at work
+// is waited for.
+func (c *local) unmountImages(ctx context.Context) error {
+	storage, err := imageStorage()
+	if err != nil {
+		return err
+	}
+	release, err := lock.Folder(ctx, storage, func() { c.progress.Say("     an image is being built; waiting") })
+	if err != nil {
+		return err
+	}
+	defer release()
+	return node.Unmount(storage)
 }
 
 // Status implements cluster.
