@@ -85,11 +85,11 @@ func TestValidate(t *testing.T) {
 				Message: pointer("no"), Code: pointer(uint16(400)), MutatedObject: json.RawMessage(`{"a":1}`), Warnings: []string{"w"},
 			},
 		},
-		"failing":             {binary: wasmtest.Failing("no idea"), wantErr: guestError("Guest call failure: no idea")},
-		"trapping":            {binary: wasmtest.Trapping(), wantErr: guestError("Guest call failure: wasm error: unreachable")},
-		"answering nonsense":  {binary: wasmtest.Answering("yes"), wantErr: guestError("invalid response from policy: not JSON: invalid character 'y' looking for beginning of value")},
-		"answering nothing":   {binary: wasmtest.NewGuest().OnValidate(wasmtest.I32Const(1)).Bytes(), wantErr: guestError("Guest call failure: No error message OR response set for call success")},
-		"failing in silence":  {binary: wasmtest.NewGuest().OnValidate(wasmtest.I32Const(0)).Bytes(), wantErr: guestError("Guest call failure: No error message set for call failure")},
+		"failing":            {binary: wasmtest.Failing("no idea"), wantErr: guestError("Guest call failure: no idea")},
+		"trapping":           {binary: wasmtest.Trapping(), wantErr: guestError("Guest call failure: wasm error: unreachable")},
+		"answering nonsense": {binary: wasmtest.Answering("yes"), wantErr: guestError("invalid response from policy: not JSON: invalid character 'y' looking for beginning of value")},
+		"answering nothing":  {binary: wasmtest.NewGuest().OnValidate(wasmtest.I32Const(1)).Bytes(), wantErr: guestError("Guest call failure: No error message OR response set for call success")},
+		"failing in silence": {binary: wasmtest.NewGuest().OnValidate(wasmtest.I32Const(0)).Bytes(), wantErr: guestError("Guest call failure: No error message set for call failure")},
 		"success is any number but zero": {
 			binary: func() []byte {
 				g := wasmtest.NewGuest()
@@ -454,12 +454,26 @@ func TestModuleDescribesItself(t *testing.T) {
 	}
 }
 
+// waiting tells when it is called and answers when the context is done.
+type waiting struct{ called chan struct{} }
+
+func (w waiting) Call(ctx context.Context, _ host.Request) ([]byte, error) {
+	close(w.called)
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
 func TestClose(t *testing.T) {
-	engine, err := policy.NewEngine(t.Context(), policy.Config{})
+	called := make(chan struct{})
+	engine, err := policy.NewEngine(t.Context(), policy.Config{Capabilities: map[string]host.Capability{"kubernetes": waiting{called}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	looping, accepting := compile(t, engine, wasmtest.Looping()), compile(t, engine, wasmtest.Accepting())
+	granted, err := host.NewGrants([]string{"*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calling, accepting := compile(t, engine, wasmtest.CallingHost("kubernetes", "can_i", "{}")), compile(t, engine, wasmtest.Accepting())
 	same := compile(t, engine, wasmtest.Accepting())
 	for range 2 {
 		if err := accepting.Close(t.Context()); err != nil {
@@ -474,9 +488,10 @@ func TestClose(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error)
 	go func() {
-		_, err := looping.Validate(ctx, policy.Call{}, json.RawMessage(`{}`))
+		_, err := calling.Validate(ctx, policy.Call{Capabilities: granted}, json.RawMessage(`{}`))
 		ended <- err
 	}()
+	<-called
 	impatient, giveUp := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer giveUp()
 	checkError(t, engine.Close(impatient), &wantError{policy.KindUnavailable, "wait for running policies"})
