@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
 // eventRecovered is the reason of the Event for a policy that is enforced again after it
@@ -73,6 +74,6 @@ func sameService(before, after *policiesv1.PolicyStatus) bool {
 
 func (r *Reconciler) recordTransition(s *state) {
 	if event := transitionOf(s.original.GetStatus(), s.policy.GetStatus()); event != nil {
-		r.Recorder.Eventf(s.policy, nil, event.kind, event.reason, "Enforce", "%s", event.message)
+		r.Recorder.Eventf(s.policy, nil, event.kind, event.reason, "Enforce", "%s", resource.Note(event.message))
 	}
 }

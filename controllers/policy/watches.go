@@ -21,6 +21,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
@@ -40,7 +41,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.policiesForPod), builder.WithPredicates(replicas.StandingChanged())).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.policiesForReports)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.policiesForAuthority)).
-		Complete(r)
+		Complete(resource.CalmConflicts(r))
 	if err != nil {
 		return fmt.Errorf("set up the controller of %s: %w", r.kind.Name, err)
 	}

@@ -189,7 +189,7 @@ func (r *Reconciler) recordTransition(s *state) {
 	before := apimeta.FindStatusCondition(s.original.Status.Conditions, policiesv1.ConditionReady)
 	after := apimeta.FindStatusCondition(s.server.Status.Conditions, policiesv1.ConditionReady)
 	if kind := transitionOf(before, after); kind != "" {
-		r.Recorder.Eventf(s.server, nil, kind, after.Reason, "Serve", "%s", after.Message)
+		r.Recorder.Eventf(s.server, nil, kind, after.Reason, "Serve", "%s", resource.Note(after.Message))
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
 // SetupWithManager makes the manager call Reconcile for a PolicyServer when anything
@@ -62,7 +63,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), handler.EnqueueRequestsFromMapFunc(serverOfPolicy), entry)
 	}
-	if err := controllerBuilder.Complete(r); err != nil {
+	if err := controllerBuilder.Complete(resource.CalmConflicts(r)); err != nil {
 		return fmt.Errorf("set up the controller of PolicyServers: %w", err)
 	}
 	return nil

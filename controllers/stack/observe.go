@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
@@ -73,11 +74,16 @@ func (r *Reconciler) observeRemains(ctx context.Context, s *state) error {
 		return fmt.Errorf("list Deployments: %w", err)
 	}
 	for i := range deployments.Items {
-		if deployments.Items[i].DeletionTimestamp.IsZero() {
+		// One whose PolicyServer is gone is the garbage collector's.
+		if s.hasServer(deployments.Items[i].Labels[render.LabelPolicyServer]) {
 			s.deployments++
 		}
 	}
 	return nil
+}
+
+func (s *state) hasServer(name string) bool {
+	return slices.ContainsFunc(s.servers, func(server policiesv1.PolicyServer) bool { return server.Name == name })
 }
 
 // webhooks lists webhook configurations of both kinds.

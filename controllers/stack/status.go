@@ -159,7 +159,7 @@ func (r *Reconciler) recordTransition(s *state) {
 	before := apimeta.FindStatusCondition(s.original.Status.Conditions, operatorv1alpha1.ConditionReady)
 	after := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionReady)
 	if kind := transitionOf(before, after); kind != "" {
-		r.Recorder.Eventf(s.kubewarden, nil, kind, after.Reason, "Install", "%s", after.Message)
+		r.Recorder.Eventf(s.kubewarden, nil, kind, after.Reason, "Install", "%s", resource.Note(after.Message))
 	}
 }
 

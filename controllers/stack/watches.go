@@ -24,6 +24,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
 // SetupWithManager makes the manager call Reconcile for the Kubewarden when anything
@@ -49,7 +50,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), theKubewarden)
 	}
-	if err := controllerBuilder.Complete(r); err != nil {
+	if err := controllerBuilder.Complete(resource.CalmConflicts(r)); err != nil {
 		return fmt.Errorf("set up the controller of the Kubewarden: %w", err)
 	}
 	return nil

@@ -1,0 +1,142 @@
+//go:build integration
+
+package operator
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"time"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// startIssuer signs Certificates as cert-manager does: it writes the Secret, with the
+// labels of the template, and the condition Ready.
+func (c *cluster) startIssuer() error {
+	c.issuer = c.run(func(ctx context.Context) error {
+		err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+			return false, c.issue(ctx)
+		})
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	})
+	return nil
+}
+
+func (c *cluster) issue(ctx context.Context) error {
+	var certificates certmanagerv1.CertificateList
+	err := c.admin.List(ctx, &certificates, client.InNamespace(namespace))
+	if apimeta.IsNoMatchError(err) || apierrors.IsNotFound(err) || ctx.Err() != nil {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for i := range certificates.Items {
+		certificate := &certificates.Items[i]
+		if len(certificate.Status.Conditions) > 0 {
+			continue
+		}
+		pair, err := c.sign(ctx, certificate)
+		if apierrors.IsNotFound(err) {
+			continue // the authority comes first
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.deliver(ctx, certificate, pair); err != nil && ctx.Err() == nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *cluster) deliver(ctx context.Context, certificate *certmanagerv1.Certificate, pair map[string][]byte) error {
+	secret := &corev1.Secret{Type: corev1.SecretTypeTLS, Data: pair}
+	secret.Namespace, secret.Name = certificate.Namespace, certificate.Spec.SecretName
+	secret.Labels = certificate.Spec.SecretTemplate.Labels
+	if err := c.admin.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+		return err
+	}
+	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{
+		Type: certmanagerv1.CertificateConditionReady, Status: cmmetav1.ConditionTrue, Reason: "Ready",
+	}}
+	return client.IgnoreNotFound(c.admin.Status().Update(ctx, certificate))
+}
+
+func (c *cluster) sign(ctx context.Context, certificate *certmanagerv1.Certificate) (map[string][]byte, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, err
+	}
+	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
+	if err != nil {
+		return nil, err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          serial,
+		Subject:               pkix.Name{CommonName: certificate.Spec.CommonName},
+		DNSNames:              certificate.Spec.DNSNames,
+		NotBefore:             time.Now().Add(-time.Minute),
+		NotAfter:              time.Now().Add(certificate.Spec.Duration.Duration),
+		IsCA:                  certificate.Spec.IsCA,
+		BasicConstraintsValid: true,
+		KeyUsage:              x509.KeyUsageDigitalSignature,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	parent, parentKey := template, key
+	if certificate.Spec.IsCA {
+		template.KeyUsage, template.ExtKeyUsage = x509.KeyUsageCertSign, nil
+	} else if parent, parentKey, err = c.authority(ctx); err != nil {
+		return nil, err
+	}
+	signed, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), parentKey)
+	if err != nil {
+		return nil, err
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return nil, err
+	}
+	return map[string][]byte{
+		corev1.TLSCertKey:       pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: signed}),
+		corev1.TLSPrivateKeyKey: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
+		"ca.crt":                pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: parent.Raw}),
+	}, nil
+}
+
+// authority reads the pair that signs.
+func (c *cluster) authority(ctx context.Context) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	secret := &corev1.Secret{}
+	if err := c.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: render.CertificateCA}, secret); err != nil {
+		return nil, nil, err
+	}
+	block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
+	keyBlock, _ := pem.Decode(secret.Data[corev1.TLSPrivateKeyKey])
+	if block == nil || keyBlock == nil {
+		return nil, nil, fmt.Errorf("the authority's Secret holds no PEM")
+	}
+	certificate, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	key, err := x509.ParseECPrivateKey(keyBlock.Bytes)
+	return certificate, key, err
+}

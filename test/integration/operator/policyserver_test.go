@@ -1,0 +1,226 @@
+//go:build integration
+
+package operator
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	"github.com/google/go-cmp/cmp"
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+func named[T client.Object](object T, name string) T {
+	object.SetNamespace(namespace)
+	object.SetName(name)
+	return object
+}
+
+// childrenOf are all children of a PolicyServer, empty.
+func childrenOf(server string) []client.Object {
+	name := "policy-server-" + server
+	return []client.Object{
+		named(&corev1.ConfigMap{}, name),
+		named(&corev1.ConfigMap{}, name+"-replicas"),
+		named(&corev1.ServiceAccount{}, name),
+		named(&rbacv1.Role{}, name),
+		named(&rbacv1.RoleBinding{}, name),
+		named(&certmanagerv1.Certificate{}, name+"-issued"),
+		named(&corev1.Secret{}, name+"-issued"),
+		named(&corev1.Secret{}, name),
+		named(&corev1.Service{}, name),
+		named(&policyv1.PodDisruptionBudget{}, name),
+		named(&appsv1.Deployment{}, name),
+	}
+}
+
+func TestPolicyServerHasChildren(t *testing.T) {
+	server := shared.createServer(t, "children")
+	within(t, patience, func(ctx context.Context) error {
+		for _, child := range childrenOf("children") {
+			if err := shared.mustExist(ctx, child); err != nil {
+				return err
+			}
+			controller := metav1.GetControllerOf(child)
+			if controller == nil || controller.UID != server.UID {
+				return fmt.Errorf("%T %s is controlled by %v, want the PolicyServer", child, child.GetName(), controller)
+			}
+		}
+		return nil
+	})
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionCertSecretReconciled, metav1.ConditionTrue, "ReconciliationSucceeded"},
+		expected{policiesv1.ConditionConfigMapReconciled, metav1.ConditionTrue, "ReconciliationSucceeded"},
+		expected{policiesv1.ConditionPodDisruptionBudgetReconciled, metav1.ConditionTrue, "ReconciliationSucceeded"},
+		expected{policiesv1.ConditionDeploymentReconciled, metav1.ConditionTrue, "ReconciliationSucceeded"},
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, "ReconciliationSucceeded"},
+		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"},
+	))
+	if got, want := server.Finalizers, []string{policiesv1.Finalizer}; !cmp.Equal(got, want) {
+		t.Errorf("finalizers = %v, want %v", got, want)
+	}
+	if got := server.Status.Image; got != operatorImage {
+		t.Errorf("status.image = %q, want the operator's own %q", got, operatorImage)
+	}
+
+	shared.startReplicas(t, "children", 2)
+	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionTrue, "Serving"}))
+	want := &policiesv1.PolicyServerReplicas{Wanted: 2, Ready: 2, UpToDate: 2}
+	if diff := cmp.Diff(want, server.Status.Replicas); diff != "" {
+		t.Errorf("unexpected replicas (-want +got):\n%s", diff)
+	}
+}
+
+func TestReplicasHaveNoOtherRights(t *testing.T) {
+	shared.createServer(t, "rights")
+	replica := shared.startReplica(t, "rights", "policy-server-rights-0")
+	replica.load(t)
+	tests := map[string]func(context.Context) error{
+		"read the mounted Secret": func(ctx context.Context) error {
+			return replica.client.Get(ctx, key("policy-server-rights"), &corev1.Secret{})
+		},
+		"read the ConfigMap of another server": func(ctx context.Context) error {
+			return replica.client.Get(ctx, key("policy-server-default"), &corev1.ConfigMap{})
+		},
+		"list ConfigMaps": func(ctx context.Context) error {
+			return replica.client.List(ctx, &corev1.ConfigMapList{}, client.InNamespace(namespace))
+		},
+		"change its own policies": func(ctx context.Context) error {
+			configMap := named(&corev1.ConfigMap{}, contract.ConfigMapName("rights"))
+			return replica.client.Patch(ctx, configMap, client.RawPatch("application/merge-patch+json", []byte(`{"data":{"a":"b"}}`)))
+		},
+	}
+	for name, attempt := range tests {
+		t.Run(name, func(t *testing.T) {
+			if err := attempt(t.Context()); !apierrors.IsForbidden(err) {
+				t.Errorf("got %v, want it to be forbidden", err)
+			}
+		})
+	}
+}
+
+func TestDeletedAndEditedChildrenHeal(t *testing.T) {
+	server := shared.createServer(t, "drift")
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+	for _, child := range childrenOf("drift") {
+		if child.GetName() == "policy-server-drift-issued" {
+			continue // issued anew, which is the issuer's to do
+		}
+		t.Run(fmt.Sprintf("deleted %T", child), func(t *testing.T) {
+			if err := shared.mustExist(t.Context(), child); err != nil {
+				t.Fatal(err)
+			}
+			before := child.GetUID()
+			if err := shared.admin.Delete(t.Context(), child); err != nil {
+				t.Fatal(err)
+			}
+			within(t, healing, func(ctx context.Context) error {
+				if err := shared.mustExist(ctx, child); err != nil {
+					return err
+				}
+				if child.GetUID() == before {
+					return fmt.Errorf("%T is still the old one", child)
+				}
+				return nil
+			})
+		})
+	}
+
+	t.Run("edited policies", func(t *testing.T) {
+		configMap := named(&corev1.ConfigMap{}, "policy-server-drift")
+		change(t, shared, configMap, func(c *corev1.ConfigMap) { c.Data[contract.KeyPolicies] = `{"kw.cap.x":{}}` })
+		within(t, healing, func(ctx context.Context) error {
+			if err := shared.mustExist(ctx, configMap); err != nil {
+				return err
+			}
+			if got := configMap.Data[contract.KeyPolicies]; got != "{}" {
+				return fmt.Errorf("policies.yml is %s", got)
+			}
+			return nil
+		})
+	})
+	t.Run("edited Service", func(t *testing.T) {
+		service := named(&corev1.Service{}, "policy-server-drift")
+		change(t, shared, service, func(s *corev1.Service) { s.Spec.Ports[0].Port = 444 })
+		within(t, healing, func(ctx context.Context) error {
+			if err := shared.mustExist(ctx, service); err != nil {
+				return err
+			}
+			if got := service.Spec.Ports[0].Port; got != 443 {
+				return fmt.Errorf("the first port is %d", got)
+			}
+			return nil
+		})
+	})
+}
+
+func TestDisruptionBudgetGoesWithTheSecondReplica(t *testing.T) {
+	server := shared.createServer(t, "budget")
+	budget := named(&policyv1.PodDisruptionBudget{}, "policy-server-budget")
+	within(t, patience, func(ctx context.Context) error { return shared.mustExist(ctx, budget) })
+	one := int32(1)
+	change(t, shared, server, func(s *policiesv1.PolicyServer) { s.Spec.Replicas = &one })
+	within(t, patience, func(ctx context.Context) error { return shared.mustNotExist(ctx, budget) })
+}
+
+func TestReportsOfPodsThatAreGoneArePruned(t *testing.T) {
+	shared.createServer(t, "prune")
+	replicas := shared.startReplicas(t, "prune", 2)
+	replicas[0].stop(t)
+	reports := named(&corev1.ConfigMap{}, contract.ReportConfigMapName("prune"))
+	within(t, patience, func(ctx context.Context) error {
+		if err := shared.mustExist(ctx, reports); err != nil {
+			return err
+		}
+		_, gone := reports.Data[replicas[0].name]
+		_, stays := reports.Data[replicas[1].name]
+		if gone || !stays {
+			return fmt.Errorf("reports are of %v", reports.Data)
+		}
+		return nil
+	})
+}
+
+func TestImageThatCannotBeRunIsRefused(t *testing.T) {
+	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: "image"}}
+	server.Spec.Image = "example.test/somebody/else:v1"
+	shared.create(t, server)
+	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "InvalidSpec"}))
+	change(t, shared, server, func(s *policiesv1.PolicyServer) { s.Spec.Image = "mirror.test/kubewarden-operator:v1" })
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"},
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+}
+
+func TestForeignObjectIsLeftAlone(t *testing.T) {
+	service := named(&corev1.Service{}, "policy-server-foreign")
+	service.Spec.Ports = []corev1.ServicePort{{Port: 80}}
+	shared.create(t, service)
+	server := shared.createServer(t, "foreign")
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionFalse, "ReconciliationFailed"},
+		expected{policiesv1.ConditionDeploymentReconciled, metav1.ConditionTrue, ""},
+		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "ReconciliationFailed"}))
+	if err := shared.mustExist(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	if got := service.Spec.Ports[0].Port; got != 80 || len(service.OwnerReferences) > 0 {
+		t.Errorf("the Service was touched: port %d, owners %v", got, service.OwnerReferences)
+	}
+	if err := shared.admin.Delete(t.Context(), service); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+}
