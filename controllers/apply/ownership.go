@@ -55,12 +55,11 @@ func ownerReference(scheme *runtime.Scheme, owner client.Object) (metav1.OwnerRe
 	if err != nil {
 		return metav1.OwnerReference{}, fmt.Errorf("find the kind of the owner: %w", err)
 	}
-	controller := true
 	return metav1.OwnerReference{
 		APIVersion: gvk.GroupVersion().String(),
 		Kind:       gvk.Kind,
 		Name:       owner.GetName(),
 		UID:        owner.GetUID(),
-		Controller: &controller,
+		Controller: new(true),
 	}, nil
 }

@@ -56,7 +56,7 @@ func sameRefusal(a, b error) bool {
 
 func TestAdditionsAreRemovedFromTheLastToTheFirst(t *testing.T) {
 	named := func(names ...string) []map[string]any {
-		var items []map[string]any
+		items := make([]map[string]any, 0, len(names))
 		for _, name := range names {
 			items = append(items, map[string]any{"name": name})
 		}
@@ -71,8 +71,10 @@ func TestAdditionsAreRemovedFromTheLastToTheFirst(t *testing.T) {
 		"added at both ends": {
 			rendered: named("a"), live: named("x", "a", "y"),
 			want: []operation{
-				{Op: "test", Path: "/list/2/name", Value: "y"}, {Op: "remove", Path: "/list/2"},
-				{Op: "test", Path: "/list/0/name", Value: "x"}, {Op: "remove", Path: "/list/0"},
+				{Op: "test", Path: "/list/2/name", Value: "y"},
+				{Op: "remove", Path: "/list/2"},
+				{Op: "test", Path: "/list/0/name", Value: "x"},
+				{Op: "remove", Path: "/list/0"},
 			},
 		},
 	}

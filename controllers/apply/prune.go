@@ -125,8 +125,7 @@ func (a *Applier) delete(ctx context.Context, name string, live client.Object) e
 	if !live.GetDeletionTimestamp().IsZero() {
 		return nil
 	}
-	uid := live.GetUID()
-	err := a.client.Delete(ctx, live, client.Preconditions{UID: &uid})
+	err := a.client.Delete(ctx, live, client.Preconditions{UID: new(live.GetUID())})
 	if err != nil && !apierrors.IsNotFound(err) {
 		return fmt.Errorf("delete %s: %w", name, err)
 	}

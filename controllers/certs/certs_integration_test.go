@@ -94,23 +94,35 @@ func (s *stage) clear() {
 		}
 	}
 	for _, name := range []string{render.SecretCA, render.CertificateCA, render.IssuedName("default"), render.ServingSecretName("default")} {
-		s.seen(&corev1.Secret{}, name, func(*corev1.Secret) bool { return false })
+		s.gone(name)
 	}
 }
 
-// seen waits until the caches show a Secret that satisfies the condition, or none.
+// seen waits until the caches show a Secret that satisfies the condition.
 func (s *stage) seen(secret *corev1.Secret, name string, condition func(*corev1.Secret) bool) {
 	s.t.Helper()
-	key := client.ObjectKey{Namespace: applytest.Namespace, Name: name}
-	err := wait.PollUntilContextTimeout(context.Background(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+	s.poll(name, func(ctx context.Context, key client.ObjectKey) (bool, error) {
 		err := environment.Cached.Get(ctx, key, secret)
-		if apierrors.IsNotFound(err) {
-			return !condition(&corev1.Secret{}), nil
-		}
-		return err == nil && condition(secret), nil
+		return err == nil && condition(secret), client.IgnoreNotFound(err)
 	})
+}
+
+// gone waits until the caches show no Secret of the name.
+func (s *stage) gone(name string) {
+	s.t.Helper()
+	s.poll(name, func(ctx context.Context, key client.ObjectKey) (bool, error) {
+		err := environment.Cached.Get(ctx, key, &corev1.Secret{})
+		return apierrors.IsNotFound(err), client.IgnoreNotFound(err)
+	})
+}
+
+func (s *stage) poll(name string, condition func(context.Context, client.ObjectKey) (bool, error)) {
+	s.t.Helper()
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: name}
+	err := wait.PollUntilContextTimeout(context.Background(), 10*time.Millisecond, 10*time.Second, true,
+		func(ctx context.Context) (bool, error) { return condition(ctx, key) })
 	if err != nil {
-		s.t.Fatalf("wait for the cache to show Secret %s: %v", name, err)
+		s.t.Fatalf("wait for the cache to show Secret %s as it should be: %v", name, err)
 	}
 }
 
@@ -219,7 +231,7 @@ func TestSyncAuthority(t *testing.T) {
 		if err := environment.Direct.Delete(t.Context(), s.published()); err != nil {
 			t.Fatalf("delete: %v", err)
 		}
-		s.seen(&corev1.Secret{}, render.SecretCA, func(cached *corev1.Secret) bool { return false })
+		s.gone(render.SecretCA)
 		s.syncAuthority()
 		if diff := cmp.Diff(second.pem(), s.published().Data["ca.crt"]); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
@@ -266,128 +278,159 @@ func TestSyncAuthorityTellsWhatTheIssuerSays(t *testing.T) {
 	}
 }
 
-func TestSyncServer(t *testing.T) {
-	s := newStage(t)
-	ca, next := newAuthority(t, "ca", noon.Add(9*year)), newAuthority(t, "next", noon.Add(9*year))
+// serverStage is a stage with an authority and a PolicyServer whose Certificate exists.
+type serverStage struct {
+	*stage
+	server       *policiesv1.PolicyServer
+	installation render.Installation
+	certificate  *certmanagerv1.Certificate
+}
+
+func newServerStage(t *testing.T, ca authority) *serverStage {
+	t.Helper()
+	s := &serverStage{stage: newStage(t), server: &policiesv1.PolicyServer{}}
+	s.replaceAuthority(ca)
+	s.server.Name = "default"
+	if err := environment.Direct.Create(t.Context(), s.server); err != nil {
+		t.Fatalf("create the PolicyServer: %v", err)
+	}
+	s.installation = render.NewInstallation(s.kubewarden)
+	s.certificate = render.ServingCertificate(render.PolicyServerInput{Config: s.config(), Installation: s.installation, Server: s.server})
+	if err := s.applier.Apply(t.Context(), s.server, s.certificate); err != nil {
+		t.Fatalf("apply the Certificate: %v", err)
+	}
+	return s
+}
+
+// replaceAuthority has another authority issued and published.
+func (s *serverStage) replaceAuthority(ca authority) {
+	s.t.Helper()
 	s.syncAuthority()
 	s.issueAuthority(ca)
 	s.syncAuthority()
 	s.published()
+}
 
-	server := &policiesv1.PolicyServer{}
-	server.Name = "default"
-	if err := environment.Direct.Create(t.Context(), server); err != nil {
-		t.Fatalf("create the PolicyServer: %v", err)
-	}
-	installation := render.NewInstallation(s.kubewarden)
-	in := render.PolicyServerInput{Config: s.config(), Installation: installation, Server: server}
-	certificate := render.ServingCertificate(in)
-	if err := s.applier.Apply(t.Context(), server, certificate); err != nil {
-		t.Fatalf("apply the Certificate: %v", err)
-	}
-	sync := func() certs.Progress {
-		t.Helper()
-		progress, err := s.certificates.SyncServer(t.Context(), server, installation)
-		if err != nil {
-			t.Fatalf("sync the server: %v", err)
-		}
-		return progress
-	}
-	presents := func(want certs.Pair) {
-		t.Helper()
-		secret := &corev1.Secret{}
-		s.seen(secret, render.ServingSecretName("default"), func(cached *corev1.Secret) bool {
-			return string(cached.Data["tls.crt"]) == string(want.Certificate) && string(cached.Data["tls.key"]) == string(want.Key)
-		})
-		if secret.Type != corev1.SecretTypeOpaque || secret.Annotations[render.AnnotationCertFormat] != "1" {
-			t.Errorf("the Secret has type %s and annotations %v", secret.Type, secret.Annotations)
-		}
-		if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != server.UID {
-			t.Errorf("the Secret is controlled by %v, want the PolicyServer", owner)
-		}
-	}
+func (s *serverStage) issuePair(pair certs.Pair) {
+	s.t.Helper()
+	s.issue(s.certificate.Spec.SecretName, pair, s.certificate.Spec.SecretTemplate.Labels)
+}
 
-	if progress := sync(); progress.Ready || progress.Reason != policiesv1.ReasonWaitingForCertificate {
+func (s *serverStage) sync() certs.Progress {
+	s.t.Helper()
+	progress, err := s.certificates.SyncServer(s.t.Context(), s.server, s.installation)
+	if err != nil {
+		s.t.Fatalf("sync the server: %v", err)
+	}
+	return progress
+}
+
+// presents waits until the mounted Secret has the pair.
+func (s *serverStage) presents(want certs.Pair) *corev1.Secret {
+	s.t.Helper()
+	secret := &corev1.Secret{}
+	s.seen(secret, render.ServingSecretName(s.server.Name), func(cached *corev1.Secret) bool {
+		return string(cached.Data["tls.crt"]) == string(want.Certificate) && string(cached.Data["tls.key"]) == string(want.Key)
+	})
+	return secret
+}
+
+// trust writes a webhook that calls the server and trusts the authorities.
+func (s *serverStage) trust(bundle []byte) {
+	s.t.Helper()
+	policy := &policiesv1.ClusterAdmissionPolicy{}
+	policy.Name = "guarded"
+	policy.Spec.Rules = []policiesv1.Rule{{
+		Operations: []admissionregistrationv1.OperationType{"CREATE"}, APIGroups: []string{"example.com"},
+		APIVersions: []string{"v1"}, Resources: []string{"things"},
+	}}
+	webhook, err := render.Webhook(render.WebhookInput{Config: s.config(), Installation: s.installation, Policy: policy, CABundle: bundle})
+	if err != nil {
+		s.t.Fatalf("render the webhook: %v", err)
+	}
+	if err := s.applier.Apply(s.t.Context(), nil, webhook); err != nil {
+		s.t.Fatalf("apply the webhook: %v", err)
+	}
+	cached := &admissionregistrationv1.ValidatingWebhookConfiguration{}
+	err = wait.PollUntilContextTimeout(s.t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		err := environment.Cached.Get(ctx, client.ObjectKeyFromObject(webhook), cached)
+		return err == nil && string(cached.Webhooks[0].ClientConfig.CABundle) == string(bundle), nil
+	})
+	if err != nil {
+		s.t.Fatalf("wait for the cache to show the webhook: %v", err)
+	}
+}
+
+func TestSyncServerPresentsTheFirstPairAtOnce(t *testing.T) {
+	ca := newAuthority(t, "ca", noon.Add(9*year))
+	s := newServerStage(t, ca)
+	if progress := s.sync(); progress.Ready || progress.Reason != policiesv1.ReasonWaitingForCertificate {
 		t.Errorf("before anything is issued: %+v, want to wait for the certificate", progress)
 	}
-	firstPair := ca.issue(t, dnsName, noon.Add(year))
-	s.issue(render.IssuedName("default"), firstPair, certificate.Spec.SecretTemplate.Labels)
-	if progress := sync(); !progress.Ready || progress.Message != "" {
+	pair := ca.issue(t, dnsName, noon.Add(year))
+	s.issuePair(pair)
+	if progress := s.sync(); !progress.Ready || progress.Message != "" {
 		t.Errorf("once it is issued: %+v, want it ready", progress)
 	}
-	presents(firstPair)
+	secret := s.presents(pair)
+	if secret.Type != corev1.SecretTypeOpaque || secret.Annotations[render.AnnotationCertFormat] != "1" {
+		t.Errorf("the Secret has type %s and annotations %v", secret.Type, secret.Annotations)
+	}
 	issued := &corev1.Secret{}
 	s.seen(issued, render.IssuedName("default"), func(cached *corev1.Secret) bool { return metav1.GetControllerOf(cached) != nil })
+	for _, secret := range []*corev1.Secret{secret, issued} {
+		if owner := metav1.GetControllerOf(secret); owner == nil || owner.UID != s.server.UID {
+			t.Errorf("Secret %s is controlled by %v, want the PolicyServer", secret.Name, owner)
+		}
+	}
 
 	t.Run("at rest it makes no request", func(t *testing.T) {
 		environment.Requests.Take()
-		sync()
+		s.sync()
 		if requests := environment.Requests.Take(); len(requests) > 0 {
 			t.Errorf("requests: %q", requests)
 		}
 	})
 	t.Run("an edited pair is put right", func(t *testing.T) {
-		secret := &corev1.Secret{}
-		s.seen(secret, render.ServingSecretName("default"), func(*corev1.Secret) bool { return true })
 		secret.Data["tls.key"] = []byte("spoiled")
 		if err := environment.Direct.Update(t.Context(), secret); err != nil {
 			t.Fatalf("update: %v", err)
 		}
 		s.seen(secret, secret.Name, func(cached *corev1.Secret) bool { return string(cached.Data["tls.key"]) == "spoiled" })
-		sync()
-		presents(firstPair)
+		s.sync()
+		s.presents(pair)
 	})
+}
 
-	// The webhook trusts the first authority only, and the next one signs the next pair.
-	policy := &policiesv1.ClusterAdmissionPolicy{}
-	policy.Name = "guarded"
-	policy.Spec.Rules = []policiesv1.Rule{{
-		Operations: []admissionregistrationv1.OperationType{"CREATE"}, APIGroups: []string{"example.com"}, APIVersions: []string{"v1"}, Resources: []string{"things"},
-	}}
-	writeWebhook := func(bundle []byte) {
-		t.Helper()
-		webhook, err := render.Webhook(render.WebhookInput{Config: s.config(), Installation: installation, Policy: policy, CABundle: bundle})
-		if err != nil {
-			t.Fatalf("render the webhook: %v", err)
-		}
-		if err := s.applier.Apply(t.Context(), nil, webhook); err != nil {
-			t.Fatalf("apply the webhook: %v", err)
-		}
-		cached := &admissionregistrationv1.ValidatingWebhookConfiguration{}
-		err = wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
-			err := environment.Cached.Get(ctx, client.ObjectKeyFromObject(webhook), cached)
-			return err == nil && string(cached.Webhooks[0].ClientConfig.CABundle) == string(bundle), nil
-		})
-		if err != nil {
-			t.Fatalf("wait for the cache to show the webhook: %v", err)
-		}
-	}
-	writeWebhook(ca.pem())
-	s.issueAuthority(next)
-	s.syncAuthority()
-	s.published()
-	nextPair := next.issue(t, dnsName, noon.Add(year))
-	s.issue(render.IssuedName("default"), nextPair, nil)
+func TestSyncServerPresentsTheNextPairOnceItIsTrusted(t *testing.T) {
+	ca, next := newAuthority(t, "ca", noon.Add(9*year)), newAuthority(t, "next", noon.Add(9*year))
+	s := newServerStage(t, ca)
+	firstPair, nextPair := ca.issue(t, dnsName, noon.Add(year)), next.issue(t, dnsName, noon.Add(year))
+	s.issuePair(firstPair)
+	s.sync()
+	s.presents(firstPair)
+	s.trust(ca.pem())
+	s.replaceAuthority(next)
+	s.issuePair(nextPair)
 
-	progress := sync()
-	if !progress.Ready || progress.After == 0 || progress.Message == "" {
+	if progress := s.sync(); !progress.Ready || progress.After == 0 || progress.Message == "" {
 		t.Errorf("while a webhook does not trust the new pair: %+v, want to wait and say so", progress)
 	}
-	presents(firstPair)
+	s.presents(firstPair)
 
 	bundle, err := s.certificates.CABundle(t.Context())
 	if err != nil {
 		t.Fatalf("get the CA bundle: %v", err)
 	}
-	writeWebhook(bundle)
+	s.trust(bundle)
 	s.now = time.Now() // the API server notes by this clock when the webhook was written
-	if progress := sync(); progress.After == 0 {
+	if progress := s.sync(); progress.After == 0 {
 		t.Errorf("right after the webhook was written: %+v, want to wait", progress)
 	}
-	presents(firstPair)
+	s.presents(firstPair)
 	s.now = time.Now().Add(11 * time.Second)
-	sync()
-	presents(nextPair)
+	s.sync()
+	s.presents(nextPair)
 }
 
 func TestWithoutCertManager(t *testing.T) {

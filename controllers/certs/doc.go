@@ -3,10 +3,10 @@
 //
 //	Issuer kubewarden-selfsigned -> Certificate kubewarden-ca-cm -> Issuer kubewarden-ca
 //	        |                                                            |
-//	        v                                                            v
+//	        |                                                            |
 //	Secret kubewarden-ca (published)                 Secret policy-server-<name>-issued
 //	        |                                                            |
-//	        v                                                            v  only once trusted
+//	        |                                                            |  only once trusted
 //	caBundle of every webhook                        Secret policy-server-<name> (mounted)
 //
 // What belongs here: the plans, which are pure functions of what was observed and of the

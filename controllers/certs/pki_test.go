@@ -46,12 +46,12 @@ func newAuthority(t *testing.T, name string, end time.Time) authority {
 		NotBefore: noon.Add(-year), NotAfter: end,
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
-	return authority{certificate: sign(t, template, template, key, key), key: key}
+	return authority{certificate: authority{certificate: template, key: key}.sign(t, template, key), key: key}
 }
 
-func sign(t *testing.T, template, parent *x509.Certificate, key, signer *ecdsa.PrivateKey) *x509.Certificate {
+func (a authority) sign(t *testing.T, template *x509.Certificate, key *ecdsa.PrivateKey) *x509.Certificate {
 	t.Helper()
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, &key.PublicKey, signer)
+	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &key.PublicKey, a.key)
 	if err != nil {
 		t.Fatalf("sign a certificate: %v", err)
 	}
@@ -69,11 +69,11 @@ func (a authority) pem() []byte { return encode("CERTIFICATE", a.certificate.Raw
 func (a authority) issue(t *testing.T, name string, end time.Time) certs.Pair {
 	t.Helper()
 	key := newKey(t)
-	leaf := sign(t, &x509.Certificate{
+	leaf := a.sign(t, &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: []string{name},
 		NotBefore: noon.Add(-24 * time.Hour), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, a.certificate, key, a.key)
+	}, key)
 	encoded, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatalf("encode the key: %v", err)

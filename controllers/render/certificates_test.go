@@ -44,12 +44,12 @@ func TestDefaultPolicyServer(t *testing.T) {
 	kubewarden := &operatorv1alpha1.Kubewarden{ObjectMeta: metav1.ObjectMeta{Name: "kubewarden"}}
 	t.Run("as the Kubewarden says", func(t *testing.T) {
 		kubewarden := kubewarden.DeepCopy()
-		kubewarden.Spec.DefaultPolicyServer.Spec = policiesv1.PolicyServerSpec{Replicas: ptr(int32(3))}
+		kubewarden.Spec.DefaultPolicyServer.Spec = policiesv1.PolicyServerSpec{Replicas: new(int32(3))}
 		golden(t, "default-policyserver", render.DefaultPolicyServer(kubewarden))
 	})
 	t.Run("not when it is switched off", func(t *testing.T) {
 		kubewarden := kubewarden.DeepCopy()
-		kubewarden.Spec.DefaultPolicyServer.Enabled = ptr(false)
+		kubewarden.Spec.DefaultPolicyServer.Enabled = new(false)
 		if got := render.DefaultPolicyServer(kubewarden); got != nil {
 			t.Errorf("got %s, want none", got.Name)
 		}

@@ -1,6 +1,7 @@
 package render
 
 import (
+	"slices"
 	"strconv"
 
 	corev1 "k8s.io/api/core/v1"
@@ -70,18 +71,14 @@ func (in PolicyServerInput) environment() []corev1.EnvVar {
 	for _, variable := range system {
 		taken[variable.Name] = true
 	}
-	users := in.Server.Spec.Env
-	var reversed []corev1.EnvVar
-	for i := len(users) - 1; i >= 0; i-- {
-		if !taken[users[i].Name] {
-			taken[users[i].Name] = true
-			reversed = append(reversed, *users[i].DeepCopy())
+	var environment []corev1.EnvVar
+	for _, variable := range slices.Backward(in.Server.Spec.Env) {
+		if !taken[variable.Name] {
+			taken[variable.Name] = true
+			environment = append(environment, *variable.DeepCopy())
 		}
 	}
-	environment := make([]corev1.EnvVar, 0, len(reversed)+len(system)+len(defaultEnvironment))
-	for i := len(reversed) - 1; i >= 0; i-- {
-		environment = append(environment, reversed[i])
-	}
+	slices.Reverse(environment)
 	for _, variable := range defaultEnvironment {
 		if !taken[variable.Name] {
 			environment = append(environment, variable)
@@ -98,7 +95,7 @@ var defaultEnvironment = []corev1.EnvVar{
 
 func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
 	ports := in.ports()
-	variables := []corev1.EnvVar{
+	variables := []corev1.EnvVar{ //nolint:prealloc // a literal with a few additions reads better
 		{Name: contract.EnvCertFile, Value: contract.FileTLSCertificate},
 		{Name: contract.EnvKeyFile, Value: contract.FileTLSKey},
 		{Name: contract.EnvPort, Value: strconv.Itoa(int(ports.webhook))},
@@ -168,7 +165,7 @@ func fromConfigMap(name, key, path string) corev1.VolumeSource {
 }
 
 func (in PolicyServerInput) volumes() []corev1.Volume {
-	volumes := []corev1.Volume{
+	volumes := []corev1.Volume{ //nolint:prealloc // a literal with a few additions reads better
 		{Name: volumeScratch, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		{Name: volumeCertificates, VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: ServingSecretName(in.Server.Name)},
@@ -181,7 +178,7 @@ func (in PolicyServerInput) volumes() []corev1.Volume {
 }
 
 func (in PolicyServerInput) mounts() []corev1.VolumeMount {
-	mounts := []corev1.VolumeMount{
+	mounts := []corev1.VolumeMount{ //nolint:prealloc // a literal with a few additions reads better
 		{Name: volumeScratch, MountPath: contract.DirScratch},
 		{Name: volumeCertificates, MountPath: contract.DirTLS, ReadOnly: true},
 	}
@@ -196,12 +193,11 @@ func containerSecurityContext(security policiesv1.PolicyServerSecurity) *corev1.
 	if security.Container != nil {
 		return security.Container.DeepCopy()
 	}
-	yes, no := true, false
 	return &corev1.SecurityContext{
-		ReadOnlyRootFilesystem:   &yes,
-		RunAsNonRoot:             &yes,
-		Privileged:               &no,
-		AllowPrivilegeEscalation: &no,
+		ReadOnlyRootFilesystem:   new(true),
+		RunAsNonRoot:             new(true),
+		Privileged:               new(false),
+		AllowPrivilegeEscalation: new(false),
 		Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 	}
 }

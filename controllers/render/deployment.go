@@ -17,12 +17,11 @@ func Deployment(in PolicyServerInput) *appsv1.Deployment {
 	meta := in.childMeta(DeploymentName(in.Server.Name))
 	meta.Labels = merge(in.Server.Spec.Labels, meta.Labels)
 	meta.Annotations = maps.Clone(in.Server.Spec.Annotations)
-	replicas := in.replicas()
 	return &appsv1.Deployment{
 		TypeMeta:   typeMeta(appsv1.SchemeGroupVersion, "Deployment"),
 		ObjectMeta: meta,
 		Spec: appsv1.DeploymentSpec{
-			Replicas: &replicas,
+			Replicas: new(in.replicas()),
 			Selector: &metav1.LabelSelector{MatchLabels: in.selector()},
 			Strategy: in.strategy(),
 			Template: corev1.PodTemplateSpec{
@@ -70,15 +69,13 @@ const terminationGracePeriod = 60
 
 func (in PolicyServerInput) podSpec() corev1.PodSpec {
 	spec := in.Server.Spec
-	gracePeriod := int64(terminationGracePeriod)
-	automount, serviceLinks := true, false
 	pod := corev1.PodSpec{
 		ServiceAccountName: ServiceAccountName(in),
 		// The server reads its configuration through the API.
-		AutomountServiceAccountToken: &automount,
+		AutomountServiceAccountToken: new(true),
 		// A Service named kubewarden would otherwise set KUBEWARDEN_PORT.
-		EnableServiceLinks:            &serviceLinks,
-		TerminationGracePeriodSeconds: &gracePeriod,
+		EnableServiceLinks:            new(false),
+		TerminationGracePeriodSeconds: new(int64(terminationGracePeriod)),
 		SecurityContext:               podSecurityContext(spec.SecurityContexts),
 		PriorityClassName:             spec.PriorityClassName,
 		Containers:                    []corev1.Container{in.container()},
@@ -118,9 +115,8 @@ func podSecurityContext(security policiesv1.PolicyServerSecurity) *corev1.PodSec
 	if security.Pod != nil {
 		return security.Pod.DeepCopy()
 	}
-	nonRoot := true
 	return &corev1.PodSecurityContext{
-		RunAsNonRoot:   &nonRoot,
+		RunAsNonRoot:   new(true),
 		SeccompProfile: &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 	}
 }

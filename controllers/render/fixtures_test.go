@@ -25,8 +25,6 @@ func installation() render.Installation {
 	return render.Installation{Name: "kubewarden", UID: "b2a7c6de-0000-4000-8000-000000000001"}
 }
 
-func ptr[T any](value T) *T { return &value }
-
 // server returns a PolicyServer with nothing in its spec, changed by the mutators.
 func server(mutators ...func(*policiesv1.PolicyServerSpec)) *policiesv1.PolicyServer {
 	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: "default"}}
@@ -44,8 +42,8 @@ func serverInput(mutators ...func(*policiesv1.PolicyServerSpec)) render.PolicySe
 func everything(spec *policiesv1.PolicyServerSpec) {
 	*spec = policiesv1.PolicyServerSpec{
 		Image:              "mirror.example.com/tools/kubewarden-operator:0.1.1",
-		Replicas:           ptr(int32(3)),
-		MinAvailable:       ptr(intstr.FromString("50%")),
+		Replicas:           new(int32(3)),
+		MinAvailable:       new(intstr.FromString("50%")),
 		Annotations:        map[string]string{"example.com/team": "security"},
 		Labels:             map[string]string{"example.com/tier": "control", "app.kubernetes.io/part-of": "something-else"},
 		ServiceAccountName: "policy-reader",
@@ -73,12 +71,12 @@ func everything(spec *policiesv1.PolicyServerSpec) {
 		NamespacedPoliciesCapabilities: []policiesv1.HostCapability{
 			"oci/*",
 		},
-		WebhookPort:        ptr(int32(8080)),
-		ReadinessProbePort: ptr(int32(8082)),
-		MetricsPort:        ptr(int32(9090)),
+		WebhookPort:        new(int32(8080)),
+		ReadinessProbePort: new(int32(8082)),
+		MetricsPort:        new(int32(9090)),
 		SecurityContexts: policiesv1.PolicyServerSecurity{
-			Pod:       &corev1.PodSecurityContext{RunAsUser: ptr(int64(1000))},
-			Container: &corev1.SecurityContext{ReadOnlyRootFilesystem: ptr(true)},
+			Pod:       &corev1.PodSecurityContext{RunAsUser: new(int64(1000))},
+			Container: &corev1.SecurityContext{ReadOnlyRootFilesystem: new(true)},
 		},
 	}
 }
@@ -105,12 +103,12 @@ func everyField(policy *policiesv1.ClusterAdmissionPolicy) {
 	policy.Spec.PolicyServer = "reserved"
 	policy.Spec.Mode = policiesv1.PolicyModeMonitor
 	policy.Spec.Mutating = true
-	policy.Spec.Rules[0].Scope = ptr(admissionregistrationv1.NamespacedScope)
-	policy.Spec.FailurePolicy = ptr(admissionregistrationv1.Ignore)
-	policy.Spec.MatchPolicy = ptr(admissionregistrationv1.Exact)
-	policy.Spec.SideEffects = ptr(admissionregistrationv1.SideEffectClassNoneOnDryRun)
-	policy.Spec.TimeoutSeconds = ptr(int32(7))
-	policy.Spec.TimeoutEvalSeconds = ptr(int32(5))
+	policy.Spec.Rules[0].Scope = new(admissionregistrationv1.NamespacedScope)
+	policy.Spec.FailurePolicy = new(admissionregistrationv1.Ignore)
+	policy.Spec.MatchPolicy = new(admissionregistrationv1.Exact)
+	policy.Spec.SideEffects = new(admissionregistrationv1.SideEffectClassNoneOnDryRun)
+	policy.Spec.TimeoutSeconds = new(int32(7))
+	policy.Spec.TimeoutEvalSeconds = new(int32(5))
 	policy.Spec.Message = "ask the security team"
 	policy.Spec.Settings = runtime.RawExtension{Raw: []byte(`{"mandatory_labels":["owner"],"limit":18446744073709551615}`)}
 	policy.Spec.MatchConditions = []policiesv1.MatchCondition{{Name: "not-dry-run", Expression: "!request.dryRun"}}

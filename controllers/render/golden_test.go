@@ -19,7 +19,7 @@ var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 // golden compares objects with testdata/<name>.yaml, one YAML document each.
 func golden(t *testing.T, name string, objects ...render.Object) {
 	t.Helper()
-	var documents [][]byte
+	documents := make([][]byte, 0, len(objects))
 	for _, object := range objects {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
 		if err != nil {

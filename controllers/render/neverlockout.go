@@ -76,8 +76,9 @@ func exemptions(config Config) []exemption {
 
 // NeverLockOut describes, in words, the requests that no policy is ever asked about.
 func NeverLockOut(config Config) []string {
-	var words []string
-	for _, exemption := range exemptions(config) {
+	table := exemptions(config)
+	words := make([]string, 0, len(table))
+	for _, exemption := range table {
 		words = append(words, exemption.words)
 	}
 	return words
@@ -85,8 +86,9 @@ func NeverLockOut(config Config) []string {
 
 // neverLockOutExpression is true for the requests that policies are asked about.
 func neverLockOutExpression(config Config) string {
-	var expressions []string
-	for _, exemption := range exemptions(config) {
+	table := exemptions(config)
+	expressions := make([]string, 0, len(table))
+	for _, exemption := range table {
 		expressions = append(expressions, exemption.expression)
 	}
 	return "!(\n  " + strings.Join(expressions, " ||\n  ") + "\n)"

@@ -26,7 +26,7 @@ var oldest = version.MajorMinor(1, 29)
 // matcher compiles match conditions as the API server does.
 func matcher(t *testing.T, compatibility *version.Version, conditions []admissionregistrationv1.MatchCondition) matchconditions.Matcher {
 	t.Helper()
-	var expressions []celplugin.ExpressionAccessor
+	expressions := make([]celplugin.ExpressionAccessor, 0, len(conditions))
 	for _, condition := range conditions {
 		expressions = append(expressions, (*matchconditions.MatchCondition)(&condition))
 	}
@@ -44,7 +44,7 @@ func matcher(t *testing.T, compatibility *version.Version, conditions []admissio
 type request struct {
 	user      string
 	groups    []string
-	resource  string // group/resource[/subresource] would be ambiguous to read, so:
+	resource  string
 	group     string
 	sub       string
 	namespace string

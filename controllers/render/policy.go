@@ -46,18 +46,20 @@ func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
 }
 
 func fillPolicy(entry *contract.Entry, spec policiesv1.PolicySpec) {
-	mutating := spec.Mutating
 	entry.Module = spec.Module
-	entry.AllowedToMutate = &mutating
+	entry.AllowedToMutate = new(spec.Mutating)
 	entry.Settings = slices.Clone(bytes.TrimSpace(spec.Settings.Raw))
 	entry.Message = spec.Message
 	entry.TimeoutEvalSeconds = copyOf(spec.TimeoutEvalSeconds)
 }
 
 func contextAwareResources(resources []policiesv1.ContextAwareResource) []contract.ContextAwareResource {
-	var converted []contract.ContextAwareResource
+	if len(resources) == 0 {
+		return nil
+	}
+	converted := make([]contract.ContextAwareResource, 0, len(resources))
 	for _, resource := range resources {
-		converted = append(converted, contract.ContextAwareResource{APIVersion: resource.APIVersion, Kind: resource.Kind})
+		converted = append(converted, contract.ContextAwareResource(resource))
 	}
 	return converted
 }

@@ -194,9 +194,9 @@ func TestPodDisruptionBudget(t *testing.T) {
 		wantMin, wantMax             *intstr.IntOrString // both nil: no budget
 	}{
 		"two replicas by default, one may go":         {wantMax: &one},
-		"one replica has none, or no node would ever": {replicas: ptr(int32(1))},
-		"no replicas have none":                       {replicas: ptr(int32(0))},
-		"one replica with a wish of the user":         {replicas: ptr(int32(1)), minAvailable: &one, wantMin: &one},
+		"one replica has none, or no node would ever": {replicas: new(int32(1))},
+		"no replicas have none":                       {replicas: new(int32(0))},
+		"one replica with a wish of the user":         {replicas: new(int32(1)), minAvailable: &one, wantMin: &one},
 		"the user's maximum":                          {maxUnavailable: &half, wantMax: &half},
 		"minAvailable wins where both got through":    {minAvailable: &half, maxUnavailable: &one, wantMin: &half},
 	}
@@ -232,9 +232,9 @@ func TestPorts(t *testing.T) {
 		wantPorts                   []int32
 	}{
 		"defaults":                              {wantTargets: []int32{8443, 8080}, wantPorts: []int32{443, 8080}},
-		"all chosen":                            {webhook: ptr(int32(9443)), readiness: ptr(int32(9081)), metrics: ptr(int32(9090)), wantTargets: []int32{9443, 8080}, wantPorts: []int32{443, 9090}},
-		"webhook on the port of metrics":        {webhook: ptr(int32(8080)), wantTargets: []int32{8080, 8082}, wantPorts: []int32{443, 8080}},
-		"webhook and readiness in metrics' way": {webhook: ptr(int32(8081)), readiness: ptr(int32(8080)), wantTargets: []int32{8081, 8082}, wantPorts: []int32{443, 8080}},
+		"all chosen":                            {webhook: new(int32(9443)), readiness: new(int32(9081)), metrics: new(int32(9090)), wantTargets: []int32{9443, 8080}, wantPorts: []int32{443, 9090}},
+		"webhook on the port of metrics":        {webhook: new(int32(8080)), wantTargets: []int32{8080, 8082}, wantPorts: []int32{443, 8080}},
+		"webhook and readiness in metrics' way": {webhook: new(int32(8081)), readiness: new(int32(8080)), wantTargets: []int32{8081, 8082}, wantPorts: []int32{443, 8080}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -259,8 +259,8 @@ func TestPorts(t *testing.T) {
 }
 
 func TestRollingUpdateFitsTheCluster(t *testing.T) {
-	apart := func(spec *policiesv1.PolicyServerSpec) { everything(spec); spec.Replicas = ptr(int32(2)) }
-	alone := func(spec *policiesv1.PolicyServerSpec) { everything(spec); spec.Replicas = ptr(int32(1)) }
+	apart := func(spec *policiesv1.PolicyServerSpec) { everything(spec); spec.Replicas = new(int32(2)) }
+	alone := func(spec *policiesv1.PolicyServerSpec) { everything(spec); spec.Replicas = new(int32(1)) }
 	tests := map[string]struct {
 		mutate          func(*policiesv1.PolicyServerSpec)
 		wantUnavailable int32

@@ -51,11 +51,8 @@ func PodDisruptionBudget(in PolicyServerInput) *policyv1.PodDisruptionBudget {
 	case maxUnavailable == nil && in.replicas() < 2:
 		return nil
 	case maxUnavailable == nil:
-		one := intstr.FromInt32(1)
-		maxUnavailable = &one
+		maxUnavailable = new(intstr.FromInt32(1))
 	}
-	// A Pod that is not ready protects nobody and must not hold up a drain.
-	evictUnhealthy := policyv1.AlwaysAllow
 	return &policyv1.PodDisruptionBudget{
 		TypeMeta:   typeMeta(policyv1.SchemeGroupVersion, "PodDisruptionBudget"),
 		ObjectMeta: in.childMeta(childName(in.Server.Name)),
@@ -67,7 +64,8 @@ func PodDisruptionBudget(in PolicyServerInput) *policyv1.PodDisruptionBudget {
 				labelPartOf:       partOfKubewarden,
 				LabelPolicyServer: in.Server.Name,
 			}},
-			UnhealthyPodEvictionPolicy: &evictUnhealthy,
+			// A Pod that is not ready protects nobody and must not hold up a drain.
+			UnhealthyPodEvictionPolicy: new(policyv1.AlwaysAllow),
 		},
 	}
 }
@@ -99,6 +97,5 @@ func copyOf[T any](value *T) *T {
 	if value == nil {
 		return nil
 	}
-	duplicate := *value
-	return &duplicate
+	return new(*value)
 }

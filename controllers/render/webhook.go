@@ -92,7 +92,7 @@ func (in WebhookInput) mutating(id string) *admissionregistrationv1.MutatingWebh
 			SideEffects:             orDefault(spec.SideEffects, admissionregistrationv1.SideEffectClassNone),
 			TimeoutSeconds:          orDefault(spec.TimeoutSeconds, defaultTimeoutSeconds),
 			AdmissionReviewVersions: []string{"v1"},
-			ReinvocationPolicy:      orDefault(nil, admissionregistrationv1.NeverReinvocationPolicy),
+			ReinvocationPolicy:      new(admissionregistrationv1.NeverReinvocationPolicy),
 			MatchConditions:         in.matchConditions(),
 		}},
 	}
@@ -113,13 +113,12 @@ func (in WebhookInput) meta(id string) metav1.ObjectMeta {
 }
 
 func (in WebhookInput) clientConfig(id string) admissionregistrationv1.WebhookClientConfig {
-	path, port := contract.ValidatePath(id), int32(contract.PortService)
 	return admissionregistrationv1.WebhookClientConfig{
 		Service: &admissionregistrationv1.ServiceReference{
 			Namespace: in.Config.Namespace,
 			Name:      ServiceName(in.Policy.GetPolicyServer()),
-			Path:      &path,
-			Port:      &port,
+			Path:      new(contract.ValidatePath(id)),
+			Port:      new(int32(contract.PortService)),
 		},
 		CABundle: slices.Clone(in.CABundle),
 	}
@@ -166,6 +165,5 @@ func objectSelector(spec *policiesv1.AdmissionSpec) *metav1.LabelSelector {
 }
 
 func orDefault[T any](value *T, otherwise T) *T {
-	chosen := valueOr(value, otherwise)
-	return &chosen
+	return new(valueOr(value, otherwise))
 }

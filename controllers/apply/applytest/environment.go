@@ -121,7 +121,7 @@ func newScheme() (*runtime.Scheme, error) {
 // definitions are the folders with our own CRDs and with cert-manager's, which come with
 // its module.
 func definitions() ([]string, error) {
-	command := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
+	command := exec.CommandContext(context.Background(), "go", "list", "-m", "-f", "{{.Dir}}", "github.com/cert-manager/cert-manager")
 	output, err := command.Output()
 	if err != nil {
 		return nil, fmt.Errorf("find the module of cert-manager: %w", err)
