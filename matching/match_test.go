@@ -42,7 +42,7 @@ func create(r Resource, labels map[string]string) Request {
 		request.Namespace = "team-a"
 		request.NamespaceLabels = map[string]string{"kubernetes.io/metadata.name": "team-a", "env": "prod"}
 	}
-	if r.isNamespaces() {
+	if r == namespaces {
 		request.Namespace = request.Name
 	}
 	object := &unstructured.Unstructured{}

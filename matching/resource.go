@@ -23,12 +23,6 @@ func (r Resource) GVK() schema.GroupVersionKind {
 	return r.GVR.GroupVersion().WithKind(r.Kind)
 }
 
-// isNamespaces says whether the objects are namespaces. The API server treats requests for
-// them as requests inside of the namespace that they are about.
-func (r Resource) isNamespaces() bool {
-	return r.GVR.Group == "" && r.GVR.Resource == "namespaces"
-}
-
 // anyName stands for a name, or a namespace, where only its presence counts.
 const anyName = "any"
 
@@ -36,7 +30,7 @@ const anyName = "any"
 // is known.
 func (r Resource) attributes(operation admission.Operation) admission.Attributes {
 	namespace := ""
-	if r.Namespaced || r.isNamespaces() {
+	if r.Namespaced {
 		namespace = anyName
 	}
 	return admission.NewAttributesRecord(nil, nil, r.GVK(), namespace, anyName, r.GVR, "", operation, nil, false, &user.DefaultInfo{})

@@ -181,4 +181,3 @@ func benchPod(i int) map[string]any {
 		"spec": map[string]any{"containers": containers},
 	}
 }
-

@@ -38,6 +38,8 @@ type double struct {
 	asked    map[string]int
 	// clients are the names in the certificates of those that asked.
 	clients map[string]bool
+	// protocol is that of the last question.
+	protocol string
 }
 
 // verdict judges an object; an error is a policy server that could not evaluate.
@@ -80,6 +82,7 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	d.mu.Lock()
 	judge, known := d.policies[id]
 	d.asked[id]++
+	d.protocol = r.Proto
 	for _, certificate := range r.TLS.PeerCertificates {
 		d.clients[certificate.Subject.CommonName] = true
 	}

@@ -110,6 +110,9 @@ func TestQuestionsSpreadOverConnections(t *testing.T) {
 		})
 	}
 	work.Wait()
+	if d.protocol != "HTTP/1.1" {
+		t.Errorf("asked over %s, which has one connection for all questions", d.protocol)
+	}
 	if got := dialled.Load(); got != connections {
 		t.Errorf("%d connections for %d questions, want %d", got, questions, connections)
 	}
