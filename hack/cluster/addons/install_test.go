@@ -32,17 +32,20 @@ func TestManifests(t *testing.T) {
 			}
 		}
 		for _, object := range objects(t, manifest) {
-			if object.Kind == "" || object.Metadata.Name == "" {
-				t.Errorf("%s has an object without kind or name: %+v", name, object)
-			}
-			if object.Kind != "Deployment" {
-				continue
-			}
-			for _, container := range object.Spec.Template.Spec.Containers {
-				if container.ImagePullPolicy != "Never" {
-					t.Errorf("%s: an image that was loaded by hand would be pulled: %+v", name, container)
-				}
-			}
+			checkObject(t, name, object)
+		}
+	}
+}
+
+// checkObject fails on an object that the cluster could not make or run.
+func checkObject(t *testing.T, manifest string, object object) {
+	t.Helper()
+	if object.Kind == "" || object.Metadata.Name == "" {
+		t.Errorf("%s has an object without kind or name: %+v", manifest, object)
+	}
+	for _, container := range object.Spec.Template.Spec.Containers {
+		if container.ImagePullPolicy != "Never" {
+			t.Errorf("%s: an image that was loaded by hand would be pulled: %+v", manifest, container)
 		}
 	}
 }

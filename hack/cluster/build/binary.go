@@ -48,11 +48,11 @@ func kubernetes(name, hint string) Binary {
 		{"gitTreeState", "clean"},
 		{"gitCommit", "unknown"},
 	}
-	flags := "-s -w"
+	flags := []string{"-s -w"}
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		for _, value := range values {
-			flags += " -X " + pkg + "." + value[0] + "=" + value[1]
+			flags = append(flags, "-X "+pkg+"."+value[0]+"="+value[1])
 		}
 	}
-	return Binary{Name: name, Module: "kubernetes", Package: "k8s.io/kubernetes/cmd/" + name, LDFlags: flags, Hint: hint}
+	return Binary{Name: name, Module: "kubernetes", Package: "k8s.io/kubernetes/cmd/" + name, LDFlags: strings.Join(flags, " "), Hint: hint}
 }

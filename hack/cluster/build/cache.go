@@ -104,7 +104,9 @@ func (c *Cache) key(ctx context.Context, binary Binary) (string, error) {
 		}
 		hash.Write(output)
 	}
-	fmt.Fprintln(hash, binary.Name, binary.Package, buildArgs(binary))
+	if _, err := fmt.Fprintln(hash, binary.Name, binary.Package, buildArgs(binary)); err != nil {
+		return "", err
+	}
 	if err := hashFolder(hash, c.moduleDir(binary.Module)); err != nil {
 		return "", err
 	}
@@ -123,16 +125,13 @@ func (c *Cache) goTool(ctx context.Context, module string, args ...string) ([]by
 	return output, nil
 }
 
-func hashFolder(hash io.Writer, root string) error {
-	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+func hashFolder(hash io.Writer, folder string) error {
+	root := os.DirFS(folder)
+	return fs.WalkDir(root, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
+		content, err := fs.ReadFile(root, name)
 		if err != nil {
 			return err
 		}
@@ -153,7 +152,7 @@ func (c *Cache) Assets(ctx context.Context) (string, error) {
 	}
 	sum := sha256.Sum256([]byte(strings.Join(paths, "\n")))
 	dir := filepath.Join(c.Dir, "assets-"+hex.EncodeToString(sum[:8]))
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return "", err
 	}
 	for _, path := range paths {

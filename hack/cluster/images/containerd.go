@@ -32,7 +32,7 @@ func (c Containerd) ImportProgram(ctx context.Context, program Program) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	file := filepath.Join(dir, "image.tar")
 	if err := program.WriteTarball(file); err != nil {
 		return fmt.Errorf("make image %s: %w", program.Image, err)

@@ -145,22 +145,22 @@ func (s store) ensureBuilderBase(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	content, err := os.ReadFile(busybox)
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "busybox"), content, 0o755); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "busybox"), content, 0o600); err != nil {
 		return err
 	}
 	dockerfile := strings.Join([]string{
 		"FROM scratch",
-		"COPY busybox /bin/busybox",
+		"COPY --chmod=755 busybox /bin/busybox",
 		"ENV PATH=/usr/local/go/bin:/bin GOTOOLCHAIN=local HOME=/root",
 		`RUN ["/bin/busybox", "mkdir", "-p", "/tmp", "/root", "/usr/local/go", "/etc/ssl/certs", "/host/modules", "/host/cache"]`,
 		`RUN ["/bin/busybox", "--install", "-s", "/bin"]`,
 	}, "\n")
-	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, "Dockerfile"), []byte(dockerfile), 0o600); err != nil {
 		return err
 	}
 	return s.run(ctx, "bud", "--isolation=chroot", "--network=host", "--layers=false", "--tag="+builderBase, dir)

@@ -17,7 +17,7 @@ const interval = 200 * time.Millisecond
 // same. If it has to wait, it calls waiting once. The lock ends with release, or with the
 // process.
 func Folder(ctx context.Context, path string, waiting func()) (release func(), err error) {
-	if err := os.MkdirAll(path, 0o755); err != nil {
+	if err := os.MkdirAll(path, 0o750); err != nil {
 		return nil, err
 	}
 	folder, err := os.Open(path)

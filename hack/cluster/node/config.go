@@ -29,7 +29,7 @@ func writeConfig(layout Layout) error {
 	}
 	for name, content := range files {
 		path := layout.path(name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 			return err
 		}
 		if err := os.WriteFile(path, content, 0o600); err != nil {

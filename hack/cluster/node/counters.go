@@ -20,7 +20,7 @@ func removeCounters() error {
 	if err != nil {
 		return fmt.Errorf("open netlink socket: %w", err)
 	}
-	defer unix.Close(socket)
+	defer func() { _ = unix.Close(socket) }()
 	var failures []error
 	for _, name := range counters {
 		if err := removeCounter(socket, name); err != nil {
@@ -43,12 +43,13 @@ func removeCounter(socket int, name string) error {
 	if length < unix.SizeofNlMsghdr+4 {
 		return fmt.Errorf("netlink answer has %d bytes", length)
 	}
-	// The answer is an error message whose number is 0 for success.
-	number := int32(binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])) //nolint:gosec // the kernel writes a signed number
-	if number == 0 || unix.Errno(-number) == unix.ENOENT || unix.Errno(-number) == unix.EINVAL {
+	// The answer is an error message: the error's number, negative, or 0 for success.
+	switch number := unix.Errno(-binary.NativeEndian.Uint32(answer[unix.SizeofNlMsghdr:])); number {
+	case 0, unix.ENOENT, unix.EINVAL:
 		return nil // gone, never there, or a kernel without counters
+	default:
+		return number
 	}
-	return unix.Errno(-number)
 }
 
 // counterRemoval is the netlink message NFNL_MSG_ACCT_DEL (linux/netfilter/nfnetlink_acct.h).
@@ -63,11 +64,11 @@ func counterRemoval(name string) []byte {
 	padded := (attribute + 3) &^ 3
 	message := make([]byte, unix.SizeofNlMsghdr+generalHeader+padded)
 	native := binary.NativeEndian
-	native.PutUint32(message[0:], uint32(len(message)))
+	native.PutUint32(message[0:], uint32(len(message))) //nolint:gosec // a name is a few dozen bytes long
 	native.PutUint16(message[4:], unix.NFNL_SUBSYS_ACCT<<8|messageDelete)
 	native.PutUint16(message[6:], unix.NLM_F_REQUEST|unix.NLM_F_ACK)
 	body := message[unix.SizeofNlMsghdr+generalHeader:]
-	native.PutUint16(body[0:], uint16(attribute))
+	native.PutUint16(body[0:], uint16(attribute)) //nolint:gosec // see above
 	native.PutUint16(body[2:], attributeName)
 	copy(body[unix.SizeofNlAttr:], value)
 	return message

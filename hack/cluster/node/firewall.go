@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strings"
 )
 
@@ -62,27 +61,52 @@ func removeChains(ctx context.Context) error {
 // empty when there is nothing to remove.
 func removal(saved string) string {
 	var out strings.Builder
-	var table string
-	var flushes, deletions, chains []string
+	var table tableRemoval
 	for line := range strings.Lines(saved) {
 		line = strings.TrimSpace(line)
-		words := ruleWords(line)
-		switch {
+		switch words := ruleWords(line); {
 		case strings.HasPrefix(line, "*"):
-			table, flushes, deletions, chains = line, nil, nil, nil
+			table = tableRemoval{name: line}
 		case strings.HasPrefix(line, ":"+chainPrefix):
-			chain := strings.TrimPrefix(words[0], ":")
-			flushes = append(flushes, ":"+chain+" - [0:0]")
-			chains = append(chains, "-X "+chain)
-		case len(words) > 2 && words[0] == "-A" && !strings.HasPrefix(words[1], chainPrefix) && strings.HasPrefix(target(words), chainPrefix):
-			deletions = append(deletions, "-D"+strings.TrimPrefix(line, "-A"))
-		case line == "COMMIT" && len(chains)+len(deletions) > 0:
-			for _, command := range slices.Concat([]string{table}, flushes, deletions, chains, []string{line}) {
-				out.WriteString(command + "\n")
-			}
+			table.chains = append(table.chains, strings.TrimPrefix(words[0], ":"))
+		case words[0] == "-A" && leadsIn(words):
+			table.rules = append(table.rules, strings.TrimPrefix(line, "-A"))
+		case line == "COMMIT":
+			table.writeTo(&out)
 		}
 	}
 	return out.String()
+}
+
+// tableRemoval is what is to be removed from one table of the firewall.
+type tableRemoval struct {
+	name   string
+	chains []string
+	rules  []string
+}
+
+// writeTo writes the commands: empty the chains, delete the rules that lead to them,
+// delete the chains.
+func (t tableRemoval) writeTo(out *strings.Builder) {
+	if len(t.chains)+len(t.rules) == 0 {
+		return
+	}
+	out.WriteString(t.name + "\n")
+	for _, chain := range t.chains {
+		out.WriteString(":" + chain + " - [0:0]\n")
+	}
+	for _, rule := range t.rules {
+		out.WriteString("-D" + rule + "\n")
+	}
+	for _, chain := range t.chains {
+		out.WriteString("-X " + chain + "\n")
+	}
+	out.WriteString("COMMIT\n")
+}
+
+// leadsIn says whether a rule of another chain leads to a chain of Kubernetes.
+func leadsIn(words []string) bool {
+	return len(words) > 2 && !strings.HasPrefix(words[1], chainPrefix) && strings.HasPrefix(target(words), chainPrefix)
 }
 
 // target is the chain that a rule leads to, empty if it leads to none.

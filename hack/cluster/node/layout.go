@@ -70,7 +70,7 @@ func (l Layout) Recorded() (Layout, error) {
 }
 
 func (l Layout) record() error {
-	return os.WriteFile(l.nodeIPFile(), []byte(l.NodeIP+"\n"), 0o644)
+	return os.WriteFile(l.nodeIPFile(), []byte(l.NodeIP+"\n"), 0o600)
 }
 
 // nodeIP is the first IPv4 address of the machine that others could reach it by, empty if

@@ -8,12 +8,12 @@ import (
 
 func TestMountsBelow(t *testing.T) {
 	const mountinfo = `22 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-30 22 0:5 / /var/lib/cluster rw - tmpfs tmpfs rw
-31 30 0:25 / /var/lib/cluster/kubelet/pods/a/volumes/token rw,relatime shared:1 - tmpfs tmpfs rw
-32 22 0:26 / /var/lib/cluster-of-another/x rw - tmpfs tmpfs rw
-33 31 0:27 / /var/lib/cluster/kubelet/pods/a/volumes/token/sub\040path\134 rw - tmpfs tmpfs rw
-34 22 0:28 / /run/cluster/netns/cni-1 rw - nsfs nsfs rw
-35 22 0:28 / /mnt/var/lib/cluster/x rw - nsfs nsfs rw
+30 22 0:5 / /var/lib/cluster rw - tmpfs secret rw
+31 30 0:25 / /var/lib/cluster/kubelet/pods/a/volumes/token rw,relatime shared:1 - tmpfs secret rw
+32 22 0:26 / /var/lib/cluster-of-another/x rw - tmpfs secret rw
+33 31 0:27 / /var/lib/cluster/kubelet/pods/a/volumes/token/sub\040path\134 rw - tmpfs secret rw
+34 22 0:28 / /run/cluster/netns/cni-1 rw - nsfs netns rw
+35 22 0:28 / /mnt/var/lib/cluster/x rw - nsfs netns rw
 broken
 `
 	got := mountsBelow(mountinfo, []string{"/var/lib/cluster", "/run/cluster"})

@@ -100,7 +100,7 @@ func (n *Node) checkMachine(ctx context.Context) error {
 		return errors.New("find the machine's address: no network interface has an IPv4 address besides loopback")
 	}
 	for port, user := range ports {
-		listener, err := net.Listen("tcp", net.JoinHostPort("", port))
+		listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", net.JoinHostPort("", port))
 		if err != nil {
 			return fmt.Errorf("port %s, which %s needs, is in use by another process of this machine (see ss -ltnp): %w", port, user, err)
 		}

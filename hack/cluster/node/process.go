@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -34,14 +35,14 @@ func (l Layout) start(p process) error {
 	if l.PID(p.name) != 0 {
 		return nil
 	}
-	if err := os.MkdirAll(l.path("logs"), 0o755); err != nil {
+	if err := os.MkdirAll(l.path("logs"), 0o750); err != nil {
 		return err
 	}
-	log, err := os.OpenFile(l.LogFile(p.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	log, err := os.OpenFile(l.LogFile(p.name), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
-	defer log.Close()
+	defer func() { _ = log.Close() }() // the child has it too
 	cmd := &exec.Cmd{
 		Path:        p.program,
 		Args:        append([]string{p.name}, p.args...),
@@ -124,14 +125,7 @@ func kill(ctx context.Context, pids []int) error {
 	}
 	patient, cancel := context.WithTimeout(ctx, stopPatience)
 	defer cancel()
-	gone := func() bool {
-		for _, pid := range pids {
-			if alive(pid) {
-				return false
-			}
-		}
-		return true
-	}
+	gone := func() bool { return !slices.ContainsFunc(pids, alive) }
 	if err := poll(patient, gone); err != nil {
 		return fmt.Errorf("wait for the end of processes %v: %w", pids, err)
 	}

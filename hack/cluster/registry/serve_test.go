@@ -76,7 +76,7 @@ func TestServeSaysWhereItCannotListen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer listener.Close()
+	t.Cleanup(func() { _ = listener.Close() })
 	if err := Serve(t.Context(), config); err == nil {
 		t.Error("Serve returned nil on an address that is taken")
 	}
