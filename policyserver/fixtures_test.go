@@ -234,7 +234,7 @@ func (r *running) tryAsk(policyID, object string) (answer, error) {
 // page gets a plain HTTP page of another port.
 func (r *running) page(t *testing.T, port, path string) (int, string) {
 	t.Helper()
-	response, err := http.Get("http://" + r.Address(port) + path) //nolint:noctx // of a test
+	response, err := http.Get("http://" + r.Address(port) + path)
 	if err != nil {
 		t.Fatal(err)
 	}

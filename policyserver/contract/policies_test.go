@@ -292,7 +292,7 @@ func TestDecodePoliciesRefusesAnIDThatStandsTwice(t *testing.T) {
 
 func TestDecodePoliciesBoundsAliases(t *testing.T) {
 	var text strings.Builder
-	text.WriteString("bad:\n  module: m\n  settings:\n    a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n")
+	text.WriteString("bad:\n  module: m\n  settings:\n    a0: &a0 [" + strings.Repeat("x,", 10) + "]\n")
 	for i := 1; i < 12; i++ {
 		previous, next := string(rune('a'+i-1)), string(rune('a'+i))
 		if i == 1 {

@@ -65,8 +65,7 @@ func DecodedRevision(policies Policies, refused map[string]error) (string, error
 // RefusedHash is the hash of the entry that an error of DecodePolicies is about; empty
 // when the error is none of those.
 func RefusedHash(err error) string {
-	var refused *EntryError
-	if errors.As(err, &refused) {
+	if refused, is := errors.AsType[*EntryError](err); is {
 		return refused.Hash
 	}
 	return ""

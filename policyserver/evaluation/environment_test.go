@@ -36,7 +36,8 @@ func TestEvaluate(t *testing.T) {
 		"engine is closed":          {content: "closed", want: "error: closed"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			inWorld(t, func(w *world) {
+				t := w.t
 				w.serve("m", tc.content)
 				tc.entry.Module = "m"
 				w.applyAndWait(entries(contract.Policies{"a": tc.entry}))
@@ -51,7 +52,8 @@ func TestEvaluate(t *testing.T) {
 }
 
 func TestEvaluateErrorKinds(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("internal", "internal")
 		w.serve("closed", "closed")
 		w.applyAndWait(entries(contract.Policies{"internal": {Module: "internal"}, "closed": {Module: "closed"}}))
@@ -66,7 +68,8 @@ func TestEvaluateErrorKinds(t *testing.T) {
 }
 
 func TestEvaluatePolicyThatFailedToLoad(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("broken", "broken")
 		w.applyAndWait(entries(contract.Policies{
 			"protects": {Module: "broken"}, "monitors": {Module: "broken", PolicyMode: contract.ModeMonitor},
@@ -88,7 +91,8 @@ func TestEvaluatePolicyThatFailedToLoad(t *testing.T) {
 }
 
 func TestEvaluateAcceptsANamespace(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "no")
 		w.serve("broken", "broken")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}, "failed": {Module: "broken"}}))
@@ -116,7 +120,8 @@ func TestEvaluateAcceptsANamespace(t *testing.T) {
 }
 
 func TestEvaluateObservesThePolicysOwnVerdict(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "trap")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", PolicyMode: contract.ModeMonitor}}))
 		request := Request{Origin: OriginValidate, Kind: "Pod", Operation: "CREATE", Namespace: "team"}
@@ -147,9 +152,9 @@ func TestEvaluateLogsDecisionsWithoutBodies(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				var output bytes.Buffer
-				w := newWorld()
-				w.Environment.config.Logger = slog.New(slog.NewJSONHandler(&output, &slog.HandlerOptions{Level: tc.level}))
-				w.run(t)
+				w := newWorld(t)
+				w.config.Logger = slog.New(slog.NewJSONHandler(&output, &slog.HandlerOptions{Level: tc.level}))
+				w.run()
 				w.serve("m", "trap")
 				w.applyAndWait(entries(contract.Policies{"a": {Module: "m", PolicyMode: tc.mode, Settings: json.RawMessage(`{"key":"confidential"}`)}}))
 				request := Request{Origin: OriginValidate, Document: json.RawMessage(`{"object":"confidential"}`), Object: json.RawMessage(`"confidential"`)}
@@ -168,8 +173,8 @@ func TestEvaluateLogsDecisionsWithoutBodies(t *testing.T) {
 // Settings are swapped while many requests run: each must be answered, by one of the
 // revisions that were ever wanted, and never by a module that was closed.
 func TestEvaluateDuringSwaps(t *testing.T) {
-	w := newWorld()
-	w.run(t)
+	w := newWorld(t)
+	w.run()
 	for i := range 3 {
 		w.serve(fmt.Sprint("m", i), fmt.Sprint("m", i))
 	}

@@ -76,8 +76,7 @@ func reasonOf(err error) contract.Reason {
 
 // messageOf is what a user is told of an error; the causes inside a guest stay in the log.
 func messageOf(err error) string {
-	var engine *policy.Error
-	if errors.As(err, &engine) {
+	if engine, is := errors.AsType[*policy.Error](err); is {
 		return engine.Message
 	}
 	return err.Error()

@@ -20,6 +20,7 @@ import (
 type world struct {
 	*Environment
 
+	t      *testing.T
 	loader *Loader
 
 	mu       sync.Mutex
@@ -32,8 +33,9 @@ type world struct {
 	refused  []contract.Reason
 }
 
-func newWorld() *world {
-	w := &world{content: map[string]string{}, failures: map[string]error{}}
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	w := &world{t: t, content: map[string]string{}, failures: map[string]error{}}
 	w.Environment = NewEnvironment(EnvironmentConfig{
 		Observer: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now, AcceptNamespace: "exempt",
 	})
@@ -47,15 +49,15 @@ func newWorld() *world {
 }
 
 // run starts the loader; it ends with the test.
-func (w *world) run(t *testing.T) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
+func (w *world) run() {
+	w.t.Helper()
+	ctx, cancel := context.WithCancel(w.t.Context())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
 		w.loader.Run(ctx)
 	}()
-	t.Cleanup(func() {
+	w.t.Cleanup(func() {
 		cancel()
 		<-done
 	})

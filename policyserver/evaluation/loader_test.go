@@ -14,12 +14,13 @@ import (
 
 // inWorld runs a test in a bubble with a clock of its own: waits for retries cost nothing,
 // and synctest.Wait returns when everything has come to rest.
-func inWorld(t *testing.T, test func(t *testing.T, w *world)) {
+func inWorld(t *testing.T, test func(w *world)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		w := newWorld()
-		w.run(t)
-		test(t, w)
+		t.Helper()
+		w := newWorld(t)
+		w.run()
+		test(w)
 	})
 }
 
@@ -36,7 +37,8 @@ func want(t *testing.T, w *world, id, want string) {
 }
 
 func TestLoaderServesAndSwapsPolicies(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("one", "one")
 		w.serve("two", "two")
 		want(t, w, "a", "error: unknown policy: a")
@@ -118,7 +120,8 @@ func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
+			inWorld(t, func(w *world) {
+				t := w.t
 				w.serve("good", "good")
 				w.serve("m", "m")
 				w.serve("broken", "broken")
@@ -147,7 +150,8 @@ func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
 }
 
 func TestLoaderKeepsTheEarlierRevisionServing(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("one", "one")
 		good := contract.Entry{Module: "one", Settings: settings("good")}
 		w.applyAndWait(entries(contract.Policies{"a": good}))
@@ -181,7 +185,8 @@ func TestLoaderKeepsTheEarlierRevisionServing(t *testing.T) {
 }
 
 func TestLoaderEarlierRevisionServesUnderTodaysMode(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("one", "one")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "one"}}))
 		want(t, w, "a", "one {}")
@@ -193,15 +198,16 @@ func TestLoaderEarlierRevisionServesUnderTodaysMode(t *testing.T) {
 }
 
 func TestLoaderTriesAgainWhatMayPass(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "m")
 		w.fail("m", errors.New("network is down"))
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
-		for attempt, wait := range []time.Duration{1, 2, 4, 8, 8} {
+		for attempt, wait := range []time.Duration{time.Second, 2 * time.Second, 4 * time.Second, 8 * time.Second, 8 * time.Second} {
 			if got := w.fetches(); got != attempt+1 {
 				t.Fatalf("got %d attempts, want %d", got, attempt+1)
 			}
-			time.Sleep(wait*time.Second - time.Millisecond)
+			time.Sleep(wait - time.Millisecond)
 			synctest.Wait()
 			if got := w.fetches(); got != attempt+1 {
 				t.Fatalf("attempt %d came too early", got)
@@ -222,7 +228,8 @@ func TestLoaderTriesAgainWhatMayPass(t *testing.T) {
 }
 
 func TestLoaderDoesNotTryAgainWhatIsRefusedForGood(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.fail("m", classified{contract.ReasonModuleForbidden})
 		wanted := entries(contract.Policies{"a": {Module: "m"}})
 		w.applyAndWait(wanted)
@@ -248,38 +255,47 @@ func TestLoaderReadiness(t *testing.T) {
 		"a fetch failed and may not": {failure: errors.New("network is down"), wantReady: false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(t *testing.T, w *world) {
-				if w.Ready() == nil {
-					t.Fatal("ready before any configuration")
-				}
+			inWorld(t, func(w *world) {
 				w.serve("good", "good")
 				w.serve("m", "m")
 				w.fail("m", tc.failure)
+				wantReady(w, "before any configuration", false)
 				w.applyAndWait(entries(contract.Policies{"good": {Module: "good"}, "other": {Module: "m"}}))
-				if got := w.Ready() == nil; got != tc.wantReady {
-					t.Fatalf("got ready %t, want %t", got, tc.wantReady)
-				}
-				if revision, _ := contract.ConfigRevision(contract.Policies{"good": {Module: "good"}, "other": {Module: "m"}}); w.Snapshot().ConfigRevision != revision {
-					t.Errorf("got config revision %q, want %q: every entry has an outcome", w.Snapshot().ConfigRevision, revision)
-				}
+				wantReady(w, "when every entry has an outcome", tc.wantReady)
 				w.fail("m", nil)
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				if w.Ready() != nil {
-					t.Fatal("not ready though everything is loaded")
-				}
+				wantReady(w, "when everything is loaded", true)
 				w.fail("new", errors.New("network is down"))
 				w.applyAndWait(entries(contract.Policies{"good": {Module: "good"}, "new": {Module: "new"}}))
-				if w.Ready() != nil {
-					t.Error("a failure took a serving replica away")
-				}
+				wantReady(w, "when something new fails", true)
 			})
 		})
 	}
 }
 
+func wantReady(w *world, when string, want bool) {
+	w.t.Helper()
+	if err := w.Ready(); (err == nil) != want {
+		w.t.Errorf("%s: got %v, want ready %t", when, err, want)
+	}
+}
+
+func TestLoaderConfigRevisionCountsFailures(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.fail("m", errors.New("network is down"))
+		policies := contract.Policies{"a": {Module: "m"}}
+		w.applyAndWait(entries(policies))
+		want, err := contract.ConfigRevision(policies)
+		if got := w.Snapshot().ConfigRevision; err != nil || got != want {
+			w.t.Errorf("got config revision %q, error %v; want %q: the entry has an outcome", got, err, want)
+		}
+	})
+}
+
 func TestLoaderIsReadyWithoutPolicies(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.applyAndWait(entries(nil))
 		if err := w.Ready(); err != nil {
 			t.Error(err)
@@ -291,7 +307,8 @@ func TestLoaderIsReadyWithoutPolicies(t *testing.T) {
 }
 
 func TestLoaderAsksToComeBackWhileLoading(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.gate = make(chan struct{})
 		w.serve("m", "m")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}, "b": {Module: "m"}}))
@@ -314,7 +331,8 @@ func TestLoaderAsksToComeBackWhileLoading(t *testing.T) {
 }
 
 func TestLoaderSlowPolicyHoldsNobodyUp(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("fast", "fast")
 		w.gate = make(chan struct{})
 		w.applyAndWait(entries(contract.Policies{"slow": {Module: "slow"}}))
@@ -332,7 +350,8 @@ func TestLoaderSlowPolicyHoldsNobodyUp(t *testing.T) {
 }
 
 func TestLoaderNewestConfigurationWins(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "m")
 		w.gate = make(chan struct{})
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("1")}}))
@@ -348,7 +367,8 @@ func TestLoaderNewestConfigurationWins(t *testing.T) {
 }
 
 func TestLoaderPinsWhatATagStoodFor(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "first")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
 		w.serve("m", "second")
@@ -363,7 +383,8 @@ func TestLoaderPinsWhatATagStoodFor(t *testing.T) {
 }
 
 func TestLoaderClosesAModuleWhenItsLastRequestEnds(t *testing.T) {
-	inWorld(t, func(t *testing.T, w *world) {
+	inWorld(t, func(w *world) {
+		t := w.t
 		w.serve("m", "accept")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
 		module := w.module(t, "accept")

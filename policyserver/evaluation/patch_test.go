@@ -66,20 +66,22 @@ func canonical(t *testing.T, data []byte) []byte {
 	return encoded
 }
 
+// operation is one of a JSON patch.
+type operation struct {
+	Op, Path string
+	Value    any
+}
+
 // apply is a JSON patch as RFC 6902 has it, for add, remove and replace.
 func apply(t *testing.T, document, patch []byte) []byte {
 	t.Helper()
 	root := map[string]any{"": decode(t, document)}
-	var operations []struct {
-		Op, Path string
-		Value    any
-	}
+	var operations []operation
 	if err := unmarshalExact(patch, &operations); err != nil {
 		t.Fatal(err)
 	}
-	for _, operation := range operations {
-		tokens := strings.Split(operation.Path, "/")
-		root = applyOne(t, root, tokens, operation.Op, operation.Value).(map[string]any)
+	for _, next := range operations {
+		root = next.apply(t, root, strings.Split(next.Path, "/")).(map[string]any)
 	}
 	encoded, err := json.Marshal(root[""])
 	if err != nil {
@@ -88,23 +90,23 @@ func apply(t *testing.T, document, patch []byte) []byte {
 	return encoded
 }
 
-func applyOne(t *testing.T, at any, tokens []string, op string, value any) any {
+func (o operation) apply(t *testing.T, at any, tokens []string) any {
 	t.Helper()
 	token := strings.NewReplacer("~1", "/", "~0", "~").Replace(tokens[0])
 	switch at := at.(type) {
 	case map[string]any:
 		switch {
 		case len(tokens) > 1:
-			at[token] = applyOne(t, at[token], tokens[1:], op, value)
-		case op == "remove":
+			at[token] = o.apply(t, at[token], tokens[1:])
+		case o.Op == "remove":
 			delete(at, token)
 		default:
-			at[token] = value
+			at[token] = o.Value
 		}
 		return at
 	case []any:
 		if token == "-" {
-			return append(at, value)
+			return append(at, o.Value)
 		}
 		index, err := strconv.Atoi(token)
 		if err != nil || index >= len(at) {
@@ -112,11 +114,11 @@ func applyOne(t *testing.T, at any, tokens []string, op string, value any) any {
 		}
 		switch {
 		case len(tokens) > 1:
-			at[index] = applyOne(t, at[index], tokens[1:], op, value)
-		case op == "remove":
+			at[index] = o.apply(t, at[index], tokens[1:])
+		case o.Op == "remove":
 			return append(at[:index:index], at[index+1:]...)
 		default:
-			at[index] = value
+			at[index] = o.Value
 		}
 		return at
 	default:

@@ -154,7 +154,7 @@ func (c *Client) readFile(path string) ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	defer file.Close()
+	defer func() { _ = file.Close() }()
 	return c.readAll(file)
 }
 

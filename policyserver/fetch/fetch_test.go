@@ -136,33 +136,40 @@ func (h *host) push(t *testing.T, tag string, layers ...layer) string {
 
 func (h *host) url(tag string) string { return "registry://" + h.address() + "/policies:" + tag }
 
-func client(t *testing.T, sources contract.Sources) *Client {
+func client(t *testing.T, sources contract.Sources) testClient {
 	t.Helper()
-	return New(Config{Dir: t.TempDir(), Sources: sources, Timeout: 10 * time.Second})
+	return testClient{New(Config{Dir: t.TempDir(), Sources: sources, Timeout: 10 * time.Second}), t}
+}
+
+// testClient is a client with a test that it fails.
+type testClient struct {
+	*Client
+
+	t *testing.T
 }
 
 // wantModule fetches and compares.
-func wantModule(t *testing.T, c *Client, url, digest string, want []byte) {
-	t.Helper()
-	got, err := c.Fetch(t.Context(), url, digest)
+func (c testClient) wantModule(url, digest string, want []byte) {
+	c.t.Helper()
+	got, err := c.Fetch(c.t.Context(), url, digest)
 	if err != nil {
-		t.Fatalf("fetch %s: %v", url, err)
+		c.t.Fatalf("fetch %s: %v", url, err)
 	}
 	if !bytes.Equal(want, got) {
-		t.Errorf("fetch %s: got %q, want %q", url, got, want)
+		c.t.Errorf("fetch %s: got %q, want %q", url, got, want)
 	}
 }
 
 // wantError fetches and compares reason and text.
-func wantError(t *testing.T, c *Client, url string, want contract.Reason, text string) {
-	t.Helper()
-	_, err := c.Fetch(t.Context(), url, "")
-	var got *Error
-	if !errors.As(err, &got) {
-		t.Fatalf("fetch %s: got %v, want an error", url, err)
+func (c testClient) wantError(url string, want contract.Reason, text string) {
+	c.t.Helper()
+	_, err := c.Fetch(c.t.Context(), url, "")
+	got, is := errors.AsType[*Error](err)
+	if !is {
+		c.t.Fatalf("fetch %s: got %v, want an error", url, err)
 	}
 	if got.Reason() != want || !strings.Contains(got.Error(), text) {
-		t.Errorf("fetch %s: got reason %s, text %q; want reason %s, text %q", url, got.Reason(), got, want, text)
+		c.t.Errorf("fetch %s: got reason %s, text %q; want reason %s, text %q", url, got.Reason(), got, want, text)
 	}
 }
 
@@ -177,7 +184,7 @@ func TestFetchFromRegistry(t *testing.T) {
 		"by tag and digest": "registry://" + h.address() + "/policies:v1@" + manifest,
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantModule(t, client(t, h.trusted()), url, "", content)
+			client(t, h.trusted()).wantModule(url, "", content)
 		})
 	}
 }
@@ -185,7 +192,7 @@ func TestFetchFromRegistry(t *testing.T) {
 func TestFetchFromRegistryByLatestTag(t *testing.T) {
 	h := newTLSHost(t)
 	h.push(t, "latest", layer{module("latest"), MediaTypeModule})
-	wantModule(t, client(t, h.trusted()), h.address()+"/policies", "", module("latest"))
+	client(t, h.trusted()).wantModule(h.address()+"/policies", "", module("latest"))
 }
 
 func TestFetchArtefactRules(t *testing.T) {
@@ -197,36 +204,36 @@ func TestFetchArtefactRules(t *testing.T) {
 	h.push(t, "large", layer{module(strings.Repeat("x", 2000)), MediaTypeModule})
 	c := client(t, h.trusted())
 	c.config.MaxModuleBytes = 1000
-	wantModule(t, c, h.url("second"), "", module("a"))
-	wantError(t, c, h.url("none"), contract.ReasonInvalidModule, "has no layer of type application/vnd.wasm.content.layer.v1+wasm")
-	wantError(t, c, h.url("tar"), contract.ReasonInvalidModule, "has no layer of type")
-	wantError(t, c, h.url("text"), contract.ReasonInvalidModule, "invalid wasm file")
-	wantError(t, c, h.url("large"), contract.ReasonInvalidModule, "larger than 1000 bytes")
+	c.wantModule(h.url("second"), "", module("a"))
+	c.wantError(h.url("none"), contract.ReasonInvalidModule, "has no layer of type application/vnd.wasm.content.layer.v1+wasm")
+	c.wantError(h.url("tar"), contract.ReasonInvalidModule, "has no layer of type")
+	c.wantError(h.url("text"), contract.ReasonInvalidModule, "invalid wasm file")
+	c.wantError(h.url("large"), contract.ReasonInvalidModule, "larger than 1000 bytes")
 }
 
 func TestFetchClassifiesErrors(t *testing.T) {
 	h := newTLSHost(t)
 	h.push(t, "v1", layer{module("one"), MediaTypeModule})
 	c := client(t, h.trusted())
-	wantError(t, c, h.url("absent"), contract.ReasonModuleNotFound, "MANIFEST_UNKNOWN")
-	wantError(t, c, "https://"+h.address()+"/absent.wasm", contract.ReasonModuleNotFound, "404")
+	c.wantError(h.url("absent"), contract.ReasonModuleNotFound, "MANIFEST_UNKNOWN")
+	c.wantError("https://"+h.address()+"/absent.wasm", contract.ReasonModuleNotFound, "404")
 	for status, want := range map[int]contract.Reason{
 		400: contract.ReasonModuleNotFound, 401: contract.ReasonModuleForbidden, 403: contract.ReasonModuleForbidden,
 		404: contract.ReasonModuleNotFound, 429: contract.ReasonFetchFailed, 500: contract.ReasonFetchFailed, 503: contract.ReasonFetchFailed,
 	} {
 		h.status.Store(int64(status))
-		wantError(t, c, h.url("v1"), want, "")
-		wantError(t, c, "https://"+h.address()+"/m.wasm", want, "")
+		c.wantError(h.url("v1"), want, "")
+		c.wantError("https://"+h.address()+"/m.wasm", want, "")
 	}
 	h.Close()
-	wantError(t, c, h.url("v1"), contract.ReasonFetchFailed, "refused")
+	c.wantError(h.url("v1"), contract.ReasonFetchFailed, "refused")
 	for url, text := range map[string]string{
 		"ftp://registry.test/m.wasm":       "unknown scheme: ftp",
 		"registry://registry.test/UPPER:v": "could not parse reference",
 		"file://relative.wasm":             "names no absolute path",
 		"https://registry.test:port/x":     "invalid port",
 	} {
-		wantError(t, c, url, contract.ReasonInvalidEntry, text)
+		c.wantError(url, contract.ReasonInvalidEntry, text)
 	}
 }
 
@@ -266,9 +273,9 @@ func TestFetchTrust(t *testing.T) {
 				}
 				c := client(t, tc.sources)
 				if tc.want == "" {
-					wantModule(t, c, url, "", module("one"))
+					c.wantModule(url, "", module("one"))
 				} else {
-					wantError(t, c, url, contract.ReasonFetchFailed, tc.want)
+					c.wantError(url, contract.ReasonFetchFailed, tc.want)
 				}
 			}
 		})
@@ -288,7 +295,7 @@ func TestFetchDoesNotDowngradeWhatWasAnswered(t *testing.T) {
 	sources.InsecureSources = []string{h.address()}
 	h.status.Store(http.StatusNotFound)
 	before := h.requests.Load()
-	wantError(t, client(t, sources), "https://"+h.address()+"/m.wasm", contract.ReasonModuleNotFound, "404")
+	client(t, sources).wantError("https://"+h.address()+"/m.wasm", contract.ReasonModuleNotFound, "404")
 	if got := h.requests.Load() - before; got != 1 {
 		t.Errorf("got %d requests, want 1", got)
 	}
@@ -301,7 +308,7 @@ func TestFetchRedirectIsNoWayOut(t *testing.T) {
 	t.Cleanup(redirecting.Close)
 	address := redirecting.Listener.Addr().String()
 	c := client(t, contract.Sources{InsecureSources: []string{address}})
-	wantError(t, c, "https://"+address+"/m.wasm", contract.ReasonFetchFailed, "reached by HTTPS only")
+	c.wantError("https://"+address+"/m.wasm", contract.ReasonFetchFailed, "reached by HTTPS only")
 	if got := plain.requests.Load(); got != 0 {
 		t.Errorf("got %d requests over plain HTTP, want none", got)
 	}
@@ -311,16 +318,16 @@ func TestFetchUsesCredentials(t *testing.T) {
 	h := newTLSHost(t)
 	h.password = "secret"
 	h.push(t, "v1", layer{module("one"), MediaTypeModule})
-	wantError(t, client(t, h.trusted()), h.url("v1"), contract.ReasonModuleForbidden, "")
+	client(t, h.trusted()).wantError(h.url("v1"), contract.ReasonModuleForbidden, "")
 
 	c := client(t, h.trusted())
 	c.config.Keychain = keychain{credentials: &authn.Basic{Username: "user", Password: "secret"}}
-	wantModule(t, c, h.url("v1"), "", module("one"))
+	c.wantModule(h.url("v1"), "", module("one"))
 
 	h.password = ""
 	c = client(t, h.trusted())
 	c.config.Keychain = keychain{err: errors.New("no such helper")}
-	wantModule(t, c, h.url("v1"), "", module("one"))
+	c.wantModule(h.url("v1"), "", module("one"))
 }
 
 type keychain struct {
@@ -335,8 +342,8 @@ func TestFetchKnownDigest(t *testing.T) {
 	h.push(t, "v1", layer{module("one"), MediaTypeModule})
 	h.push(t, "v1", layer{module("two"), MediaTypeModule})
 	c := client(t, h.trusted())
-	wantModule(t, c, h.url("v1"), "", module("two"))
-	wantModule(t, c, h.url("v1"), digestOf(module("one")), module("one"))
+	c.wantModule(h.url("v1"), "", module("two"))
+	c.wantModule(h.url("v1"), digestOf(module("one")), module("one"))
 
 	_, err := c.Fetch(t.Context(), h.url("v1"), digestOf(module("three")))
 	var got *Error
@@ -396,7 +403,7 @@ func TestFetchWorksWithoutAStore(t *testing.T) {
 	h.push(t, "v1", layer{module("one"), MediaTypeModule})
 	blocked := filepath.Join(t.TempDir(), "file")
 	writeFile(t, blocked, nil)
-	wantModule(t, New(Config{Dir: blocked, Sources: h.trusted()}), h.url("v1"), "", module("one"))
+	testClient{New(Config{Dir: blocked, Sources: h.trusted()}), t}.wantModule(h.url("v1"), "", module("one"))
 }
 
 func TestFetchFile(t *testing.T) {
@@ -404,10 +411,10 @@ func TestFetchFile(t *testing.T) {
 	writeFile(t, filepath.Join(dir, "my policy.wasm"), module("one"))
 	writeFile(t, filepath.Join(dir, "text.wasm"), []byte("text"))
 	c := client(t, contract.Sources{})
-	wantModule(t, c, "file://"+dir+"/my policy.wasm", "", module("one"))
-	wantModule(t, c, "file://"+dir+"/my%20policy.wasm", "", module("one"))
-	wantError(t, c, "file://"+dir+"/text.wasm", contract.ReasonInvalidModule, "invalid wasm file")
-	wantError(t, c, "file://"+dir+"/absent.wasm", contract.ReasonModuleNotFound, "no such file")
+	c.wantModule("file://"+dir+"/my policy.wasm", "", module("one"))
+	c.wantModule("file://"+dir+"/my%20policy.wasm", "", module("one"))
+	c.wantError("file://"+dir+"/text.wasm", contract.ReasonInvalidModule, "invalid wasm file")
+	c.wantError("file://"+dir+"/absent.wasm", contract.ReasonModuleNotFound, "no such file")
 }
 
 func TestCheckSources(t *testing.T) {
@@ -433,6 +440,7 @@ func TestFetchTimesOut(t *testing.T) {
 	t.Cleanup(slow.Close)
 	t.Cleanup(func() { close(release) })
 	address := slow.Listener.Addr().String()
-	c := New(Config{Dir: t.TempDir(), Sources: contract.Sources{InsecureSources: []string{address}}, Timeout: 300 * time.Millisecond})
-	wantError(t, c, "https://"+address+"/m.wasm", contract.ReasonFetchFailed, "deadline")
+	c := client(t, contract.Sources{InsecureSources: []string{address}})
+	c.config.Timeout = 300 * time.Millisecond
+	c.wantError("https://"+address+"/m.wasm", contract.ReasonFetchFailed, "deadline")
 }

@@ -44,7 +44,7 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 		if err != nil {
 			return nil, err
 		}
-		layer, err := c.layer(ctx, target, digest, options)
+		layer, err := findLayer(target, digest, options)
 		if err != nil {
 			return nil, err
 		}
@@ -52,8 +52,8 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 	})
 }
 
-// layer finds the layer that is the module.
-func (c *Client) layer(ctx context.Context, target name.Reference, digest string, options []remote.Option) (v1.Layer, error) {
+// findLayer finds the layer that is the module.
+func findLayer(target name.Reference, digest string, options []remote.Option) (v1.Layer, error) {
 	if digest != "" {
 		return remote.Layer(target.Context().Digest(digest), options...)
 	}

@@ -43,7 +43,7 @@ func (s store) put(module []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(file.Name()) // nothing is there once the file has its name
+	defer func() { _ = os.Remove(file.Name()) }() // nothing is there once the file has its name
 	if _, err := file.Write(module); err != nil {
 		_ = file.Close()
 		return err

@@ -226,8 +226,7 @@ func (h *Handler) overloaded(reason string, cause error) error {
 
 // unanswered is the one place where a kind of error becomes a status.
 func (h *Handler) unanswered(policyID string, err error) error {
-	var failure *evaluation.Error
-	if errors.As(err, &failure) {
+	if failure, is := errors.AsType[*evaluation.Error](err); is {
 		switch failure.Kind {
 		case evaluation.KindUnknownPolicy:
 			return &rejection{http.StatusNotFound, "unknown policy: " + policyID, nil}
@@ -268,5 +267,5 @@ func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, targ
 func send(writer http.ResponseWriter, status int, contentType string, body []byte) {
 	writer.Header().Set("Content-Type", contentType)
 	writer.WriteHeader(status)
-	_, _ = writer.Write(body)
+	_, _ = writer.Write(body) //nolint:gosec // the type of the content is JSON or plain text, never HTML
 }

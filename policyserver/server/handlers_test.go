@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -13,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 )
@@ -124,26 +125,16 @@ func TestHandlerStatuses(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			handler, _, busy := newHandler()
-			if tc.body == "" {
-				tc.body = review()
-			}
-			if tc.method == "" {
-				tc.method = http.MethodPost
-			}
-			request := httptest.NewRequest(tc.method, tc.path, strings.NewReader(tc.body))
-			switch tc.contentType {
-			case "":
-				request.Header.Set("Content-Type", "application/json")
-			case "-":
-			default:
-				request.Header.Set("Content-Type", tc.contentType)
+			request := httptest.NewRequest(cmp.Or(tc.method, http.MethodPost), tc.path, strings.NewReader(cmp.Or(tc.body, review())))
+			if tc.contentType != "-" {
+				request.Header.Set("Content-Type", cmp.Or(tc.contentType, "application/json"))
 			}
 			recorder := httptest.NewRecorder()
 			handler.ServeHTTP(recorder, request)
 			if recorder.Code != tc.wantStatus || recorder.Header().Get("Content-Type") != tc.wantType {
 				t.Errorf("got status %d, type %q; want %d, %q", recorder.Code, recorder.Header().Get("Content-Type"), tc.wantStatus, tc.wantType)
 			}
-			if diff := cmp.Diff(tc.wantBody, recorder.Body.String()); diff != "" {
+			if diff := gocmp.Diff(tc.wantBody, recorder.Body.String()); diff != "" {
 				t.Errorf("body; -want +got:\n%s", diff)
 			}
 			if want := tc.wantStatus == 503; (recorder.Header().Get("Retry-After") != "") != want {
@@ -211,7 +202,7 @@ func TestHandlerSendsAwayWhatItCannotServe(t *testing.T) {
 	if status, text := post("accept"); status != 200 {
 		t.Errorf("got status %d, %q once there is room again; want 200", status, text)
 	}
-	if diff := cmp.Diff([]string{"queue full", "no worker"}, busy.overloaded); diff != "" {
+	if diff := gocmp.Diff([]string{"queue full", "no worker"}, busy.overloaded); diff != "" {
 		t.Errorf("observed; -want +got:\n%s", diff)
 	}
 }

@@ -58,7 +58,7 @@ func start(t *testing.T, config Config) *running {
 
 func (r *running) probe(t *testing.T) (int, string) {
 	t.Helper()
-	response, err := http.Get("http://" + r.Address("readiness") + contract.PathReadiness) //nolint:noctx // of a test
+	response, err := http.Get("http://" + r.Address("readiness") + contract.PathReadiness)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,7 +95,7 @@ var hello = http.HandlerFunc(func(writer http.ResponseWriter, request *http.Requ
 
 func get(t *testing.T, client *http.Client, url string) string {
 	t.Helper()
-	response, err := client.Get(url) //nolint:noctx // of a test
+	response, err := client.Get(url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -147,7 +147,7 @@ func TestServerPresentsTheNewCertificate(t *testing.T) {
 	if got := get(t, kept, url); got != before {
 		t.Errorf("got %q on the connection that was there, want %q: it goes on", got, before)
 	}
-	if _, err := tlsClient(t, first).Get(url); err == nil { //nolint:noctx,bodyclose // of a test, and an error
+	if _, err := tlsClient(t, first).Get(url); err == nil { //nolint:bodyclose // it is an error
 		t.Error("the old certificate is still presented")
 	}
 }
@@ -167,7 +167,7 @@ func TestServerAsksForClientCertificates(t *testing.T) {
 	for name, client := range map[string]*http.Client{
 		"no certificate": tlsClient(t, own), "one of a stranger": tlsClient(t, own, issue(t, "client", stranger).tls(t)),
 	} {
-		if _, err := client.Get(url); err == nil { //nolint:noctx,bodyclose // of a test, and an error
+		if _, err := client.Get(url); err == nil { //nolint:bodyclose // it is an error
 			t.Errorf("%s: got in", name)
 		}
 	}
@@ -185,12 +185,12 @@ func TestServerReadiness(t *testing.T) {
 	if status, body := server.probe(t); status != 503 || !strings.Contains(body, "policy x is being loaded") {
 		t.Errorf("got status %d, body %q; want 503 and why", status, body)
 	}
-	response, err := http.Get("http://" + server.Address("readiness") + "/other") //nolint:noctx // of a test
+	response, err := http.Get("http://" + server.Address("readiness") + "/other")
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	if response.StatusCode != 404 {
+	if response.StatusCode != http.StatusNotFound {
 		t.Errorf("got status %d for another path, want 404", response.StatusCode)
 	}
 }
@@ -263,7 +263,7 @@ func TestServerStopsWithoutLosingARequest(t *testing.T) {
 	}
 	server.hurry() // the drain period is over
 	waitFor(t, func() bool {
-		_, err := tlsClient(t, own).Get(url) //nolint:noctx,bodyclose // of a test, and an error
+		_, err := tlsClient(t, own).Get(url) //nolint:bodyclose // it is an error
 		return err != nil
 	})
 	select {

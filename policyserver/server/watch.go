@@ -84,23 +84,26 @@ func (w Watch) events(ctx context.Context) (<-chan struct{}, func()) {
 			w.Logger.WarnContext(ctx, "watch folder; going on with polling", "folder", folder, "error", err)
 		}
 	}
-	go func() {
-		for {
+	go forward(ctx, watcher, changes)
+	return changes, func() { _ = watcher.Close() }
+}
+
+// forward tells of each event until the watcher is closed.
+func forward(ctx context.Context, watcher *fsnotify.Watcher, changes chan<- struct{}) {
+	for {
+		select {
+		case _, open := <-watcher.Events:
+			if !open {
+				return
+			}
 			select {
-			case _, open := <-watcher.Events:
-				if !open {
-					return
-				}
-				select {
-				case changes <- struct{}{}:
-				case <-ctx.Done():
-				}
-			case _, open := <-watcher.Errors:
-				if !open {
-					return
-				}
+			case changes <- struct{}{}:
+			case <-ctx.Done():
+			}
+		case _, open := <-watcher.Errors: // events were lost, perhaps; the poll finds out
+			if !open {
+				return
 			}
 		}
-	}()
-	return changes, func() { _ = watcher.Close() }
+	}
 }

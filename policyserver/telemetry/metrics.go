@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -28,7 +29,7 @@ const (
 // buckets, and no dashboard of upstream's reads them there.
 var (
 	latencyLabels    = []string{"policy_name", "policy_mode", "resource_kind", "resource_request_operation", "accepted", "mutated", "request_origin"}
-	evaluationLabels = append(latencyLabels[:len(latencyLabels):len(latencyLabels)], "resource_namespace", "error_code", "initialization_error")
+	evaluationLabels = append(slices.Clip(latencyLabels), "resource_namespace", "error_code", "initialization_error")
 )
 
 // latencyBuckets are upstream's, with finer ones below: most evaluations take less than
@@ -67,7 +68,7 @@ func NewMetrics(version string) *Metrics {
 			Name: "kubewarden_policy_evaluations_total",
 			Help: "Verdicts of policies, before mode, mutation rule and custom message.",
 		}, evaluationLabels),
-		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		latency: prometheus.NewHistogramVec(prometheus.HistogramOpts{ //nolint:promlinter // upstream's name and unit
 			Name:    "kubewarden_policy_evaluation_latency_milliseconds",
 			Help:    "Time that policies took for their verdicts, without waiting for a worker.",
 			Buckets: latencyBuckets,

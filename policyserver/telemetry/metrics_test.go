@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -25,7 +26,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func scrape(t *testing.T, m *Metrics) string {
 	t.Helper()
 	recorder := httptest.NewRecorder()
-	m.Handler().ServeHTTP(recorder, httptest.NewRequest("GET", Path, nil))
+	m.Handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, Path, nil))
 	if recorder.Code != 200 {
 		t.Fatalf("got status %d: %s", recorder.Code, recorder.Body)
 	}
