@@ -508,6 +508,10 @@ func TestAnEditedWebhookHeals(t *testing.T) {
 		"a rule taken away": func(live *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			live.Webhooks[0].Rules = nil
 		},
+		"our label taken off": func(live *admissionregistrationv1.ValidatingWebhookConfiguration) {
+			live.Labels = nil
+			live.Webhooks[0].Rules = nil
+		},
 		"all webhooks taken away": func(live *admissionregistrationv1.ValidatingWebhookConfiguration) {
 			live.Webhooks = nil
 		},

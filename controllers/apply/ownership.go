@@ -2,6 +2,7 @@ package apply
 
 import (
 	"fmt"
+	"slices"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -29,7 +30,8 @@ func (e *ForeignError) Error() string {
 }
 
 // checkOurs returns a *ForeignError unless the live object may be written over: it bears
-// our label or a reference to the owner, and nobody else controls it.
+// our label or a reference to the owner, or has fields that we applied, and nobody else
+// controls it. The third is for an object that somebody took our label off.
 func checkOurs(name string, live, owner client.Object) error {
 	owned := false
 	for _, reference := range live.GetOwnerReferences() {
@@ -41,10 +43,18 @@ func checkOurs(name string, live, owner client.Object) error {
 			return &ForeignError{Object: name, Controller: reference.Kind + " " + reference.Name}
 		}
 	}
-	if owned || render.IsOurs(live.GetLabels()) {
+	if owned || render.IsOurs(live.GetLabels()) || applied(live) {
 		return nil
 	}
 	return &ForeignError{Object: name}
+}
+
+// applied says whether the object has fields that we applied. Caches may not tell; the
+// API server does.
+func applied(live client.Object) bool {
+	return slices.ContainsFunc(live.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+		return entry.Manager == FieldOwner && entry.Operation == metav1.ManagedFieldsOperationApply
+	})
 }
 
 // ownerReference makes owner the controller of an object. blockOwnerDeletion stays out: it

@@ -23,6 +23,7 @@ func TestCheckOurs(t *testing.T) {
 		owner      client.Object
 		labels     map[string]string
 		references []metav1.OwnerReference
+		managers   []metav1.ManagedFieldsEntry
 		want       error
 	}{
 		"nobody's":                                {owner: owner, want: &ForeignError{Object: "Service a/b"}},
@@ -33,11 +34,20 @@ func TestCheckOurs(t *testing.T) {
 		"controlled by another":                   {owner: owner, references: []metav1.OwnerReference{controlled}, want: &ForeignError{Object: "Service a/b", Controller: "ReplicaSet other"}},
 		"with our label, controlled by another":   {owner: owner, labels: ours, references: []metav1.OwnerReference{controlled}, want: &ForeignError{Object: "Service a/b", Controller: "ReplicaSet other"}},
 		"with our label, controlled, but unowned": {labels: ours, references: []metav1.OwnerReference{controlled}, want: &ForeignError{Object: "Service a/b", Controller: "ReplicaSet other"}},
-		"owned by both, controlled by neither":    {owner: owner, references: []metav1.OwnerReference{merelyOwned, ownedByOwner}},
+		"applied by us, the label taken off": {
+			managers: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationApply}},
+		},
+		"touched by us, but not applied": {
+			managers: []metav1.ManagedFieldsEntry{{Manager: FieldOwner, Operation: metav1.ManagedFieldsOperationUpdate}},
+			want:     &ForeignError{Object: "Service a/b"},
+		},
+		"owned by both, controlled by neither": {owner: owner, references: []metav1.OwnerReference{merelyOwned, ownedByOwner}},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			live := &corev1.Service{ObjectMeta: metav1.ObjectMeta{Labels: tc.labels, OwnerReferences: tc.references}}
+			live := &corev1.Service{ObjectMeta: metav1.ObjectMeta{
+				Labels: tc.labels, OwnerReferences: tc.references, ManagedFields: tc.managers,
+			}}
 			got := checkOurs("Service a/b", live, tc.owner)
 			if diff := cmp.Diff(tc.want, got, cmp.Comparer(sameRefusal)); diff != "" {
 				t.Errorf("refusal (-want +got):\n%s", diff)
