@@ -1,0 +1,117 @@
+package guest_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/kubewarden/kubewarden-operator/policies/guest"
+)
+
+func TestAnswer(t *testing.T) {
+	var asked guest.Request
+	policy := guest.Policy{
+		Validate: func(request guest.Request) (guest.Response, error) {
+			asked = request
+			if request.Operation == "CONNECT" {
+				return guest.Response{}, errors.New("no idea")
+			}
+			if request.Object == nil {
+				return guest.Accept(), nil
+			}
+			return guest.Reject("not that"), nil
+		},
+		ValidateSettings: func(settings json.RawMessage) error {
+			if string(settings) == `{}` {
+				return nil
+			}
+			return errors.New("name: missing")
+		},
+	}
+	tests := map[string]struct {
+		operation string
+		payload   string
+		want      string
+		wantErr   string
+	}{
+		"rejected":          {"validate", `{"request":{"object":{}},"settings":{}}`, `{"accepted":false,"message":"not that"}`, ""},
+		"accepted":          {"validate", `{"request":{"object":null},"settings":{}}`, `{"accepted":true}`, ""},
+		"failing":           {"validate", `{"request":{"operation":"CONNECT"}}`, "", "no idea"},
+		"not JSON":          {"validate", `{`, "", "decode validation request: unexpected end of JSON input"},
+		"valid settings":    {"validate_settings", `{}`, `{"valid":true}`, ""},
+		"invalid settings":  {"validate_settings", `[]`, `{"valid":false,"message":"name: missing"}`, ""},
+		"protocol version":  {"protocol_version", ``, `"v1"`, ""},
+		"unknown operation": {"mutate", ``, "", `unknown operation "mutate"`},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := policy.Answer(tc.operation, []byte(tc.payload))
+			gotErr := ""
+			if err != nil {
+				gotErr = err.Error()
+			}
+			if string(got) != tc.want || gotErr != tc.wantErr {
+				t.Errorf("got  %s, %q\nwant %s, %q", got, gotErr, tc.want, tc.wantErr)
+			}
+		})
+	}
+
+	_, err := policy.Answer("validate", []byte(`{"request":{"kind":{"group":"apps","version":"v1","kind":"Deployment"},`+
+		`"operation":"UPDATE","object":{"n":1.0}},"settings":{"a":2}}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := guest.Request{
+		Kind:      guest.Kind{Group: "apps", Version: "v1", Kind: "Deployment"},
+		Operation: "UPDATE",
+		Object:    json.RawMessage(`{"n":1.0}`),
+		Settings:  json.RawMessage(`{"a":2}`),
+	}
+	if diff := cmp.Diff(want, asked); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestDecodeSettings(t *testing.T) {
+	type settings struct {
+		Flag bool              `json:"flag"`
+		List []string          `json:"list"`
+		Map  map[string]string `json:"map"`
+	}
+	tests := map[string]struct {
+		settings string
+		want     settings
+		wantErr  string
+	}{
+		"nothing":              {settings: ``},
+		"null":                 {settings: ` null `},
+		"everything":           {settings: `{"flag":true,"list":["a"],"map":{"b":"c"}}`, want: settings{true, []string{"a"}, map[string]string{"b": "c"}}},
+		"an unknown name":      {settings: `{"flags":true}`, wantErr: `unknown setting "flags", allowed are: flag, list, map`},
+		"a name in other case": {settings: `{"Flag":true}`, wantErr: `unknown setting "Flag", allowed are: flag, list, map`},
+		"a string for a flag":  {settings: `{"flag":"yes"}`, wantErr: `setting "flag": got a JSON string, want true or false`},
+		"a string for a list":  {settings: `{"list":"a"}`, wantErr: `setting "list": got a JSON string, want a list`},
+		"a list for a map":     {settings: `{"map":[]}`, wantErr: `setting "map": got a JSON array, want an object`},
+		"a number in a list":   {settings: `{"list":[1]}`, wantErr: `setting "list": got a JSON number, want a string`},
+		"a list":               {settings: `[]`, wantErr: "settings must be an object"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			var got settings
+			err := guest.DecodeSettings(json.RawMessage(tc.settings), &got, "flag", "list", "map")
+			gotErr := ""
+			if err != nil {
+				gotErr = err.Error()
+			}
+			if gotErr != tc.wantErr {
+				t.Errorf("got  error %q\nwant error %q", gotErr, tc.wantErr)
+			}
+			if tc.wantErr == "" {
+				if diff := cmp.Diff(tc.want, got); diff != "" {
+					t.Errorf("-want +got\n%s", diff)
+				}
+			}
+		})
+	}
+}
