@@ -120,7 +120,7 @@ func (b Builder) openStore(ctx context.Context) (store, error) {
 	var failures []error
 	for _, driver := range []string{"overlay", "vfs"} {
 		candidate := store{root: filepath.Join(b.Storage, driver), driver: driver}
-		if err := os.MkdirAll(filepath.Join(candidate.root, "tmp"), 0o700); err != nil {
+		if err := candidate.prepare(); err != nil {
 			return store{}, err
 		}
 		err := candidate.run(ctx, "rm", "--all")
@@ -131,6 +131,18 @@ func (b Builder) openStore(ctx context.Context) (store, error) {
 	}
 	return store{}, fmt.Errorf("open a storage for buildah in %s: %w", b.Storage, errors.Join(failures...))
 }
+
+// prepare makes the folders of the storage, and settings that keep buildah from making
+// folders for networks in /etc: its containers are on the machine's own.
+func (s store) prepare() error {
+	if err := os.MkdirAll(s.path("tmp"), 0o700); err != nil {
+		return err
+	}
+	settings := fmt.Sprintf("[network]\nnetwork_config_dir = %q\n", s.path("networks"))
+	return os.WriteFile(s.path("containers.conf"), []byte(settings), 0o600)
+}
+
+func (s store) path(name string) string { return filepath.Join(s.root, name) }
 
 // ensureBuilderBase makes the image of the Go stage: busybox as every program of a shell.
 func (s store) ensureBuilderBase(ctx context.Context) error {
@@ -167,9 +179,9 @@ func (s store) ensureBuilderBase(ctx context.Context) error {
 }
 
 func (s store) command(ctx context.Context, args ...string) *exec.Cmd {
-	global := []string{"--root=" + filepath.Join(s.root, "root"), "--runroot=" + filepath.Join(s.root, "run"), "--storage-driver=" + s.driver}
+	global := []string{"--root=" + s.path("root"), "--runroot=" + s.path("run"), "--storage-driver=" + s.driver}
 	cmd := exec.CommandContext(ctx, "buildah", slices.Concat(global, args)...)
-	cmd.Env = append(os.Environ(), "TMPDIR="+filepath.Join(s.root, "tmp"))
+	cmd.Env = append(os.Environ(), "TMPDIR="+s.path("tmp"), "CONTAINERS_CONF="+s.path("containers.conf"))
 	return cmd
 }
 
