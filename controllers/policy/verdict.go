@@ -10,6 +10,7 @@ import (
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
 // verdict is what the Ready condition says.
@@ -55,9 +56,9 @@ func (s *state) checkError(cause error) *verdict {
 	case apierrors.IsInvalid(cause):
 		return notReady(policiesv1.ReasonInvalidSpec, "the API server refuses the webhook that the policy asks for: "+reasonOf(cause))
 	case s.action != 0:
-		return notReady(policiesv1.ReasonWebhookFailed, errorText(cause))
+		return notReady(policiesv1.ReasonWebhookFailed, resource.Text(cause))
 	default:
-		return notReady(policiesv1.ReasonReconciliationFailed, errorText(cause))
+		return notReady(policiesv1.ReasonReconciliationFailed, resource.Text(cause))
 	}
 }
 
@@ -69,10 +70,6 @@ func reasonOf(err error) string {
 	}
 	return err.Error()
 }
-
-// errorText is the text of an error as a condition can hold it: joined errors are lines,
-// and a condition is read as one.
-func errorText(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
 func (s *state) checkInstallation() *verdict {
 	switch {

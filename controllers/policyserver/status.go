@@ -140,7 +140,7 @@ func setChildren(s *state) {
 		case err != nil:
 			condition.Status = metav1.ConditionFalse
 			condition.Reason = policiesv1.ReasonReconciliationFailed
-			condition.Message = errorText(err)
+			condition.Message = resource.Text(err)
 		case conditionType == policiesv1.ConditionCertSecretReconciled && !s.certificate.Ready:
 			condition.Status = metav1.ConditionFalse
 			condition.Reason = policiesv1.ReasonWaitingForCertificate
@@ -208,7 +208,3 @@ func transitionOf(before, after *metav1.Condition) string {
 		return corev1.EventTypeWarning
 	}
 }
-
-// errorText is the text of an error as a condition can hold it: joined errors are lines,
-// and a condition is read as one.
-func errorText(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }

@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
 // verdict is what the Ready condition says.
@@ -51,9 +52,9 @@ func (s *state) checkError(cause error) *verdict {
 	case cause == nil:
 		return nil
 	case errors.Is(cause, reconcile.TerminalError(nil)):
-		return notReady(policiesv1.ReasonInvalidSpec, errorText(cause))
+		return notReady(policiesv1.ReasonInvalidSpec, resource.Text(cause))
 	default:
-		return notReady(policiesv1.ReasonReconciliationFailed, errorText(cause))
+		return notReady(policiesv1.ReasonReconciliationFailed, resource.Text(cause))
 	}
 }
 

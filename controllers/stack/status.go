@@ -79,9 +79,11 @@ func notReady(reason, message string) verdict {
 func (s *state) verdict(cause error) verdict {
 	switch {
 	case cause != nil:
-		return notReady(operatorv1alpha1.ReasonReconciliationFailed, strings.ReplaceAll(cause.Error(), "\n", "; "))
+		return notReady(operatorv1alpha1.ReasonReconciliationFailed, resource.Text(cause))
+	case !s.kubewarden.DeletionTimestamp.IsZero() && s.remains() != "":
+		return notReady(operatorv1alpha1.ReasonDeleting, "the installation is being removed, waiting for "+s.remains())
 	case !s.kubewarden.DeletionTimestamp.IsZero():
-		return notReady(operatorv1alpha1.ReasonDeleting, "waiting for "+s.remains())
+		return notReady(operatorv1alpha1.ReasonDeleting, "the installation is being removed")
 	case s.kubewarden.Spec.Enforcement == operatorv1alpha1.EnforcementSuspended:
 		return notReady(operatorv1alpha1.ReasonSuspended,
 			"spec.enforcement is Suspended: no policy is enforced, and there is no webhook; set it to Enabled to enforce again")
@@ -149,7 +151,7 @@ func (s *state) remains() string {
 		{s.deployments, "deployments of policy servers"},
 	} {
 		if remaining.count > 0 {
-			parts = append(parts, fmt.Sprintf("%d %s", remaining.count, remaining.what))
+			parts = append(parts, fmt.Sprintf("%s (%d)", remaining.what, remaining.count))
 		}
 	}
 	return strings.Join(parts, ", ")

@@ -1,12 +1,33 @@
 package resource_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"unicode/utf8"
 
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
+
+func TestText(t *testing.T) {
+	tests := map[string]struct {
+		err  error
+		want string
+	}{
+		"plain":    {errors.New("a"), "a"},
+		"joined":   {errors.Join(errors.New("a"), errors.New("b")), "a; b"},
+		"terminal": {reconcile.TerminalError(errors.New("a")), "a"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := resource.Text(tc.err); got != tc.want {
+				t.Errorf("got %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
 
 func TestNote(t *testing.T) {
 	tests := map[string]struct {
