@@ -134,11 +134,10 @@ func (c *cluster) as(account string) *rest.Config {
 
 // startOperator runs the operator with the rights of its own ServiceAccount.
 func (c *cluster) startOperator() error {
-	level := slog.LevelError
+	logger := logr.Discard()
 	if os.Getenv("TEST_LOG") != "" {
-		level = slog.Level(-4)
+		logger = logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	logger := logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	ctrl.SetLogger(logger)
 	manager, err := controllers.NewManager(c.ctx, c.as(serviceAccount), controllers.Config{
 		Render: render.Config{

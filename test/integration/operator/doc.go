@@ -13,5 +13,6 @@
 // tested in test/e2e.
 //
 // The tests have the build tag integration and need the folder with kube-apiserver and
-// etcd in KUBEBUILDER_ASSETS; `make test-integration` sees to both.
+// etcd in KUBEBUILDER_ASSETS; `make test-integration` sees to both. TEST_LOG=1 shows what
+// the operator logs.
 package operator

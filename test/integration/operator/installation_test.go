@@ -57,6 +57,7 @@ func TestInstallation(t *testing.T) {
 	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startIssuer, (*cluster).startOperator)
 	usersServer := c.createServer(t, "users")
 	policy := c.createPolicy(t, "users", "users")
+	var replicas []*replica
 
 	t.Run("without a Kubewarden the operator idles and says so", func(t *testing.T) {
 		within(t, patience, c.policyIs(policy, policiesv1.PolicyStatePending,
@@ -77,7 +78,7 @@ func TestInstallation(t *testing.T) {
 			expected{operatorv1alpha1.ConditionCertificatesReady, metav1.ConditionTrue, "Issued"},
 			expected{operatorv1alpha1.ConditionReady, metav1.ConditionFalse, "DefaultPolicyServerNotReady"}))
 		c.startReplicas(t, "default", 2)
-		c.startReplicas(t, "users", 2)
+		replicas = c.startReplicas(t, "users", 2)
 		within(t, patience, c.kubewardenIs(expected{operatorv1alpha1.ConditionReady, metav1.ConditionTrue, "Enforcing"}))
 		within(t, patience, c.policyIs(policy, policiesv1.PolicyStateActive, enforced...))
 		checkKubewarden(t, c)
@@ -134,6 +135,10 @@ func TestInstallation(t *testing.T) {
 			t.Fatal(err)
 		}
 		within(t, patience, c.configures(policy))
+		// Their Pods would be new ones, with reports of their own.
+		for _, replica := range replicas {
+			replica.load(t)
+		}
 		within(t, patience, c.policyIs(policy, policiesv1.PolicyStateActive, enforced...))
 	})
 }
