@@ -55,11 +55,9 @@ soon() {
 
 ready() { shown kubectl wait --for=condition=Ready "$@" || fail "$1 is not ready"; }
 
-# pods_of_server prints each policy server Pod with its number of restarts.
-pods_of_server() {
-	kubectl --namespace=kubewarden get pods --selector=kubewarden/policy-server=default \
-		--output=jsonpath='{range .items[*]}{.metadata.name} restarts={.status.containerStatuses[0].restartCount}{"\n"}{end}'
-}
+# The Pods of the policy server, with the number of their restarts.
+readonly pods=(kubectl --namespace=kubewarden get pods --selector=kubewarden/policy-server=default
+	--output=custom-columns='NAME:.metadata.name,RESTARTS:.status.containerStatuses[0].restartCount')
 
 # resource FILE: writes standard input to a file of the demo, shows it and applies it.
 resource() {
@@ -118,15 +116,15 @@ spec:
       replicas: 2
 $(registry_authority)
 YAML
-ready kubewarden/kubewarden --timeout=120s
-ready policyserver/default --timeout=120s
+ready kubewarden/kubewarden --timeout=180s
+ready policyserver/default --timeout=180s
 shown kubectl --namespace=kubewarden get deployments,services,poddisruptionbudgets,certificates || fail 'the objects of the policy server are not there'
 means 'Deployment, Service, disruption budget and certificate were made, and two replicas answer with TLS from cert-manager.'
 
 step 'Two policies, each a WebAssembly module in a registry'
 policy no-privileged-pods pod-privileged:v0.1.0 '{}'
 policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team]}'
-ready clusteradmissionpolicy/no-privileged-pods clusteradmissionpolicy/required-labels --timeout=60s
+ready clusteradmissionpolicy/no-privileged-pods clusteradmissionpolicy/required-labels --timeout=180s
 shown kubectl get policyservers,clusteradmissionpolicies || fail 'the policies are not there'
 means 'Both replicas loaded both modules, without a restart; then the webhooks were made.'
 
@@ -142,7 +140,7 @@ admitted kubectl create --filename="$work/pod-innocent.yaml"
 means 'Both policies agreed.'
 
 step 'The settings of a policy change: enforced at once, and no Pod restarts'
-before=$(pods_of_server)
+before=$("${pods[@]}")
 pod other 'team: storage'
 start=$EPOCHREALTIME
 policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team, cost-center]}'
@@ -150,8 +148,8 @@ refused() { ! kubectl create --dry-run=server --filename="$work/pod-other.yaml";
 soon 10 'the new settings' refused
 took=$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}")
 denied 'cost-center' kubectl create --filename="$work/pod-other.yaml"
-[[ $(pods_of_server) == "$before" ]] || fail "the policy server's Pods changed: before: $before; after: $(pods_of_server)"
-shown pods_of_server
+shown "${pods[@]}" || fail 'the Pods of the policy server cannot be listed'
+[[ $output == "$before" ]] || fail "the Pods of the policy server are not what they were: $before"
 means "Enforced $took s after the edit began, by the same Pods."
 
 step 'A policy with bad settings fails alone, and says why'
