@@ -2,7 +2,18 @@
 // the demo and the end-to-end tests, and takes it down again without a trace.
 //
 // What belongs here: the commands and the three kinds of cluster (local, kind, existing).
-// The work is done in build, node, images, addons and registry.
+// The work is done in the packages below:
 //
-// What never does: anything of the operator.
+//	build     compiles the programs from published Go modules, once, into a cache
+//	node      runs them as processes of this machine, and takes them away again
+//	images    packs programs into images, builds the project's Dockerfile, loads images
+//	registry  serves policies and images over TLS
+//	addons    installs the cluster DNS and cert-manager
+//	lock      lets one run at a time do a thing
+//	progress  says what happens and for how long
+//
+// What stays on the machine after down: the Debian packages that were installed, the cache
+// in the user's cache folder, and the empty built-in tables of the firewall.
+//
+// What never belongs here: anything of the operator.
 package main

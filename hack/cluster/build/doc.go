@@ -3,7 +3,8 @@
 //
 // What belongs here: which binaries there are, how each is compiled, and the cache whose
 // key is everything that determines a binary. Each folder below is a Go module of its own
-// that pins one family of versions.
+// that pins one family of versions: kubernetes and etcd as they are, CoreDNS and
+// cert-manager as programs of our own around their packages, pause all ours.
 //
 // What never does: running what was built.
 //

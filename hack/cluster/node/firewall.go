@@ -47,7 +47,7 @@ func removeChains(ctx context.Context) error {
 		if input == "" {
 			continue
 		}
-		restore := exec.CommandContext(ctx, firewall+"-restore", "--noflush")
+		restore := exec.CommandContext(ctx, firewall+"-restore", "--noflush", "--wait")
 		restore.Stdin = strings.NewReader(input)
 		if output, err := restore.CombinedOutput(); err != nil {
 			failures = append(failures, fmt.Errorf("remove chains with %s-restore: %w: %s", firewall, err, output))

@@ -70,7 +70,7 @@ func (l Layout) Recorded() (Layout, error) {
 }
 
 func (l Layout) record() error {
-	return os.WriteFile(l.nodeIPFile(), []byte(l.NodeIP+"\n"), 0o600)
+	return writeWhole(l.nodeIPFile(), []byte(l.NodeIP+"\n"))
 }
 
 // nodeIP is the first IPv4 address of the machine that others could reach it by, empty if
@@ -111,6 +111,16 @@ func (l Layout) LogFile(name string) string { return l.path("logs", name+".log")
 func (l Layout) Self() string { return l.path("bin", "cluster") }
 
 func (l Layout) nodeIPFile() string { return l.path("node-ip") }
+
+// writeWhole writes a file that is there either whole or not at all, whenever this program
+// is killed.
+func writeWhole(path string, content []byte) error {
+	unfinished := path + ".unfinished"
+	if err := os.WriteFile(unfinished, content, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(unfinished, path)
+}
 
 func (l Layout) path(elements ...string) string {
 	return filepath.Join(append([]string{l.State}, elements...)...)

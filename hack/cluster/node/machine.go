@@ -79,7 +79,7 @@ func (l Layout) remember(seen machine) error {
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(l.machineFile(), append(content, '\n'), 0o644)
+	return writeWhole(l.machineFile(), append(content, '\n'))
 }
 
 // recall is what remember recorded; known is false where no node was ever prepared.

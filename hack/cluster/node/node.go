@@ -77,6 +77,10 @@ func (n *Node) prepare(ctx context.Context) error {
 	if err := n.checkMachine(ctx); err != nil {
 		return err
 	}
+	// Without the record there is no cluster, only what an interrupted up or down has left.
+	if err := n.Layout.removeFolders(); err != nil {
+		return err
+	}
 	for _, dir := range []string{n.Layout.State, n.Layout.Run, n.Layout.path("volume-plugins")} {
 		if err := os.MkdirAll(dir, 0o711); err != nil {
 			return err

@@ -35,7 +35,10 @@ func (l Layout) Down(ctx context.Context) error {
 		// Without the record no program of the node ever ran here, so no chain is its.
 		failures = append(failures, removeChains(ctx), removeCounters())
 	}
-	if err := errors.Join(append(failures, Unmount(l.State, l.Run))...); err != nil {
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	if err := Unmount(l.State, l.Run); err != nil {
 		return err
 	}
 	if known {
@@ -43,6 +46,15 @@ func (l Layout) Down(ctx context.Context) error {
 	}
 	failures = append(failures, l.removeShimSockets(), l.removeShared(seen, ids))
 	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	return l.removeFolders()
+}
+
+// removeFolders removes the node's own folders, once nothing is mounted there any more: a
+// mount may show the files of somebody else.
+func (l Layout) removeFolders() error {
+	if err := Unmount(l.State, l.Run); err != nil {
 		return err
 	}
 	return errors.Join(os.RemoveAll(l.Run), os.RemoveAll(l.State))
