@@ -17,7 +17,6 @@ import (
 	coreinformers "k8s.io/client-go/informers/core"
 	corev1informers "k8s.io/client-go/informers/core/v1"
 	corelisters "k8s.io/client-go/listers/core/v1"
-	"k8s.io/utils/ptr"
 )
 
 // TestMatchAgreesWithTheAPIServer asks the API server's own admission plugin and a Matcher
@@ -53,14 +52,16 @@ func TestMatchAgreesWithTheAPIServer(t *testing.T) {
 
 func drawWebhook(random *rand.Rand) Webhook {
 	selectors := []*metav1.LabelSelector{
-		nil, nil, {}, equals("env", "prod"), equals("env", "test"),
+		nil, nil,
+		{},
+		equals("env", "prod"), equals("env", "test"),
 		{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpNotIn, Values: []string{"prod"}}}},
 	}
 	expressions := [][]string{nil, nil, nil, {"true"}, {"false"}, {`object.metadata.labels.env == "prod"`}, {`request.kind.kind == "Pod"`}}
 	hook := Webhook{
 		Name:              "drawn",
-		MatchPolicy:       draw(random, []*admissionregistrationv1.MatchPolicyType{ptr.To(admissionregistrationv1.Exact), ptr.To(admissionregistrationv1.Equivalent)}),
-		FailurePolicy:     draw(random, []*admissionregistrationv1.FailurePolicyType{nil, ptr.To(admissionregistrationv1.Fail), ptr.To(admissionregistrationv1.Ignore)}),
+		MatchPolicy:       draw(random, []*admissionregistrationv1.MatchPolicyType{new(admissionregistrationv1.Exact), new(admissionregistrationv1.Equivalent)}),
+		FailurePolicy:     draw(random, []*admissionregistrationv1.FailurePolicyType{nil, new(admissionregistrationv1.Fail), new(admissionregistrationv1.Ignore)}),
 		NamespaceSelector: draw(random, selectors),
 		ObjectSelector:    draw(random, selectors),
 		MatchConditions:   conditions(draw(random, expressions)...),
@@ -72,7 +73,7 @@ func drawWebhook(random *rand.Rand) Webhook {
 			draw(random, []string{"*", "*/*", "pods", "pods/*", "pods/exec", "deployments", "horizontalpodautoscalers", "namespaces", "nodes"}),
 			draw(random, []admissionregistrationv1.OperationType{"*", "CREATE", "CREATE", "UPDATE"}),
 		)
-		r.Scope = draw(random, []*admissionregistrationv1.ScopeType{nil, ptr.To(admissionregistrationv1.AllScopes), ptr.To(admissionregistrationv1.ClusterScope), ptr.To(admissionregistrationv1.NamespacedScope)})
+		r.Scope = draw(random, []*admissionregistrationv1.ScopeType{nil, new(admissionregistrationv1.AllScopes), new(admissionregistrationv1.ClusterScope), new(admissionregistrationv1.NamespacedScope)})
 		hook.Rules = append(hook.Rules, r)
 	}
 	return hook

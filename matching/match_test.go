@@ -14,24 +14,27 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apiserver/pkg/admission"
 	"k8s.io/apiserver/pkg/authentication/user"
-	"k8s.io/utils/ptr"
 )
 
 var (
-	pods         = resource("", "v1", "pods", "Pod", true)
-	namespaces   = resource("", "v1", "namespaces", "Namespace", false)
-	nodes        = resource("", "v1", "nodes", "Node", false)
-	deployments  = resource("apps", "v1", "deployments", "Deployment", true)
-	autoscalers1 = resource("autoscaling", "v1", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true)
-	autoscalers2 = resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler", true)
+	pods         = inNamespaces("/v1/pods", "Pod")
+	namespaces   = inCluster("/v1/namespaces", "Namespace")
+	nodes        = inCluster("/v1/nodes", "Node")
+	deployments  = inNamespaces("apps/v1/deployments", "Deployment")
+	autoscalers1 = inNamespaces("autoscaling/v1/horizontalpodautoscalers", "HorizontalPodAutoscaler")
+	autoscalers2 = inNamespaces("autoscaling/v2/horizontalpodautoscalers", "HorizontalPodAutoscaler")
 )
 
-func resource(group, version, plural, kind string, namespaced bool) Resource {
-	return Resource{
-		GVR:        schema.GroupVersionResource{Group: group, Version: version, Resource: plural},
-		Kind:       kind,
-		Namespaced: namespaced,
-	}
+// inNamespaces and inCluster are resources; gvr is written as in "apps/v1/deployments".
+func inNamespaces(gvr, kind string) Resource {
+	r := inCluster(gvr, kind)
+	r.Namespaced = true
+	return r
+}
+
+func inCluster(gvr, kind string) Resource {
+	parts := strings.Split(gvr, "/")
+	return Resource{GVR: schema.GroupVersionResource{Group: parts[0], Version: parts[1], Resource: parts[2]}, Kind: kind}
 }
 
 // create is a request to create an object of the resource, in namespace team-a if it
@@ -81,7 +84,7 @@ func equals(key, value string) *metav1.LabelSelector {
 }
 
 func conditions(expressions ...string) []admissionregistrationv1.MatchCondition {
-	var list []admissionregistrationv1.MatchCondition
+	list := make([]admissionregistrationv1.MatchCondition, 0, len(expressions))
 	for i, expression := range expressions {
 		list = append(list, admissionregistrationv1.MatchCondition{Name: "condition-" + string(rune('a'+i)), Expression: expression})
 	}
@@ -297,7 +300,7 @@ func TestMatchConditions(t *testing.T) {
 			webhook: Webhook{Rules: all, MatchConditions: failing}, request: web, wantErr: "no such key: annotations",
 		},
 		"an error with failure policy Ignore": {
-			webhook: Webhook{Rules: all, MatchConditions: failing, FailurePolicy: ptr.To(admissionregistrationv1.Ignore)}, request: web,
+			webhook: Webhook{Rules: all, MatchConditions: failing, FailurePolicy: new(admissionregistrationv1.Ignore)}, request: web,
 			want: Outcome{Why: WhyMatchCondition},
 		},
 		"the user's name": {
@@ -367,7 +370,7 @@ func TestCoversJudgesByRuleAlone(t *testing.T) {
 }
 
 func TestNeverCalled(t *testing.T) {
-	if !NeverCalled(resource("admissionregistration.k8s.io", "v1", "validatingwebhookconfigurations", "ValidatingWebhookConfiguration", false)) {
+	if !NeverCalled(inCluster("admissionregistration.k8s.io/v1/validatingwebhookconfigurations", "ValidatingWebhookConfiguration")) {
 		t.Error("API servers call no webhook about webhook configurations")
 	}
 	if NeverCalled(pods) {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -39,13 +39,13 @@ const anyNamespace = "*"
 func (s *Store) anyOf(ctx context.Context, legacy family, kind string) (bool, error) {
 	list := legacy.list(kind)
 	err := s.client.List(ctx, list, client.Limit(1), ours())
-	if meta.IsNoMatchError(err) {
+	if apimeta.IsNoMatchError(err) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("look for reports of %s: %w", legacy.groupVersion(), err)
 	}
-	return meta.LenList(list) > 0, nil
+	return apimeta.LenList(list) > 0, nil
 }
 
 // deleteAll goes from namespace to namespace: the API has no deletion of a collection over

@@ -9,7 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
@@ -62,7 +62,7 @@ func (s *Store) Open(ctx context.Context, namespace string) (*Session, error) {
 		if err := s.client.List(ctx, list, client.InNamespace(namespace), ours(), client.Limit(pageSize), client.Continue(token)); err != nil {
 			return nil, fmt.Errorf("list the reports of %s: %w", place(namespace), err)
 		}
-		if err := meta.EachListItem(list, session.remember); err != nil {
+		if err := apimeta.EachListItem(list, session.remember); err != nil {
 			return nil, err
 		}
 		if token = list.GetContinue(); token == "" {

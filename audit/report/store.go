@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -53,7 +53,7 @@ func NewStore(c client.Client, kind Kind, runUID string) (*Store, error) {
 func (s *Store) Check(ctx context.Context) error {
 	for _, kind := range []string{"", anyNamespace} {
 		err := s.client.List(ctx, s.family.list(kind), client.Limit(1), ours())
-		if meta.IsNoMatchError(err) {
+		if apimeta.IsNoMatchError(err) {
 			return fmt.Errorf("the cluster does not serve %v of %s: install their CustomResourceDefinitions, choose another report kind, or store nothing", s.family.resources(), s.family.groupVersion())
 		}
 		if err != nil {

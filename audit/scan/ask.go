@@ -86,8 +86,8 @@ type Review struct {
 func (a *Asker) persist(ctx context.Context, target string, r Review) (Answer, error) {
 	for attempt := 0; ; attempt++ {
 		answer, err := a.try(ctx, target, r)
-		var passing *passingError
-		if !errors.As(err, &passing) || attempt == len(a.backoff) {
+		passing, is := errors.AsType[*passingError](err)
+		if !is || attempt == len(a.backoff) {
 			return answer, err
 		}
 		delay := a.backoff[attempt]
@@ -156,15 +156,13 @@ func (a *Asker) try(ctx context.Context, target string, r Review) (Answer, error
 // describe takes out of a transport error what differs between two attempts that fail
 // alike, such as the local port, so that it makes the same report every time.
 func describe(err error) error {
-	var operation *net.OpError
-	switch {
-	case errors.Is(err, context.DeadlineExceeded):
+	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("no answer within %s", askTimeout)
-	case errors.As(err, &operation):
+	}
+	if operation, is := errors.AsType[*net.OpError](err); is {
 		return fmt.Errorf("%s %s: %w", operation.Op, operation.Net, operation.Err)
 	}
-	var outer *url.Error
-	if errors.As(err, &outer) {
+	if outer, is := errors.AsType[*url.Error](err); is {
 		return outer.Err
 	}
 	return err

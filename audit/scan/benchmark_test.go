@@ -13,7 +13,7 @@ import (
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
@@ -66,9 +66,9 @@ func benchScanner(b *testing.B, clusterURL string, policies *double) *Scanner {
 	if err := report.AddToScheme(scheme); err != nil {
 		b.Fatal(err)
 	}
-	mapper := meta.NewDefaultRESTMapper(nil)
+	mapper := apimeta.NewDefaultRESTMapper(nil)
 	for kind := range scheme.AllKnownTypes() {
-		mapper.Add(kind, meta.RESTScopeNamespace)
+		mapper.Add(kind, apimeta.RESTScopeNamespace)
 	}
 	typed, err := client.New(restConfig, client.Options{Scheme: scheme, Mapper: mapper})
 	if err != nil {

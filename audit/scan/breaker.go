@@ -68,10 +68,10 @@ func (b *breaker) refuses() error {
 // record takes the end of a question that was put. Any answer counts as one, also one that
 // is an error.
 func (b *breaker) record(err error) {
-	var passing *passingError
+	passing, is := errors.AsType[*passingError](err)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !errors.As(err, &passing) || !passing.unreachable {
+	if !is || !passing.unreachable {
 		b.unanswered = 0
 		return
 	}

@@ -35,30 +35,29 @@ type double struct {
 
 	mu       sync.Mutex
 	policies map[string]verdict
-	asked    map[string]int
 	// clients are the names in the certificates of those that asked.
 	clients map[string]bool
 	// protocol is that of the last question.
 	protocol string
 }
 
-// verdict judges an object; an error is a policy server that could not evaluate.
+// verdict judges an object.
 type verdict func(object *unstructured.Unstructured) (allowed bool, message string)
 
-func newDouble(t testing.TB) *double {
-	t.Helper()
-	d := &double{authority: newAuthority(t), policies: map[string]verdict{}, asked: map[string]int{}, clients: map[string]bool{}}
+func newDouble(tb testing.TB) *double {
+	tb.Helper()
+	d := &double{authority: newAuthority(tb), policies: map[string]verdict{}, clients: map[string]bool{}}
 	d.Server = httptest.NewUnstartedServer(d)
 	d.Config.ErrorLog = log.New(io.Discard, "", 0)
 	d.TLS = &tls.Config{
-		Certificates: []tls.Certificate{d.authority.issue(t, "*.kubewarden.svc")},
+		Certificates: []tls.Certificate{d.authority.issue(tb, "*.kubewarden.svc")},
 		ClientAuth:   tls.VerifyClientCertIfGiven,
 		ClientCAs:    d.authority.pool(),
 		MinVersion:   tls.VersionTLS12,
 	}
 	d.EnableHTTP2 = true
 	d.StartTLS()
-	t.Cleanup(d.Close)
+	tb.Cleanup(d.Close)
 	return d
 }
 
@@ -68,20 +67,10 @@ func (d *double) judge(policyID string, v verdict) {
 	d.policies[policyID] = v
 }
 
-// askedAbout counts the questions to a policy, and forgets them.
-func (d *double) askedAbout(policyID string) int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	n := d.asked[policyID]
-	delete(d.asked, policyID)
-	return n
-}
-
 func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, isAudit := strings.CutPrefix(r.URL.Path, "/audit/")
 	d.mu.Lock()
 	judge, known := d.policies[id]
-	d.asked[id]++
 	d.protocol = r.Proto
 	for _, certificate := range r.TLS.PeerCertificates {
 		d.clients[certificate.Subject.CommonName] = true
@@ -112,19 +101,19 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // transport reaches the double under whatever name it is called.
-func (d *double) transport(t testing.TB, config TransportConfig) *http.Transport {
-	t.Helper()
+func (d *double) transport(tb testing.TB, config TransportConfig) *http.Transport {
+	tb.Helper()
 	if config.ExtraCA == nil && !config.Insecure {
 		config.ExtraCA = d.authority.pem
 	}
 	transport, err := NewTransport(config)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	transport.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, d.Listener.Addr().String())
 	}
-	t.Cleanup(transport.CloseIdleConnections)
+	tb.Cleanup(transport.CloseIdleConnections)
 	return transport
 }
 
@@ -135,9 +124,9 @@ type authority struct {
 	pem         []byte
 }
 
-func newAuthority(t testing.TB) *authority {
-	t.Helper()
-	key := newKey(t)
+func newAuthority(tb testing.TB) *authority {
+	tb.Helper()
+	key := newKey(tb)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test authority"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -145,20 +134,20 @@ func newAuthority(t testing.TB) *authority {
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	certificate, err := x509.ParseCertificate(der)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return &authority{certificate: certificate, key: key, pem: encodePEM("CERTIFICATE", der)}
 }
 
-func newKey(t testing.TB) *ecdsa.PrivateKey {
-	t.Helper()
+func newKey(tb testing.TB) *ecdsa.PrivateKey {
+	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return key
 }
@@ -174,9 +163,9 @@ func (a *authority) pool() *x509.CertPool {
 }
 
 // issuePEM makes a certificate for a name, and its key.
-func (a *authority) issuePEM(t testing.TB, name string) (certificate, key []byte) {
-	t.Helper()
-	pair := newKey(t)
+func (a *authority) issuePEM(tb testing.TB, name string) (certificate, key []byte) {
+	tb.Helper()
+	pair := newKey(tb)
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
@@ -184,21 +173,21 @@ func (a *authority) issuePEM(t testing.TB, name string) (certificate, key []byte
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.certificate, &pair.PublicKey, a.key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	encodedKey, err := x509.MarshalPKCS8PrivateKey(pair)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return encodePEM("CERTIFICATE", der), encodePEM("PRIVATE KEY", encodedKey)
 }
 
-func (a *authority) issue(t testing.TB, name string) tls.Certificate {
-	t.Helper()
-	certificate, key := a.issuePEM(t, name)
+func (a *authority) issue(tb testing.TB, name string) tls.Certificate {
+	tb.Helper()
+	certificate, key := a.issuePEM(tb, name)
 	pair, err := tls.X509KeyPair(certificate, key)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return pair
 }

@@ -341,7 +341,8 @@ func (w *world) removeReports() {
 	ctx := context.WithoutCancel(w.t.Context())
 	for _, kind := range []schema.GroupVersionKind{
 		v1alpha2.SchemeGroupVersion.WithKind("PolicyReport"), v1alpha2.SchemeGroupVersion.WithKind("ClusterPolicyReport"),
-		{Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "Report"}, {Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "ClusterReport"},
+		{Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "Report"},
+		{Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "ClusterReport"},
 	} {
 		list := listOf(kind)
 		_ = w.client.List(ctx, list)

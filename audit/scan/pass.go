@@ -7,13 +7,12 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/audit/report"
@@ -207,15 +206,17 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 	}
 	results := make([]report.Result, len(policies))
 	body, err := review(version.Resource, object)
+	if err != nil {
+		for i, policy := range policies {
+			results[i] = p.result(policy, Answer{}, err)
+		}
+		return results
+	}
 	question := Review{UID: string(object.GetUID()), Body: body}
 	var work errgroup.Group
 	work.SetLimit(p.config.ParallelPolicies)
 	for i, policy := range policies {
 		work.Go(func() error {
-			if err != nil {
-				results[i] = p.result(policy, Answer{}, err)
-				return nil
-			}
 			results[i] = p.askOne(ctx, policy, question)
 			return nil
 		})

@@ -16,11 +16,12 @@ import (
 
 // policies reads all policies of all kinds that an audit in the target can need.
 func (s *Scanner) policies(ctx context.Context, target Target) ([]plan.Policy, error) {
-	var policies []plan.Policy
-	var errs []error
-	for _, read := range []func(context.Context, Target) ([]plan.Policy, error){
+	kinds := []func(context.Context, Target) ([]plan.Policy, error){
 		s.clusterAdmissionPolicies,
-	} {
+	}
+	var policies []plan.Policy
+	errs := make([]error, 0, len(kinds))
+	for _, read := range kinds {
 		some, err := read(ctx, target)
 		policies = append(policies, some...)
 		errs = append(errs, err)

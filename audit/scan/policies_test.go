@@ -7,7 +7,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/utils/ptr"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
@@ -29,13 +28,13 @@ func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
 		Spec: policiesv1.ClusterAdmissionPolicySpec{
 			PolicySpec: policiesv1.PolicySpec{
 				AdmissionSpec: policiesv1.AdmissionSpec{
-					PolicyServer: "reserved", Mode: policiesv1.PolicyModeMonitor, BackgroundAudit: ptr.To(false),
+					PolicyServer: "reserved", Mode: policiesv1.PolicyModeMonitor, BackgroundAudit: new(false),
 					Rules: []policiesv1.Rule{{
 						Operations: []admissionregistrationv1.OperationType{"CREATE"},
 						APIGroups:  []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: &scope,
 					}},
-					FailurePolicy:   ptr.To(admissionregistrationv1.Ignore),
-					MatchPolicy:     ptr.To(admissionregistrationv1.Exact),
+					FailurePolicy:   new(admissionregistrationv1.Ignore),
+					MatchPolicy:     new(admissionregistrationv1.Exact),
 					MatchConditions: []policiesv1.MatchCondition{{Name: "c", Expression: "true"}},
 					ObjectSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 				},
@@ -55,8 +54,8 @@ func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
 				Operations: []admissionregistrationv1.OperationType{"CREATE"},
 				Rule:       admissionregistrationv1.Rule{APIGroups: []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: &scope},
 			}},
-			FailurePolicy:   ptr.To(admissionregistrationv1.Ignore),
-			MatchPolicy:     ptr.To(admissionregistrationv1.Exact),
+			FailurePolicy:   new(admissionregistrationv1.Ignore),
+			MatchPolicy:     new(admissionregistrationv1.Exact),
 			MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "c", Expression: "true"}},
 			ObjectSelector:  &metav1.LabelSelector{MatchLabels: map[string]string{"app": "web"}},
 			NamespaceSelector: &metav1.LabelSelector{

@@ -15,7 +15,7 @@ const doubleURL = "https://policy-server-default.kubewarden.svc:443"
 
 func allow(*unstructured.Unstructured) (bool, string) { return true, "" }
 
-func reviewOf(t testing.TB, uid string) Review {
+func reviewOf(t *testing.T, uid string) Review {
 	t.Helper()
 	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": uid, "name": "one"}}}
 	body, err := review(pods, object)

@@ -27,7 +27,7 @@ func TestDefinitionsDefineTheKindsThatReportsAreWrittenAs(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			var got []string
+			got := make([]string, 0, len(definitions))
 			for _, d := range definitions {
 				line := []string{d.Name, string(d.Spec.Scope), d.Spec.Names.Kind}
 				for _, version := range d.Spec.Versions {
