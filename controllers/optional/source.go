@@ -128,7 +128,7 @@ func (s *Source) follow(ctx context.Context, queue queue, served bool) {
 	if served && !s.watched {
 		s.watched = true
 		go func() {
-			if err := s.watch(ctx, queue); err != nil {
+			if err := s.watch(ctx, queue); err != nil && ctx.Err() == nil {
 				ctrl.LoggerFrom(ctx).Error(err, "Could not watch an optional kind", "definition", s.Definition)
 			}
 			s.wake(ctx, queue)
@@ -151,12 +151,12 @@ func (s *Source) watch(ctx context.Context, queue queue) error {
 	if err != nil {
 		return fmt.Errorf("find the kind of %T: %w", s.Object, err)
 	}
-	err = wait.PollUntilContextCancel(ctx, discoveryInterval, true, func(context.Context) (bool, error) {
+	known := func(context.Context) (bool, error) {
 		_, err := s.Client.RESTMapper().RESTMapping(gvk.GroupKind(), gvk.Version)
 		return err == nil, nil
-	})
-	if err != nil {
-		return nil // the operator ends
+	}
+	if err := wait.PollUntilContextCancel(ctx, discoveryInterval, true, known); err != nil {
+		return fmt.Errorf("wait for discovery to know %s: %w", gvk.Kind, err)
 	}
 	kind := source.Kind(s.Cache, s.Object, s.Handler)
 	if err := kind.Start(ctx, queue); err != nil {

@@ -19,7 +19,7 @@ func relax(spec, wanted *policiesv1.AdmissionSpec) {
 		spec.FailurePolicy = &ignore
 	}
 	exact := spec.MatchPolicy != nil && *spec.MatchPolicy == admissionregistrationv1.Exact
-	var kept []policiesv1.Rule
+	kept := make([]policiesv1.Rule, 0, len(spec.Rules))
 	for i := range spec.Rules {
 		kept = append(kept, intersectRule(spec.Rules[i], wanted.Rules, exact)...)
 	}

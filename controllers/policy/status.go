@@ -20,7 +20,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) err
 		return cause
 	}
 	setStatus(s, cause)
-	written, err := resource.PatchStatus(ctx, r.Client, s.original, s.policy, cause)
+	written, err := resource.PatchStatus(ctx, r.Client, resource.Change{Original: s.original, Changed: s.policy}, cause)
 	if written {
 		r.recordTransition(s)
 	}
@@ -77,8 +77,8 @@ func setReplicas(s *state) {
 		return
 	}
 	status.Replicas = &policiesv1.PolicyReplicas{
-		Ready:     int32(s.replicas.Ready),
-		Enforcing: int32(s.replicas.Enforcing),
+		Ready:     s.replicas.Ready,
+		Enforcing: s.replicas.Enforcing,
 	}
 	seen := map[string]bool{}
 	for _, revision := range s.replicas.Served {
@@ -89,7 +89,7 @@ func setReplicas(s *state) {
 		status.Served = append(status.Served, policiesv1.ServedRevision{
 			Revision:     revision.Revision,
 			ModuleDigest: digest(revision.ModuleDigest),
-			Replicas:     int32(revision.Replicas),
+			Replicas:     revision.Replicas,
 		})
 	}
 	if len(status.Served) > 0 {

@@ -23,7 +23,7 @@ const (
 	newRevision = "newrevision0"
 )
 
-func revision(name string, wanted bool, count int) replicas.Revision {
+func revision(name string, wanted bool, count int32) replicas.Revision {
 	return replicas.Revision{
 		Served: contract.Served{Revision: name, ModuleDigest: "d1gest"}, Wanted: wanted, Replicas: count,
 	}

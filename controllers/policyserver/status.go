@@ -34,7 +34,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) err
 		return cause
 	}
 	setStatus(s, r.Render.Image, cause)
-	written, err := resource.PatchStatus(ctx, r.Client, s.original, s.server, cause)
+	written, err := resource.PatchStatus(ctx, r.Client, resource.Change{Original: s.original, Changed: s.server}, cause)
 	if written {
 		r.recordTransition(s)
 	}
@@ -60,7 +60,7 @@ func setStatus(s *state, operatorImage string, cause error) {
 func setReplicas(s *state) {
 	s.server.Status.Replicas = &policiesv1.PolicyServerReplicas{
 		Wanted:   s.wanted(),
-		Ready:    int32(s.replicas.Ready()),
+		Ready:    s.replicas.Ready(),
 		UpToDate: s.upToDate(),
 	}
 }
@@ -90,8 +90,9 @@ func (s *state) upToDate() int32 {
 }
 
 func setPolicies(s *state) {
-	counts := &policiesv1.PolicyCounts{Total: int32(len(s.policies))}
+	counts := &policiesv1.PolicyCounts{}
 	for id, entry := range s.policies {
+		counts.Total++
 		policy, err := s.replicas.Policy(id, entry)
 		if err != nil {
 			counts.Failed++

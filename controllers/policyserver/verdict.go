@@ -78,7 +78,7 @@ func (s *state) checkScale() *verdict {
 
 // checkReplicas tells how many replicas are ready and what holds the others back.
 func (s *state) checkReplicas() *verdict {
-	if int32(s.replicas.Ready()) >= s.wanted() {
+	if s.replicas.Ready() >= s.wanted() {
 		return nil
 	}
 	if !s.certificate.Ready {

@@ -12,16 +12,16 @@ import (
 // ready get no requests: but for Total, the numbers leave them out.
 type Policy struct {
 	// Total is the number of replicas that do not terminate.
-	Total int
+	Total int32
 	// Ready is the number of ready replicas.
-	Ready int
+	Ready int32
 	// Serving is the number of ready replicas that serve some revision of the policy.
-	Serving int
+	Serving int32
 	// Enforcing is the number of ready replicas that serve the wanted revision.
-	Enforcing int
+	Enforcing int32
 	// Refusing is the number of ready replicas that give a reason for not serving the wanted
 	// revision.
-	Refusing int
+	Refusing int32
 	// Served are the revisions that ready replicas serve: wanted ones first, then those that
 	// most replicas serve. Two wanted ones mean that a tag was resolved to two modules.
 	Served []Revision
@@ -36,7 +36,7 @@ type Revision struct {
 	// Wanted says that it is a revision of the wanted entry.
 	Wanted bool
 	// Replicas is the number of ready replicas that serve it.
-	Replicas int
+	Replicas int32
 }
 
 // Refusal is one reason that replicas give for not serving the wanted revision.
@@ -48,49 +48,69 @@ type Refusal struct {
 	Replicas []string
 }
 
-// Policy answers how the ready replicas stand to the policy of that ID and wanted entry.
-// An error means that the entry has settings that are no JSON.
+// Policy answers how the replicas stand to the policy of that ID and wanted entry. An error
+// means that the entry has settings that are no JSON.
 func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 	hash, err := contract.EntryHash(wanted)
 	if err != nil {
 		return Policy{}, fmt.Errorf("hash policy %q: %w", id, err)
 	}
-	policy := Policy{}
-	revisions := map[contract.Served]*Revision{}
-	refusals := map[contract.Failure]*Refusal{}
+	count := counting{
+		id: id, wanted: wanted, wantedHash: hash,
+		revisions: map[contract.Served]*Revision{}, refusals: map[contract.Failure]*Refusal{},
+	}
 	for _, replica := range s {
-		if replica.Ready {
-			policy.Ready++
-		}
 		if replica.Terminating {
 			continue
 		}
-		policy.Total++
-		if replica.Report == nil {
-			continue
-		}
-		if served, ok := replica.Report.Policies[id]; ok && replica.Ready {
-			enforced, err := addRevision(revisions, served, wanted)
-			if err != nil {
-				return Policy{}, fmt.Errorf("compute revision of policy %q: %w", id, err)
-			}
-			policy.Serving++
-			if enforced {
-				policy.Enforcing++
-			}
-		}
-		// Failures count of replicas that are not ready too: a fresh one that this policy
-		// holds back is the one that has something to say.
-		if failure, ok := replica.Report.Failures[id]; ok && failure.Wanted == hash {
-			addRefusal(refusals, failure, replica.Name)
-			if replica.Ready {
-				policy.Refusing++
-			}
+		if err := count.add(replica); err != nil {
+			return Policy{}, fmt.Errorf("compute the revision of policy %q: %w", id, err)
 		}
 	}
-	policy.Served = sortedRevisions(revisions)
-	policy.Refusals = sortedRefusals(refusals)
-	return policy, nil
+	count.policy.Served = sortedRevisions(count.revisions)
+	count.policy.Refusals = sortedRefusals(count.refusals)
+	return count.policy, nil
+}
+
+// counting is a Policy in the making.
+type counting struct {
+	id         string
+	wanted     contract.Entry
+	wantedHash string
+	policy     Policy
+	revisions  map[contract.Served]*Revision
+	refusals   map[contract.Failure]*Refusal
+}
+
+func (c *counting) add(replica Replica) error {
+	c.policy.Total++
+	if replica.Ready {
+		c.policy.Ready++
+	}
+	if replica.Report == nil {
+		return nil
+	}
+	// Failures count of replicas that are not ready too: a fresh one that this policy holds
+	// back is the one that has something to say.
+	if failure, ok := replica.Report.Failures[c.id]; ok && failure.Wanted == c.wantedHash {
+		addRefusal(c.refusals, failure, replica.Name)
+		if replica.Ready {
+			c.policy.Refusing++
+		}
+	}
+	served, ok := replica.Report.Policies[c.id]
+	if !ok || !replica.Ready {
+		return nil
+	}
+	enforced, err := addRevision(c.revisions, served, c.wanted)
+	if err != nil {
+		return err
+	}
+	c.policy.Serving++
+	if enforced {
+		c.policy.Enforcing++
+	}
+	return nil
 }
 
 func addRefusal(refusals map[contract.Failure]*Refusal, failure contract.Failure, replica string) {

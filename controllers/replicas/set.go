@@ -47,8 +47,8 @@ func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
 }
 
 // Ready is the number of ready replicas.
-func (s Set) Ready() int {
-	ready := 0
+func (s Set) Ready() int32 {
+	ready := int32(0)
 	for _, replica := range s {
 		if replica.Ready {
 			ready++

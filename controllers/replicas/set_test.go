@@ -129,10 +129,10 @@ func TestNewSet(t *testing.T) {
 
 func TestPolicy(t *testing.T) {
 	old, wanted := entry(t, `{"labels":["a"]}`), entry(t, `{"labels":["b"]}`)
-	servedWanted := func(count int) replicas.Revision {
+	servedWanted := func(count int32) replicas.Revision {
 		return replicas.Revision{Served: serving(t, wanted).Policies[policyID], Wanted: true, Replicas: count}
 	}
-	servedOld := func(count int) replicas.Revision {
+	servedOld := func(count int32) replicas.Revision {
 		return replicas.Revision{Served: serving(t, old).Policies[policyID], Replicas: count}
 	}
 	tests := map[string]struct {

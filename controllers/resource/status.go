@@ -11,6 +11,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 )
 
+// Change is an object as it was read and as it has become. Only the statuses differ.
+type Change struct{ Original, Changed client.Object }
+
 // PatchStatus writes the status of an object if it differs from that of the original, and
 // says whether it wrote. cause is the error that the reconcile ends with, or nil; the
 // result is the error to return from it.
@@ -18,7 +21,8 @@ import (
 // The write is refused when the object changed since it was read: two writers of the same
 // list of conditions would undo each other. That is no error, since whatever changed the
 // object brings the reconciler back. An object that is gone needs no status.
-func PatchStatus(ctx context.Context, c client.StatusClient, original, changed client.Object, cause error) (bool, error) {
+func PatchStatus(ctx context.Context, c client.StatusClient, change Change, cause error) (bool, error) {
+	original, changed := change.Original, change.Changed
 	// A finalizer may have been written meanwhile; only the status is compared.
 	before, ok := original.DeepCopyObject().(client.Object)
 	if !ok {

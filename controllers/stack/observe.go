@@ -126,8 +126,7 @@ func (r *Reconciler) applyDefaultPolicyServer(ctx context.Context, s *state) err
 		return r.Applier.Delete(ctx, s.kubewarden, unwanted)
 	}
 	err := r.Applier.Apply(ctx, s.kubewarden, server)
-	var foreign *apply.ForeignError
-	if errors.As(err, &foreign) {
+	if _, foreign := errors.AsType[*apply.ForeignError](err); foreign {
 		s.foreignDefault = true
 		return nil
 	}

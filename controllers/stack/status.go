@@ -25,7 +25,7 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) err
 		return cause
 	}
 	setStatus(s, render.NeverLockOut(r.Render), cause)
-	written, err := resource.PatchStatus(ctx, r.Client, s.original, s.kubewarden, cause)
+	written, err := resource.PatchStatus(ctx, r.Client, resource.Change{Original: s.original, Changed: s.kubewarden}, cause)
 	if written {
 		r.recordTransition(s)
 	}
@@ -51,14 +51,16 @@ func setStatus(s *state, neverLockOut []string, cause error) {
 }
 
 func setCounts(s *state) {
-	servers := &operatorv1alpha1.PolicyServerCounts{Total: int32(len(s.servers))}
+	servers := &operatorv1alpha1.PolicyServerCounts{}
 	for i := range s.servers {
+		servers.Total++
 		if apimeta.IsStatusConditionTrue(s.servers[i].Status.Conditions, policiesv1.ConditionReady) {
 			servers.Ready++
 		}
 	}
-	policies := &operatorv1alpha1.PolicyCounts{Total: int32(len(s.policies))}
+	policies := &operatorv1alpha1.PolicyCounts{}
 	for _, policy := range s.policies {
+		policies.Total++
 		if policy.GetStatus().PolicyStatus == policiesv1.PolicyStateActive {
 			policies.Active++
 		}
@@ -136,7 +138,7 @@ func (s *state) summary() string {
 
 // remains says what an uninstallation still waits for; empty when nothing is left.
 func (s *state) remains() string {
-	var servers []*policiesv1.PolicyServer
+	servers := make([]*policiesv1.PolicyServer, 0, len(s.servers))
 	for i := range s.servers {
 		servers = append(servers, &s.servers[i])
 	}

@@ -44,7 +44,7 @@ type cluster struct {
 	admin      client.Client
 	kubeconfig string
 
-	ctx    context.Context
+	ctx    context.Context //nolint:containedctx // the life of the cluster, which no call bounds
 	cancel context.CancelFunc
 	// issuer and operator end what runs; nil while it does not.
 	issuer, operator func() error

@@ -5,6 +5,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 	"time"
 
@@ -41,14 +42,12 @@ func (c *cluster) kubewardenIs(all ...expected) func(context.Context) error {
 }
 
 func (c *cluster) hasEvent(t *testing.T, object client.Object, want string) func(context.Context) error {
+	t.Helper()
 	return func(context.Context) error {
-		got := c.events(t, object)
-		for _, event := range got {
-			if event == want {
-				return nil
-			}
+		if got := c.events(t, object); !slices.Contains(got, want) {
+			return fmt.Errorf("events are %v, want %s among them", got, want)
 		}
-		return fmt.Errorf("events are %v, want %s among them", got, want)
+		return nil
 	}
 }
 
@@ -208,7 +207,12 @@ func uninstall(t *testing.T, c *cluster, server *policiesv1.PolicyServer, policy
 			t.Error(err)
 		}
 	}
-	// The owner is gone: the garbage collector, which does not run here, takes these.
+	collectGarbage(t, c)
+}
+
+// collectGarbage removes what the Kubewarden owned, as the garbage collector would.
+func collectGarbage(t *testing.T, c *cluster) {
+	t.Helper()
 	for _, owned := range []client.Object{
 		named(&corev1.Secret{}, render.SecretCA), named(&corev1.Secret{}, render.CertificateCA),
 		named(&certmanagerv1.Certificate{}, render.CertificateCA),

@@ -32,22 +32,23 @@ func (c *cluster) startIssuer() error {
 		err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 			return false, c.issue(ctx)
 		})
-		if ctx.Err() != nil {
-			return nil
-		}
-		return err
+		return unlessStopped(ctx, err)
 	})
 	return nil
 }
 
-func (c *cluster) issue(ctx context.Context) error {
-	var certificates certmanagerv1.CertificateList
-	err := c.admin.List(ctx, &certificates, client.InNamespace(namespace))
-	if apimeta.IsNoMatchError(err) || apierrors.IsNotFound(err) || ctx.Err() != nil {
+// unlessStopped drops the error of what was told to stop.
+func unlessStopped(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
 		return nil
 	}
-	if err != nil {
-		return err
+	return err
+}
+
+func (c *cluster) issue(ctx context.Context) error {
+	var certificates certmanagerv1.CertificateList
+	if err := c.admin.List(ctx, &certificates, client.InNamespace(namespace)); err != nil {
+		return unlessAbsent(unlessStopped(ctx, err))
 	}
 	for i := range certificates.Items {
 		certificate := &certificates.Items[i]
@@ -61,11 +62,19 @@ func (c *cluster) issue(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := c.deliver(ctx, certificate, pair); err != nil && ctx.Err() == nil {
-			return err
+		if err := c.deliver(ctx, certificate, pair); err != nil {
+			return unlessStopped(ctx, err)
 		}
 	}
 	return nil
+}
+
+// unlessAbsent drops the error of a kind that is not installed.
+func unlessAbsent(err error) error {
+	if apimeta.IsNoMatchError(err) {
+		return nil
+	}
+	return client.IgnoreNotFound(err)
 }
 
 func (c *cluster) deliver(ctx context.Context, certificate *certmanagerv1.Certificate, pair map[string][]byte) error {

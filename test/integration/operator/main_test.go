@@ -3,6 +3,7 @@
 package operator
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"testing"
@@ -21,13 +22,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func run(m *testing.M) (int, error) {
-	var err error
-	shared, err = newCluster()
-	if err != nil {
+func run(m *testing.M) (code int, err error) {
+	if shared, err = newCluster(); err != nil {
 		return 0, err
 	}
-	defer shared.stop()
+	defer func() { err = errors.Join(err, shared.stop()) }()
 	for _, step := range []func() error{
 		shared.installCertManager, shared.startIssuer, shared.startOperator, shared.createKubewarden,
 	} {

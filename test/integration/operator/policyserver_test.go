@@ -110,15 +110,15 @@ func TestReplicasHaveNoOtherRights(t *testing.T) {
 	}
 }
 
-func TestDeletedAndEditedChildrenHeal(t *testing.T) {
-	server := shared.createServer(t, "drift")
+func TestDeletedChildrenHeal(t *testing.T) {
+	server := shared.createServer(t, "deleted")
 	within(t, patience, shared.serverIs(server,
 		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
-	for _, child := range childrenOf("drift") {
-		if child.GetName() == "policy-server-drift-issued" {
+	for _, child := range childrenOf("deleted") {
+		if child.GetName() == "policy-server-deleted-issued" {
 			continue // issued anew, which is the issuer's to do
 		}
-		t.Run(fmt.Sprintf("deleted %T", child), func(t *testing.T) {
+		t.Run(fmt.Sprintf("%T %s", child, child.GetName()), func(t *testing.T) {
 			if err := shared.mustExist(t.Context(), child); err != nil {
 				t.Fatal(err)
 			}
@@ -127,41 +127,55 @@ func TestDeletedAndEditedChildrenHeal(t *testing.T) {
 				t.Fatal(err)
 			}
 			within(t, healing, func(ctx context.Context) error {
-				if err := shared.mustExist(ctx, child); err != nil {
-					return err
+				err := shared.mustExist(ctx, child)
+				if err == nil && child.GetUID() == before {
+					err = fmt.Errorf("%T is still the old one", child)
 				}
-				if child.GetUID() == before {
-					return fmt.Errorf("%T is still the old one", child)
-				}
-				return nil
+				return err
 			})
 		})
 	}
+}
 
-	t.Run("edited policies", func(t *testing.T) {
-		configMap := named(&corev1.ConfigMap{}, "policy-server-drift")
+func TestEditedChildrenHeal(t *testing.T) {
+	server := shared.createServer(t, "edited")
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+	t.Run("policies", func(t *testing.T) {
+		configMap := named(&corev1.ConfigMap{}, "policy-server-edited")
 		change(t, shared, configMap, func(c *corev1.ConfigMap) { c.Data[contract.KeyPolicies] = `{"kw.cap.x":{}}` })
 		within(t, healing, func(ctx context.Context) error {
-			if err := shared.mustExist(ctx, configMap); err != nil {
-				return err
+			err := shared.mustExist(ctx, configMap)
+			if got := configMap.Data[contract.KeyPolicies]; err == nil && got != "{}" {
+				err = fmt.Errorf("policies.yml is %s", got)
 			}
-			if got := configMap.Data[contract.KeyPolicies]; got != "{}" {
-				return fmt.Errorf("policies.yml is %s", got)
-			}
-			return nil
+			return err
 		})
 	})
-	t.Run("edited Service", func(t *testing.T) {
-		service := named(&corev1.Service{}, "policy-server-drift")
+	t.Run("port", func(t *testing.T) {
+		service := named(&corev1.Service{}, "policy-server-edited")
 		change(t, shared, service, func(s *corev1.Service) { s.Spec.Ports[0].Port = 444 })
 		within(t, healing, func(ctx context.Context) error {
-			if err := shared.mustExist(ctx, service); err != nil {
-				return err
+			err := shared.mustExist(ctx, service)
+			if got := service.Spec.Ports[0].Port; err == nil && got != 443 {
+				err = fmt.Errorf("the first port is %d", got)
 			}
-			if got := service.Spec.Ports[0].Port; got != 443 {
-				return fmt.Errorf("the first port is %d", got)
+			return err
+		})
+	})
+	t.Run("selector", func(t *testing.T) {
+		service := named(&corev1.Service{}, "policy-server-edited")
+		if err := shared.mustExist(t.Context(), service); err != nil {
+			t.Fatal(err)
+		}
+		want := service.Spec.Selector
+		change(t, shared, service, func(s *corev1.Service) { s.Spec.Selector = map[string]string{"app": "somebody-else"} })
+		within(t, healing, func(ctx context.Context) error {
+			err := shared.mustExist(ctx, service)
+			if diff := cmp.Diff(want, service.Spec.Selector); err == nil && diff != "" {
+				err = fmt.Errorf("the selector is changed:\n%s", diff)
 			}
-			return nil
+			return err
 		})
 	})
 }

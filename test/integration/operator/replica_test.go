@@ -56,7 +56,7 @@ func (c *cluster) startReplica(t *testing.T, server, name string) *replica {
 // startReplicas makes ready replicas that serve whatever is configured.
 func (c *cluster) startReplicas(t *testing.T, server string, count int) []*replica {
 	t.Helper()
-	var replicas []*replica
+	replicas := make([]*replica, 0, count)
 	for i := range count {
 		r := c.startReplica(t, server, fmt.Sprintf("policy-server-%s-%d", server, i))
 		r.load(t)
