@@ -35,19 +35,30 @@ func backoff() []time.Duration {
 	return []time.Duration{250 * time.Millisecond, time.Second, 2500 * time.Millisecond}
 }
 
-// Asker asks policy servers. It is safe for concurrent use.
-type Asker struct {
-	client   *http.Client
-	backoff  []time.Duration
-	breakers *breakers
+// AskerConfig is what an Asker needs.
+type AskerConfig struct {
+	// Transport has the connections to policy servers.
+	Transport http.RoundTripper
+	// Parallel is the most questions that are put to one policy server at once. Others
+	// wait for their turn, and their time does not run while they do.
+	Parallel int
+	// Now tells the time.
+	Now func() time.Time
 }
 
-// NewAsker makes an Asker; now tells the time.
-func NewAsker(transport http.RoundTripper, now func() time.Time) *Asker {
+// Asker asks policy servers. It is safe for concurrent use.
+type Asker struct {
+	client  *http.Client
+	backoff []time.Duration
+	lanes   *lanes
+}
+
+// NewAsker makes an Asker.
+func NewAsker(config AskerConfig) *Asker {
 	return &Asker{
-		client:   &http.Client{Transport: transport, CheckRedirect: noRedirect},
-		backoff:  backoff(),
-		breakers: newBreakers(now),
+		client:  &http.Client{Transport: config.Transport, CheckRedirect: noRedirect},
+		backoff: backoff(),
+		lanes:   newLanes(config.Parallel, config.Now),
 	}
 }
 
@@ -65,13 +76,17 @@ type Answer struct {
 // Ask asks the policy server at base what the policy says about a review, whose uid the
 // answer must repeat. An error means that there is no verdict.
 func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (Answer, error) {
-	breaker := a.breakers.of(base)
-	if err := breaker.refuses(); err != nil {
+	lane := a.lanes.of(base)
+	if err := lane.enter(ctx); err != nil {
+		return Answer{}, err
+	}
+	defer lane.leave()
+	if err := lane.breaker.refuses(); err != nil {
 		return Answer{}, err
 	}
 	answer, err := a.persist(ctx, base+contract.PathAudit+url.PathEscape(policyID), r)
 	if ctx.Err() == nil {
-		breaker.record(err)
+		lane.breaker.record(err)
 	}
 	return answer, err
 }

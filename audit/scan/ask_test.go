@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -19,7 +20,7 @@ var question = Review{UID: "uid-1", Body: []byte(`{"request":{"uid":"uid-1"}}`)}
 
 // impatient is an Asker that does not wait long between attempts.
 func impatient(transport http.RoundTripper) *Asker {
-	asker := NewAsker(transport, time.Now)
+	asker := NewAsker(AskerConfig{Transport: transport, Parallel: 16, Now: time.Now})
 	asker.backoff = []time.Duration{time.Millisecond, time.Millisecond}
 	return asker
 }
@@ -170,6 +171,43 @@ func TestAskDoesNotTryAgainWhatWillNotPass(t *testing.T) {
 	}
 	if attempts.Load() != 1 {
 		t.Errorf("%d attempts, want 1", attempts.Load())
+	}
+}
+
+func TestQuestionsWaitForTheirTurn(t *testing.T) {
+	const parallel = 2
+	var now, most atomic.Int32
+	server := answers(t, func(w http.ResponseWriter, _ *http.Request) {
+		defer now.Add(-1)
+		if n := now.Add(1); n > most.Load() {
+			most.Store(n)
+		}
+		_, _ = w.Write([]byte(`{"response":{"uid":"uid-1","allowed":true}}`))
+	})
+	asker := NewAsker(AskerConfig{Transport: &http.Transport{}, Parallel: parallel, Now: time.Now})
+	var work sync.WaitGroup
+	for range 20 * parallel {
+		work.Go(func() {
+			if _, err := asker.Ask(t.Context(), server.URL, "p", question); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	if most.Load() > parallel {
+		t.Errorf("%d questions at once, want at most %d", most.Load(), parallel)
+	}
+
+	lane := asker.lanes.of(server.URL)
+	for range parallel {
+		if err := lane.enter(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := asker.Ask(ctx, server.URL, "p", question); !errors.Is(err, context.Canceled) {
+		t.Errorf("a question that waits ends with its context; error = %v", err)
 	}
 }
 

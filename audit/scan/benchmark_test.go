@@ -84,7 +84,7 @@ func benchScanner(b *testing.B, clusterURL string, policies *double) *Scanner {
 	}
 	scanner, err := NewScanner(Config{
 		Client: typed, Dynamic: dynamicClient, Store: store,
-		Asker: NewAsker(policies.transport(b, TransportConfig{Connections: 128}), time.Now),
+		Asker: NewAsker(AskerConfig{Transport: policies.transport(b, TransportConfig{Connections: 128}), Parallel: 128, Now: time.Now}),
 		Log:   slog.New(slog.DiscardHandler), Now: time.Now, KubewardenNamespace: "kubewarden",
 		ParallelNamespaces: 1, ParallelResources: 100, ParallelPolicies: 5, PageSize: benchPage,
 	})

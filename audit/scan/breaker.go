@@ -20,28 +20,7 @@ const (
 	probeAfter = 10 * time.Second
 )
 
-// breakers has one breaker per policy server.
-type breakers struct {
-	now func() time.Time
-	mu  sync.Mutex
-	all map[string]*breaker
-}
-
-func newBreakers(now func() time.Time) *breakers {
-	return &breakers{now: now, all: map[string]*breaker{}}
-}
-
-func (b *breakers) of(base string) *breaker {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	one, known := b.all[base]
-	if !known {
-		one = &breaker{now: b.now}
-		b.all[base] = one
-	}
-	return one
-}
-
+// breaker watches one policy server.
 type breaker struct {
 	now func() time.Time
 

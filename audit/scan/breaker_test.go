@@ -8,8 +8,8 @@ import (
 
 func TestBreakerStopsAskingAServerThatDoesNotAnswer(t *testing.T) {
 	now := time.Date(2026, 11, 25, 12, 0, 0, 0, time.UTC)
-	b := newBreakers(func() time.Time { return now })
-	one := b.of("https://one")
+	servers := newLanes(1, func() time.Time { return now })
+	one := servers.of("https://one").breaker
 	silence := &passingError{err: errors.New("connection refused"), unreachable: true}
 
 	fail := func(times int) {
@@ -32,7 +32,7 @@ func TestBreakerStopsAskingAServerThatDoesNotAnswer(t *testing.T) {
 	if err == nil || err.Error() != "the policy server does not answer: connection refused" {
 		t.Fatalf("error = %v", err)
 	}
-	if err := b.of("https://two").refuses(); err != nil {
+	if err := servers.of("https://two").breaker.refuses(); err != nil {
 		t.Errorf("another server is refused too: %v", err)
 	}
 
@@ -61,7 +61,7 @@ func TestBreakerStopsAskingAServerThatDoesNotAnswer(t *testing.T) {
 }
 
 func TestBreakerDoesNotCountAServerThatIsBusy(t *testing.T) {
-	one := newBreakers(time.Now).of("https://one")
+	one := newLanes(1, time.Now).of("https://one").breaker
 	for range 2 * breakAfter {
 		one.record(&passingError{err: errors.New("503")})
 	}

@@ -10,6 +10,7 @@
 //	list.go       paging
 //	review.go     an object -> the AdmissionReview of its creation
 //	ask.go        one question to a policy server: deadline, retries
+//	lane.go       how many questions one policy server gets at once
 //	breaker.go    a policy server that does not answer is not waited for again and again
 //	transport.go  connections and TLS
 //

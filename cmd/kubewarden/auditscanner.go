@@ -43,7 +43,8 @@ type auditFlags struct {
 	pageSize                                        int64
 }
 
-// maxConnections bounds the connections to one policy server: more would only queue there.
+// maxConnections bounds the connections to one policy server, whatever the flags multiply
+// to: more questions at once would only queue there, and be refused.
 const maxConnections = 128
 
 func auditScannerCommand() *cobra.Command {
@@ -126,7 +127,8 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 	if err != nil {
 		return scan.Config{}, err
 	}
-	transport, err := f.transport()
+	parallel := min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies)
+	transport, err := f.transport(parallel)
 	if err != nil {
 		return scan.Config{}, err
 	}
@@ -134,7 +136,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 		Client:              clients.typed,
 		Dynamic:             clients.dynamic,
 		Discovery:           clients.discovery,
-		Asker:               scan.NewAsker(transport, time.Now),
+		Asker:               scan.NewAsker(scan.AskerConfig{Transport: transport, Parallel: parallel, Now: time.Now}),
 		Store:               store,
 		DisableStore:        f.disableStore,
 		OutputScan:          f.outputScan,
@@ -175,11 +177,11 @@ func newAuditClients(ctx context.Context, restConfig *rest.Config) (auditClients
 	return auditClients{typed: typed, dynamic: dynamicClient, discovery: discoveryClient.WithLegacyWithContext(ctx)}, nil
 }
 
-func (f *auditFlags) transport() (*http.Transport, error) {
+func (f *auditFlags) transport(connections int) (*http.Transport, error) {
 	transport := scan.TransportConfig{
 		Insecure:    f.insecure,
 		Proxy:       http.ProxyFromEnvironment,
-		Connections: min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies),
+		Connections: connections,
 	}
 	for _, file := range []struct {
 		flag, path string
