@@ -185,3 +185,26 @@ func extendedConstant() []byte {
 	m.Export("run", KindFunction, m.Func(m.Type(i32, i32), GlobalGet(1), I32Const(43), I32Load8, I32Add))
 	return m.Bytes()
 }
+
+// neighbours has data segments that can be joined and some that must not: run loads the
+// byte at its argument.
+func neighbours() []byte {
+	m := New()
+	i32 := []byte{I32}
+	m.Memory(1)
+	for _, segment := range []struct {
+		address int32
+		content string
+	}{
+		{0, "abc"}, {3, "def"}, {10, "ghi"}, // joined
+		{300, "far"},                         // too far away
+		{20, "in between"},                   // below what was written
+		{302, "overlap"}, {309, "adjoining"}, // over what was written
+		{12, "x"}, {290, "y"}, {330, "z"}, // zeros between these would erase others
+		{65530, "end"},
+	} {
+		m.Data(segment.address, []byte(segment.content))
+	}
+	m.Export("run", KindFunction, m.Func(m.Type(i32, i32), LocalGet(0), I32Load8))
+	return m.Bytes()
+}

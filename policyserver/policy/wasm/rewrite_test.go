@@ -131,6 +131,7 @@ func TestRewriteKeepsMeaning(t *testing.T) {
 		"typed function reference":      {typedReference(), []uint64{4}},
 		"all forms of element segments": {elementForms(), []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		"passive data":                  {passiveData(), []uint64{0, 3, 9}},
+		"neighbouring data":             {neighbours(), []uint64{0, 10}},
 		"start function":                {startFunction(), []uint64{0}},
 		"mutable globals":               {globals(), []uint64{5}},
 		"vectors":                       {vectors(), []uint64{3}},
@@ -247,6 +248,18 @@ func TestRewriteDescribesTheModule(t *testing.T) {
 	}
 	if want := "table.set"; rewrite(t, indirect()).Unrestorable != "" || rewrite(t, tableSet()).Unrestorable != want {
 		t.Errorf("a module that only reads its table can be restored, one with %s cannot", want)
+	}
+}
+
+func TestRewriteJoinsData(t *testing.T) {
+	m := New()
+	m.Memory(1)
+	for address := int32(0); address < 20_000; address += 20 {
+		m.Data(address, []byte("0123456789"))
+	}
+	got := len(rewrite(t, m.Bytes()).Wasm)
+	if most := 20_000 + 200; got > most {
+		t.Errorf("got %d bytes, want one segment and at most %d bytes", got, most)
 	}
 }
 

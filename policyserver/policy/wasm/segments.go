@@ -64,33 +64,97 @@ func copyElementType(to []byte, r *reader, flags uint32) []byte {
 	return append(to, 0)
 }
 
-// rewriteData copies the data segments, which hold nothing to change, in shortest form.
+// rewriteData copies the data segments in shortest form and joins neighbours. Go's linker
+// writes very many segments to leave out short runs of zeros; each costs an instance more
+// time than the zeros do.
 func (w *rewriter) rewriteData(r *reader) {
-	var segments vector
+	// With a data count section instructions may name segments by their index.
+	_, named := w.sections[sectionDataCount]
+	var joined []data
+	top := int64(0) // end of what is known to have been written, unknown when negative
 	for range r.count("data segments") {
-		start := r.pos
-		flags := r.u32()
-		item := appendU32(nil, flags)
-		switch flags {
-		case 0:
-			item = w.copyConstant(item, r)
-		case 1: // passive
-		case 2:
-			if r.u32() != 0 {
-				r.failAt(start, "more than one memory is not supported")
-			}
-			item = w.copyConstant(append(item, 0), r)
-		default:
-			r.failAt(start, "data segment of form %d is not known", flags)
-		}
-		payload := r.take(r.u32())
+		segment := w.readData(r)
 		if r.err != nil {
 			return
 		}
-		segments.add(item...)
-		segments.items = append(appendU32(segments.items, uint32(len(payload))), payload...)
+		last := len(joined) - 1
+		if named || last < 0 || joined[last].end() != top || !joined[last].join(segment) {
+			joined = append(joined, segment)
+		}
+		if top >= 0 && segment.address >= 0 {
+			top = max(top, segment.end())
+		} else {
+			top = -1
+		}
+	}
+	var segments vector
+	for _, segment := range joined {
+		segments.add(segment.head...)
+		segments.items = append(appendU32(segments.items, uint32(len(segment.payload))), segment.payload...)
 	}
 	w.sections[sectionData] = segments.bytes()
+}
+
+// data is a data segment.
+type data struct {
+	head    []byte // form and address
+	address int64  // where it is a plain number, else -1
+	payload []byte
+	owned   bool // payload is a copy that may grow
+}
+
+func (w *rewriter) readData(r *reader) data {
+	start := r.pos
+	flags := r.u32()
+	segment := data{head: appendU32(nil, flags), address: -1}
+	switch flags {
+	case 0:
+		constant := w.copyConstant(nil, r)
+		segment.head = append(segment.head, constant...)
+		segment.address = plainAddress(constant)
+	case 1: // passive
+	case 2:
+		if r.u32() != 0 {
+			r.failAt(start, "more than one memory is not supported")
+		}
+		segment.head = w.copyConstant(append(segment.head, 0), r)
+	default:
+		r.failAt(start, "data segment of form %d is not known", flags)
+	}
+	segment.payload = r.take(r.u32())
+	return segment
+}
+
+// plainAddress is the value of an expression that is one constant, else -1.
+func plainAddress(expression []byte) int64 {
+	r := &reader{data: expression}
+	if r.byte() != opI32Const {
+		return -1
+	}
+	address := r.s32()
+	if r.byte() != opEnd || r.err != nil {
+		return -1
+	}
+	return int64(uint32(address))
+}
+
+// maxDataGap is how many zeros are written to save a segment.
+const maxDataGap = 256
+
+func (d *data) end() int64 { return d.address + int64(len(d.payload)) }
+
+// join appends a segment that begins where this one ends or a little later, with zeros
+// between. The memory is zero there already when nothing was written beyond this segment.
+func (d *data) join(next data) bool {
+	gap := next.address - d.end()
+	if d.address < 0 || next.address < 0 || gap < 0 || gap > maxDataGap {
+		return false
+	}
+	if !d.owned {
+		d.payload, d.owned = append(make([]byte, 0, 2*len(d.payload)+64), d.payload...), true
+	}
+	d.payload = append(append(d.payload, make([]byte, gap)...), next.payload...)
+	return true
 }
 
 // copyConstant copies a constant expression with its end and shifts the functions in it.

@@ -1,0 +1,75 @@
+package policy_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policies/policiestest"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+)
+
+// BenchmarkValidate is one request to a policy, instance and all.
+func BenchmarkValidate(b *testing.B) {
+	guests := map[string][]byte{
+		"accepting":       wasmtest.Accepting(),
+		"pod-privileged":  policiestest.Module(b, "pod-privileged"),
+		"required-labels": policiestest.Module(b, "required-labels"),
+	}
+	call := policy.Call{PolicyID: "kw.cap.bench"}
+	for name, guest := range guests {
+		for _, size := range []int{5_000, 50_000} {
+			b.Run(fmt.Sprintf("%s/%dKB", name, size/1000), func(b *testing.B) {
+				module := compile(b, newEngine(b, policy.Config{}), guest)
+				if name == "accepting" && size > 5_000 {
+					b.SkipNow() // it never looks at the request
+				}
+				if name == "required-labels" {
+					call.Settings = json.RawMessage(`{"mandatory_labels":["team"],"constrained_labels":{"team":"^[a-z]+$"}}`)
+				}
+				request := admission(size, false, `{"team":"alpha"}`)
+				b.ReportAllocs()
+				before := cpuTime(b)
+				for b.Loop() {
+					response, err := module.Validate(b.Context(), call, request)
+					if err != nil || !response.Accepted {
+						b.Fatalf("got %+v, %v", response, err)
+					}
+				}
+				b.ReportMetric(float64((cpuTime(b)-before).Microseconds())/float64(b.N), "cpu-us/op")
+			})
+		}
+	}
+}
+
+// cpuTime is what this process has used. Unlike the clock it does not count the machine's
+// other work.
+func cpuTime(b *testing.B) time.Duration {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano())
+}
+
+// BenchmarkCompile is the loading of a module: cold, and from the compilation cache.
+func BenchmarkCompile(b *testing.B) {
+	guest := policiestest.Module(b, "pod-privileged")
+	b.Run("cold", func(b *testing.B) {
+		for b.Loop() {
+			if err := compile(b, newEngine(b, policy.Config{}), guest).Close(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+	b.Run("cached", func(b *testing.B) {
+		config := policy.Config{CacheDir: b.TempDir() + "/cache"}
+		compile(b, newEngine(b, config), guest)
+		for b.Loop() {
+			compile(b, newEngine(b, config), guest)
+		}
+	})
+}
