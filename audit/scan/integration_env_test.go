@@ -84,13 +84,15 @@ type world struct {
 	client client.Client
 	double *double
 	logs   *bytes.Buffer
-	now    time.Time
-	runs   int
+	// ctx is that of scans.
+	ctx  context.Context //nolint:containedctx // it lives as long as the test
+	now  time.Time
+	runs int
 }
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, client: newClient(t, environment.Config), double: newDouble(t), logs: &bytes.Buffer{}, now: time.Unix(1_795_608_000, 0)}
+	w := &world{t: t, client: newClient(t, environment.Config), double: newDouble(t), logs: &bytes.Buffer{}, ctx: t.Context(), now: time.Unix(1_795_608_000, 0)}
 	w.ensure(&corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "kubewarden"}})
 	w.create(&policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: "default"}})
 	w.create(&corev1.Service{
@@ -199,7 +201,7 @@ func (w *world) scan(rights *rest.Config, target Target, change func(*Config)) (
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return scanner.Run(w.t.Context(), target)
+	return scanner.Run(w.ctx, target)
 }
 
 // mustScan scans everything as an administrator.

@@ -3,7 +3,9 @@
 package scan
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -423,6 +425,47 @@ func TestOpenReportsReplaceThoseOfTheFormerKind(t *testing.T) {
 	}
 	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil {
 		t.Errorf("a report of others: %v", err)
+	}
+}
+
+func TestAPolicyServerThatDoesNotAnswerYieldsErrors(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-n", nil)
+	w.pod("team-n", "web", nil)
+	w.policy("all", creating("", "v1", "pods"), nil)
+	w.double.Close()
+	w.mustScan()
+	want := map[string][]string{"Pod/team-n/web": {"kw.cap.all error dial tcp: connect: connection refused"}}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+	before := w.revisions()
+	w.mustScan()
+	if diff := cmp.Diff(before, w.revisions()); diff != "" {
+		t.Errorf("it still does not answer, yet reports were written (-before +after):\n%s", diff)
+	}
+}
+
+func TestAScanThatIsInterruptedDeletesNothing(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-o", nil)
+	w.pod("team-o", "web", nil)
+	w.double.judge("kw.cap.all", allow)
+	w.policy("all", creating("", "v1", "pods"), nil)
+	w.mustScan()
+	before := w.policyReports()
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	w.ctx = ctx
+	w.double.judge("kw.cap.all", func(*unstructured.Unstructured) (bool, string) {
+		interrupt()
+		return false, "no"
+	})
+	if _, err := w.scan(environment.Config, Target{}, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("error = %v", err)
+	}
+	if diff := cmp.Diff(before, w.policyReports()); diff != "" {
+		t.Errorf("reports (-before +after):\n%s", diff)
 	}
 }
 
