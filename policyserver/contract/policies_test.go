@@ -251,6 +251,30 @@ func TestDecodePoliciesOneBadEntryFailsAlone(t *testing.T) {
 	}
 }
 
+func TestDecodePoliciesReadsJSONAsStrictly(t *testing.T) {
+	deep := strings.Repeat("[", maxDepth+1) + strings.Repeat("]", maxDepth+1)
+	for name, tc := range map[string]struct{ entry, want string }{
+		"key that stands twice":       {`{"module":"m","settings":{"a":[{"b":1,"c":{"b":1},"b":2}]}}`, `key "b" stands twice in one mapping`},
+		"escaped key that does":       {`{"module":"m","settings":{"a":1,"\u0061":2}}`, `key "a" stands twice in one mapping`},
+		"nested too deeply":           {`{"module":"m","settings":{"a":` + deep + `}}`, `nested deeper than 128 levels`},
+		"field in another case":       {`{"module":"m","Settings":{}}`, `unknown field "Settings"`},
+		"equal keys and equal values": {`{"module":"m","settings":{"k":"k","v":["k","k"],"k2":"k"}}`, ``},
+	} {
+		t.Run(name, func(t *testing.T) {
+			policies, refused, err := DecodePolicies([]byte(`{"good":{"module":"m"},"p":` + tc.entry + `}`))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, served := policies["good"]; !served {
+				t.Error("the good entry is not served")
+			}
+			if got := refused["p"]; (got == nil) != (tc.want == "") || (got != nil && !strings.Contains(got.Error(), tc.want)) {
+				t.Errorf("got %v, want an error that contains %q", got, tc.want)
+			}
+		})
+	}
+}
+
 func TestDecodePoliciesRefusesWholeFile(t *testing.T) {
 	for name, tc := range map[string]struct{ text, want string }{
 		"nothing":           {"", "the text is empty; write {} for none"},

@@ -1,7 +1,9 @@
 package evaluation
 
 import (
+	"crypto/sha256"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -403,5 +405,49 @@ func TestLoaderClosesAModuleWhenItsLastRequestEnds(t *testing.T) {
 		if !module.closed.Load() {
 			t.Error("the module is not closed after its last request")
 		}
+	})
+}
+
+func TestLoaderIgnoresTheEndOfAJobThatWasCalledOff(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.gate = make(chan struct{}) // every fetch waits
+		w.serve("m", "m")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("1")}}))
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("2")}}))
+		if failures := w.Snapshot().Failures; len(failures) > 0 {
+			w.t.Errorf("got failures %v, want none: the first job was called off", failures)
+		}
+		w.gate <- struct{}{}
+		synctest.Wait()
+		want(w.t, w, "a", `m {"say":"2"}`)
+	})
+}
+
+func TestLoaderLetsGoOfAPolicyThatCameTooLate(t *testing.T) {
+	w := newWorld(t)
+	module := &sharedModule{Module: &fakeModule{}}
+	module.users.Store(2)
+	w.loader.jobs = 1
+	w.loader.settle(t.Context(), result{job: &job{id: "gone"}, served: &servedPolicy{module: module}}, nil)
+	if got := module.users.Load(); got != 1 {
+		t.Errorf("got %d users of the module, want 1", got)
+	}
+	if served := w.Snapshot().Policies; len(served) > 0 {
+		t.Errorf("got %v served, want nothing", served)
+	}
+}
+
+func TestLoaderAsksForThePinnedModule(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.serve("m", "m")
+		sum := sha256.Sum256([]byte("m"))
+		right, wrong := fmt.Sprintf("sha256:%x", sum), "sha256:"+strings.Repeat("0", 64)
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", ModuleDigest: right}}))
+		want(w.t, w, "a", "m {}")
+		if diff := cmp.Diff([]string{"m@" + contract.ShortDigest(right)}, w.fetched); diff != "" {
+			w.t.Errorf("-want +got:\n%s", diff)
+		}
+		w.applyAndWait(entries(contract.Policies{"b": {Module: "m", ModuleDigest: wrong}}))
+		want(w.t, w, "b", "bootstrap failure: b: the module has digest "+right+", want "+wrong)
 	})
 }

@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sync/singleflight"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 )
@@ -145,6 +146,9 @@ func (s *modules) load(ctx context.Context, from source, fetcher Fetcher) error 
 	s.observe(StepFetch, started)
 	sum := sha256.Sum256(wasm)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
+	if known != "" && digest != known {
+		return &loadError{contract.ReasonInvalidModule, "the module has digest " + digest + ", want " + known}
+	}
 	if _, err, _ := s.compiles.Do(digest, func() (any, error) { return nil, s.compile(ctx, digest, wasm) }); err != nil {
 		return err
 	}
