@@ -186,25 +186,24 @@ func extendedConstant() []byte {
 	return m.Bytes()
 }
 
-// neighbours has data segments that can be joined and some that must not: run loads the
-// byte at its argument.
-func neighbours() []byte {
+// withData has data segments of one page; run loads the byte at its argument.
+func withData(segments map[int32]string, order ...int32) []byte {
 	m := New()
 	i32 := []byte{I32}
 	m.Memory(1)
-	for _, segment := range []struct {
-		address int32
-		content string
-	}{
-		{0, "abc"}, {3, "def"}, {10, "ghi"}, // joined
-		{300, "far"},                         // too far away
-		{20, "in between"},                   // below what was written
-		{302, "overlap"}, {309, "adjoining"}, // over what was written
-		{12, "x"}, {290, "y"}, {330, "z"}, // zeros between these would erase others
-		{65530, "end"},
-	} {
-		m.Data(segment.address, []byte(segment.content))
+	for _, address := range order {
+		m.Data(address, []byte(segments[address]))
 	}
 	m.Export("run", KindFunction, m.Func(m.Type(i32, i32), LocalGet(0), I32Load8))
 	return m.Bytes()
+}
+
+// apart has data segments out of order, of which some lie close to each other.
+func apart() []byte {
+	return withData(map[int32]string{0: "abc", 3: "def", 10: "ghi", 300: "far", 303: "", 65530: "at end"}, 300, 10, 0, 303, 3, 65530)
+}
+
+// overlapping has data segments that lie over each other, so that their order counts.
+func overlapping() []byte {
+	return withData(map[int32]string{0: "abcdefghij", 3: "XY", 12: "Z", 5: "later", 9: "!"}, 3, 12, 0, 5, 9)
 }

@@ -1,5 +1,10 @@
 package wasm
 
+import (
+	"cmp"
+	"slices"
+)
+
 // Bits of the flags that begin an element segment. For a segment that is not active the
 // second bit says declarative instead of a table index.
 const (
@@ -65,34 +70,45 @@ func copyElementType(to []byte, r *reader, flags uint32) []byte {
 }
 
 // rewriteData copies the data segments in shortest form and joins neighbours. Go's linker
-// writes very many segments to leave out short runs of zeros; each costs an instance more
-// time than the zeros do.
+// writes some ten thousand segments to leave out short runs of zeros; each costs an
+// instance more time than the zeros do.
 func (w *rewriter) rewriteData(r *reader) {
-	// With a data count section instructions may name segments by their index.
-	_, named := w.sections[sectionDataCount]
-	var joined []data
-	top := int64(0) // end of what is known to have been written, unknown when negative
+	var all []data
 	for range r.count("data segments") {
 		segment := w.readData(r)
 		if r.err != nil {
 			return
 		}
-		last := len(joined) - 1
-		if named || last < 0 || joined[last].end() != top || !joined[last].join(segment) {
-			joined = append(joined, segment)
-		}
-		if top >= 0 && segment.address >= 0 {
-			top = max(top, segment.end())
-		} else {
-			top = -1
-		}
+		all = append(all, segment)
+	}
+	// With a data count section instructions may name segments by their index.
+	if _, named := w.sections[sectionDataCount]; !named {
+		all = joinData(all)
 	}
 	var segments vector
-	for _, segment := range joined {
+	for _, segment := range all {
 		segments.add(segment.head...)
 		segments.items = append(appendU32(segments.items, uint32(len(segment.payload))), segment.payload...)
 	}
 	w.sections[sectionData] = segments.bytes()
+}
+
+// joinData joins segments that lie close to each other. It changes nothing where one
+// could lie over another: then their order matters and zeros between them could erase one.
+func joinData(all []data) []data {
+	sorted := slices.SortedFunc(slices.Values(all), func(a, b data) int { return cmp.Compare(a.address, b.address) })
+	for i, segment := range sorted {
+		if segment.address < 0 || i > 0 && segment.address < sorted[i-1].end() {
+			return all
+		}
+	}
+	var joined []data
+	for _, segment := range sorted {
+		if last := len(joined) - 1; last < 0 || !joined[last].join(segment) {
+			joined = append(joined, segment)
+		}
+	}
+	return joined
 }
 
 // data is a data segment.
@@ -143,11 +159,11 @@ const maxDataGap = 256
 
 func (d *data) end() int64 { return d.address + int64(len(d.payload)) }
 
-// join appends a segment that begins where this one ends or a little later, with zeros
-// between. The memory is zero there already when nothing was written beyond this segment.
+// join appends a segment that lies a little further on, with zeros between. Nothing else
+// is written there, and memory begins as zeros.
 func (d *data) join(next data) bool {
 	gap := next.address - d.end()
-	if d.address < 0 || next.address < 0 || gap < 0 || gap > maxDataGap {
+	if gap > maxDataGap {
 		return false
 	}
 	if !d.owned {
