@@ -10,6 +10,7 @@ import (
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
@@ -20,7 +21,7 @@ import (
 // operatorCommand runs the operator until it is told to stop.
 func operatorCommand() *cobra.Command {
 	config := controllers.Config{Registry: metrics.Registry, Now: time.Now}
-	var logLevel string
+	var logLevel, pod string
 	command := &cobra.Command{
 		Use:   "operator",
 		Short: "Run the operator: reconcile Kubewarden, PolicyServers and policies",
@@ -29,7 +30,7 @@ func operatorCommand() *cobra.Command {
 			config.Logger = operatorLogger(logLevel)
 			ctx, stop := signal.NotifyContext(command.Context(), syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			return runOperator(ctx, config)
+			return runOperator(ctx, config, pod)
 		},
 	}
 	flags := command.Flags()
@@ -38,18 +39,20 @@ func operatorCommand() *cobra.Command {
 	flags.BoolVar(&config.LeaderElection, "leader-elect", true, "let only one of several operators work")
 	flags.StringVar(&config.Render.Namespace, "namespace", "", "the operator's own namespace")
 	flags.StringVar(&config.Render.ServiceAccount, "service-account", "", "the operator's own ServiceAccount in that namespace")
-	flags.StringVar(&config.Render.Image, "image", "", "the operator's own image, which policy servers run too")
+	flags.StringVar(&config.Render.Image, "image", "", "image of policy servers that name none; left out, the operator's own")
+	flags.StringVar(&pod, "pod", "", "the operator's own Pod in that namespace, whose image policy servers run too")
 	flags.StringSliceVar(&config.Render.ImagePullSecrets, "image-pull-secrets", nil, "Secrets with which nodes pull that image")
 	choiceFlag(flags, &logLevel, "log-level", "least severe lines to log", "info", "debug", "warn", "error")
 	bindEnv(command, map[string]string{
 		"namespace":       "POD_NAMESPACE",
 		"service-account": "POD_SERVICE_ACCOUNT",
+		"pod":             "POD_NAME",
 		"image":           "OPERATOR_IMAGE",
 	})
 	return command
 }
 
-func runOperator(ctx context.Context, config controllers.Config) error {
+func runOperator(ctx context.Context, config controllers.Config, pod string) error {
 	ctrl.SetLogger(config.Logger)
 	klog.SetLogger(config.Logger)
 	restConfig, err := ctrl.GetConfig()
@@ -57,6 +60,12 @@ func runOperator(ctx context.Context, config controllers.Config) error {
 		return err
 	}
 	restConfig.UserAgent = "kubewarden-operator/" + version
+	if config.Render.Image == "" && pod != "" {
+		own := types.NamespacedName{Namespace: config.Render.Namespace, Name: pod}
+		if config.Render.Image, err = controllers.OwnImage(ctx, restConfig, own); err != nil {
+			return err
+		}
+	}
 	manager, err := controllers.NewManager(ctx, restConfig, config)
 	if err != nil {
 		return err

@@ -3,6 +3,7 @@
 package crd
 
 import (
+	"context"
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -10,6 +11,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubewarden/kubewarden-operator/controllers"
 )
 
 // TestInstall looks at what config/default, which TestMain has applied, installs, and
@@ -25,13 +28,19 @@ func TestInstall(t *testing.T) {
 	}
 	container := operator.Spec.Template.Spec.Containers[0]
 
-	t.Run("policy servers follow the operator's image", func(t *testing.T) {
-		for _, variable := range container.Env {
-			if variable.Name == "OPERATOR_IMAGE" && variable.Value == container.Image {
-				return
-			}
+	t.Run("the operator finds its own image, which policy servers follow", func(t *testing.T) {
+		pod := &corev1.Pod{
+			ObjectMeta: metav1.ObjectMeta{Name: "operator", Namespace: operator.Namespace},
+			Spec:       *operator.Spec.Template.Spec.DeepCopy(),
 		}
-		t.Errorf("got environment %v, want OPERATOR_IMAGE to be %s", container.Env, container.Image)
+		checkError(t, k8s.Create(t.Context(), pod), "")
+		t.Cleanup(func() { checkError(t, k8s.Delete(context.Background(), pod), "") })
+
+		got, err := controllers.OwnImage(t.Context(), restConfig, client.ObjectKeyFromObject(pod))
+		checkError(t, err, "")
+		if got != container.Image {
+			t.Errorf("got image %s, want %s", got, container.Image)
+		}
 	})
 	t.Run("the namespace takes the operator's Pods and no privileged ones", func(t *testing.T) {
 		pod := &corev1.Pod{
