@@ -204,7 +204,7 @@ func (p *PolicyServer) report() contract.Report {
 		Policies: snapshot.Policies, Failures: make(map[string]contract.Failure, len(snapshot.Failures)),
 	}
 	for id, failure := range snapshot.Failures {
-		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Message)
+		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Cause)
 	}
 	if p.certificates != nil {
 		report.ServingCertificate, report.ClientCA = p.certificates.Fingerprints()

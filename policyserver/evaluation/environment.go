@@ -239,7 +239,7 @@ type Snapshot struct {
 	// ConfigRevision is that of the last configuration of which every entry is served or
 	// has failed; "" before the first.
 	ConfigRevision string
-	// Policies and Failures are as in contract.Report, but messages are not cut.
+	// Policies and Failures are by ID, as in contract.Report.
 	Policies map[string]contract.Served
 	Failures map[string]Failure
 	// Ready says whether Environment.Ready is nil.

@@ -14,9 +14,11 @@ type Failure struct {
 	// Wanted is contract.EntryHash of the entry.
 	Wanted string
 	Reason contract.Reason
-	// Message is for people. It is also what a request gets to see when no earlier
-	// revision is there to answer it; the forms are upstream's.
+	// Message is what a request gets to see when no earlier revision is there to answer
+	// it; the forms are upstream's.
 	Message string
+	// Cause is the same for somebody who sees policy and reason beside it.
+	Cause string
 
 	// mode is the entry's, as far as it could be read.
 	mode contract.Mode
@@ -39,16 +41,15 @@ func (e *loadError) Error() string { return e.message }
 
 // newFailure says why an entry could not be prepared.
 func newFailure(id, hash string, entry contract.Entry, err error) *Failure {
-	failure := &Failure{Wanted: hash, Reason: reasonOf(err), mode: entry.PolicyMode}
-	var fetching *fetchError
-	var loading *loadError
+	failure := &Failure{Wanted: hash, Reason: reasonOf(err), Cause: messageOf(err), mode: entry.PolicyMode}
+	_, fetching := errors.AsType[*fetchError](err)
 	switch {
-	case errors.As(err, &fetching):
-		failure.Message = fmt.Sprintf("bootstrap failure: %s: Error while downloading policy '%s' from %s: %s", id, id, entry.Module, fetching)
-	case errors.As(err, &loading) && loading.reason == contract.ReasonInvalidSettings:
-		failure.Message = loading.message
+	case fetching:
+		failure.Message = fmt.Sprintf("bootstrap failure: %s: Error while downloading policy '%s' from %s: %s", id, id, entry.Module, failure.Cause)
+	case failure.Reason == contract.ReasonInvalidSettings:
+		failure.Message = failure.Cause
 	default:
-		failure.Message = fmt.Sprintf("bootstrap failure: %s: %s", id, messageOf(err))
+		failure.Message = fmt.Sprintf("bootstrap failure: %s: %s", id, failure.Cause)
 	}
 	return failure
 }

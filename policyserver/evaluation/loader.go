@@ -216,7 +216,7 @@ func (l *Loader) refuse(ctx context.Context, id string, err error) {
 	state.callOff()
 	state.hash = hash
 	state.failure = &Failure{
-		Wanted: hash, Reason: contract.ReasonInvalidEntry,
+		Wanted: hash, Reason: contract.ReasonInvalidEntry, Cause: err.Error(),
 		Message: fmt.Sprintf("bootstrap failure: %s: %s", id, err),
 	}
 	l.logFailure(ctx, id, state)
@@ -337,7 +337,7 @@ func (l *Loader) logFailure(ctx context.Context, id string, state *entryState) {
 		serving = state.served.revision
 	}
 	l.config.Logger.ErrorContext(ctx, "policy not loaded", "policy_id", id, "reason", state.failure.Reason,
-		"message", state.failure.Message, "will_retry", state.retry != nil, "serving_revision", serving)
+		"cause", state.failure.Cause, "will_retry", state.retry != nil, "serving_revision", serving)
 }
 
 // publish puts what is known into the environment, in one step.
