@@ -1,0 +1,203 @@
+//go:build integration
+
+package policyserver
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	"github.com/kubewarden/kubewarden-operator/policies/policiestest"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+)
+
+var admin kubernetes.Interface
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		environment := &envtest.Environment{}
+		config, err := environment.Start()
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "start the API server:", err)
+			return 1
+		}
+		defer func() { _ = environment.Stop() }()
+		admin = kubernetes.NewForConfigOrDie(config)
+		return m.Run()
+	}())
+}
+
+// live is a policy server that follows a ConfigMap, and the operator's side of it.
+type live struct {
+	*running
+
+	t        *testing.T
+	replica  string
+	settings *Live
+	from     images
+}
+
+// startLive makes the ConfigMaps and starts the server.
+func startLive(t *testing.T, from images, policies contract.Policies) *live {
+	t.Helper()
+	name := strings.ToLower(t.Name())
+	l := &live{t: t, replica: name + "-replica", from: from, settings: &Live{
+		Client: admin, Namespace: metav1.NamespaceDefault, ConfigMap: contract.ConfigMapName(name),
+		ReportConfigMap: contract.ReportConfigMapName(name), Replica: name + "-replica",
+	}}
+	for _, configMap := range []string{l.settings.ConfigMap, l.settings.ReportConfigMap} {
+		object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: configMap}}
+		if _, err := admin.CoreV1().ConfigMaps(l.settings.Namespace).Create(t.Context(), object, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.want(policies)
+	l.running = start(t, Config{Live: l.settings})
+	return l
+}
+
+// want writes the configuration as the operator does.
+func (l *live) want(policies contract.Policies) {
+	l.t.Helper()
+	object := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: l.settings.ConfigMap}, Data: map[string]string{
+		contract.KeyPolicies: string(encode(l.t, policies)), contract.KeySources: string(l.from.sources(l.t)),
+	}}
+	if _, err := admin.CoreV1().ConfigMaps(l.settings.Namespace).Update(l.t.Context(), object, metav1.UpdateOptions{}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// reported reads the report as the operator does.
+func (l *live) reported() contract.Report {
+	l.t.Helper()
+	object, err := admin.CoreV1().ConfigMaps(l.settings.Namespace).Get(l.t.Context(), l.settings.ReportConfigMap, metav1.GetOptions{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	reports, unreadable := contract.DecodeReports(object.Data, object.BinaryData)
+	if len(unreadable) > 0 {
+		l.t.Fatal(unreadable)
+	}
+	return reports[l.replica]
+}
+
+// enforces says whether the report says that an entry is served, as the operator decides it.
+func (l *live) enforces(policyID string, entry contract.Entry) bool {
+	l.t.Helper()
+	served := l.reported().Policies[policyID]
+	want, err := contract.Revision(entry, served.ModuleDigest)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	return served.Revision == want
+}
+
+func requireLabel(module string, label string) contract.Entry {
+	return contract.Entry{Module: module, Settings: json.RawMessage(fmt.Sprintf(`{"mandatory_labels":[%q]}`, label))}
+}
+
+// Settings change under traffic: each answer is that of one revision, no client ever sees
+// an older one after a newer one, and each change is reported within seconds.
+func TestLiveSettingsChangeUnderTraffic(t *testing.T) {
+	from := newImages(t)
+	module := from.push(t, "required-labels", policiestest.Module(t, "required-labels"))
+	l := startLive(t, from, contract.Policies{"p": requireLabel(module, "label-0")})
+	l.waitReady(t)
+	eventually(t, "the first report", func() bool { return l.enforces("p", requireLabel(module, "label-0")) })
+
+	ctx, stop := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	var answers atomic.Int64
+	for range 6 {
+		clients.Go(func() {
+			newest := 0
+			for ctx.Err() == nil {
+				got, err := l.tryAsk("p", `{"metadata":{"labels":{"other":"x"}}}`)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				var revision int
+				if _, err := fmt.Sscanf(got.Message, `mandatory label "label-%d" is missing`, &revision); err != nil || got.Allowed || got.HTTP != 200 || revision < newest {
+					t.Errorf("got %+v, want the denial of revision %d or a later one", got, newest)
+					return
+				}
+				newest = revision
+				answers.Add(1)
+			}
+		})
+	}
+	slowest := time.Duration(0)
+	for revision := 1; revision <= 20; revision++ {
+		entry := requireLabel(module, fmt.Sprint("label-", revision))
+		began := time.Now()
+		l.want(contract.Policies{"p": entry})
+		eventually(t, fmt.Sprint("the report of revision ", revision), func() bool { return l.enforces("p", entry) })
+		slowest = max(slowest, time.Since(began))
+	}
+	stop()
+	clients.Wait()
+	if slowest > 5*time.Second {
+		t.Errorf("a change took %s to be reported, want less than 5 s", slowest)
+	}
+	t.Logf("%d answers, slowest change reported after %s", answers.Load(), slowest)
+}
+
+func TestLiveBadSettingsKeepTheEarlierRevision(t *testing.T) {
+	from := newImages(t)
+	module := from.push(t, "required-labels", policiestest.Module(t, "required-labels"))
+	good, bad := requireLabel(module, "team"), requireLabel(module, "not a label!")
+	l := startLive(t, from, contract.Policies{"p": good})
+	l.waitReady(t)
+	l.want(contract.Policies{"p": bad, "new": good})
+	hash, err := contract.EntryHash(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the report of the failure", func() bool {
+		failure := l.reported().Failures["p"]
+		return failure.Wanted == hash && failure.Reason == contract.ReasonInvalidSettings && strings.Contains(failure.Message, "not a label!")
+	})
+	eventually(t, "the report of the policy beside it", func() bool { return l.enforces("new", good) })
+	if !l.enforces("p", good) {
+		t.Error("the earlier revision is not reported any more")
+	}
+	if got := l.ask(t, "p", `{"metadata":{}}`); got.Message != `mandatory label "team" is missing` {
+		t.Errorf("got %+v, want the earlier revision's answer", got)
+	}
+	l.want(contract.Policies{"p": good})
+	eventually(t, "the end of the failure", func() bool { return len(l.reported().Failures) == 0 })
+	eventually(t, "the end of the removed policy", func() bool { _, there := l.reported().Policies["new"]; return !there })
+}
+
+// A fresh replica whose registry cannot be reached is not ready; it becomes so when it can.
+func TestLiveReadinessWaitsForModules(t *testing.T) {
+	from := newImages(t)
+	module := from.push(t, "accepting", wasmtest.Accepting())
+	unreachable := newImages(t)
+	missing := unreachable.push(t, "accepting", wasmtest.Accepting())
+	unreachable.Close()
+	l := startLive(t, from, contract.Policies{"good": {Module: module}, "missing": {Module: missing}})
+	eventually(t, "the report of the failure", func() bool { return l.reported().Failures["missing"].Reason == contract.ReasonFetchFailed })
+	if status, why := l.page(t, "readiness", contract.PathReadiness); status == 200 {
+		t.Errorf("got status %d, %q; want the replica unready", status, why)
+	}
+	l.want(contract.Policies{"good": {Module: module}, "refused": {Module: module + "-absent"}})
+	l.waitReady(t)
+	eventually(t, "the report of the refused one", func() bool { return l.reported().Failures["refused"].Reason == contract.ReasonModuleNotFound })
+	if report := l.reported(); report.StartTime == "" || report.ServingCertificate == "" || report.ConfigRevision == "" {
+		t.Errorf("got %+v", report)
+	}
+}
