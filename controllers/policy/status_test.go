@@ -91,8 +91,10 @@ func TestReady(t *testing.T) {
 		},
 		"no installation": {
 			state: enforced(func(s *state) { s.kubewarden = nil }),
-			want: conditionWords{"False", "NoInstallation",
-				"there is no Kubewarden object: the operator does nothing until one is created"},
+			want: conditionWords{
+				"False", "NoInstallation",
+				"there is no Kubewarden object: the operator does nothing until one is created",
+			},
 		},
 		"uninstalling": {
 			state: enforced(func(s *state) { s.kubewarden.DeletionTimestamp = &now }, done(actionWithdraw, false)),
@@ -102,8 +104,10 @@ func TestReady(t *testing.T) {
 			state: enforced(func(s *state) {
 				s.kubewarden.Spec.Enforcement = operatorv1alpha1.EnforcementSuspended
 			}, done(actionWithdraw, false)),
-			want: conditionWords{"False", "Suspended",
-				"the Kubewarden object says enforcement: Suspended, so no policy is enforced"},
+			want: conditionWords{
+				"False", "Suspended",
+				"the Kubewarden object says enforcement: Suspended, so no policy is enforced",
+			},
 		},
 		"no such PolicyServer": {
 			state: enforced(func(s *state) { s.server = nil }, done(actionWithdraw, false)),
@@ -115,8 +119,10 @@ func TestReady(t *testing.T) {
 		},
 		"its PolicyServer is scaled to zero": {
 			state: enforced(func(s *state) { s.server.Spec.Replicas = new(int32) }, done(actionWithdraw, false)),
-			want: conditionWords{"False", "PolicyServerScaledToZero",
-				"PolicyServer default wants no replicas, so the policy is not enforced"},
+			want: conditionWords{
+				"False", "PolicyServerScaledToZero",
+				"PolicyServer default wants no replicas, so the policy is not enforced",
+			},
 		},
 		"the spec breaks a rule": {
 			state: enforced(func(s *state) {
@@ -146,8 +152,10 @@ func TestReady(t *testing.T) {
 		},
 		"all replicas lost": {
 			state: enforced(answer(replicas.Policy{Total: 2})),
-			want: conditionWords{"False", "PolicyServerNotReady",
-				"PolicyServer default has no ready replica, and failurePolicy decides"},
+			want: conditionWords{
+				"False", "PolicyServerNotReady",
+				"PolicyServer default has no ready replica, and failurePolicy decides",
+			},
 		},
 		"loading for the first time": {
 			state: enforced(answer(replicas.Policy{Total: 2, Ready: 2}), done(actionWait, false)),
@@ -162,8 +170,10 @@ func TestReady(t *testing.T) {
 		},
 		"served, but no authority to trust": {
 			state: enforced(func(s *state) { s.caBundle = nil }, done(actionLeave, false)),
-			want: conditionWords{"False", "WaitingForCertificate",
-				"no certificate authority is published yet that the API server could trust"},
+			want: conditionWords{
+				"False", "WaitingForCertificate",
+				"no certificate authority is published yet that the API server could trust",
+			},
 		},
 		"refused from the start": {
 			state: enforced(answer(replicas.Policy{

@@ -115,8 +115,10 @@ func TestReady(t *testing.T) {
 		},
 		"a policy fails alone": {
 			state: serving(t, refusing(t, "kw.cap.b")),
-			want: conditionWords{"True", "PoliciesFailed",
-				"2 of 2 replicas ready; 1 of 2 policies enforced, 1 failed: see their conditions"},
+			want: conditionWords{
+				"True", "PoliciesFailed",
+				"2 of 2 replicas ready; 1 of 2 policies enforced, 1 failed: see their conditions",
+			},
 		},
 		"one replica is missing": {
 			state: serving(t, unready(1)),
@@ -166,8 +168,10 @@ func TestReady(t *testing.T) {
 		},
 		"no installation": {
 			state: serving(t, func(s *state) { s.kubewarden, s.applied = nil, false }),
-			want: conditionWords{"False", "NoInstallation",
-				"there is no Kubewarden object: the operator does nothing until one is created"},
+			want: conditionWords{
+				"False", "NoInstallation",
+				"there is no Kubewarden object: the operator does nothing until one is created",
+			},
 		},
 		"uninstalling": {
 			state: serving(t, func(s *state) { s.kubewarden.DeletionTimestamp, s.applied = &now, false }),
