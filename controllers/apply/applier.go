@@ -79,6 +79,9 @@ func (a *Applier) applyOne(ctx context.Context, owner client.Object, object rend
 		if unchanged {
 			return nil
 		}
+		if err := a.freePorts(ctx, wanted, live); err != nil {
+			return fmt.Errorf("apply %s: %w", wanted, err)
+		}
 		// The write must reach the very object that was looked at, not a successor.
 		wanted.object.SetUID(live.GetUID())
 	}
