@@ -11,9 +11,9 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// maxYAMLNodes bounds what a document may grow to when its aliases are followed: a few
+// maxYAMLNodes bounds what one entry may grow to when its aliases are followed: a few
 // lines of nested aliases can stand for billions of nodes.
-const maxYAMLNodes = 1 << 20
+const maxYAMLNodes = 1 << 17
 
 // yamlWriter writes YAML nodes as JSON.
 type yamlWriter struct {

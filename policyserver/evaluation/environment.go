@@ -97,7 +97,7 @@ func (e *Environment) Evaluate(ctx context.Context, policyID string, request Req
 	evaluation.Latency = e.config.Now().Sub(started)
 	e.config.Observer.Evaluated(evaluation)
 	response := respond(served.rules, request.Origin, verdict)
-	e.log(ctx, served.rules, request, verdict, response)
+	e.log(ctx, decision{served.rules, request, verdict, response})
 	return response, nil
 }
 
@@ -185,27 +185,32 @@ func describe(rules Rules, request Request, verdict Response) Evaluation {
 	return evaluation
 }
 
+// decision is what a log line is about.
+type decision struct {
+	rules             Rules
+	request           Request
+	verdict, response Response
+}
+
 // log writes one line per decision: at info for a monitoring policy, whose verdict shows
 // nowhere else, at debug for others. Neither object nor settings are ever logged.
-func (e *Environment) log(ctx context.Context, rules Rules, request Request, verdict, response Response) {
-	level, message := slog.LevelDebug, "policy evaluation"
-	if rules.Mode == contract.ModeMonitor && request.Origin != OriginAudit {
-		level, message = slog.LevelInfo, "policy evaluation (monitor mode)"
-	} else {
-		verdict = response
+func (e *Environment) log(ctx context.Context, made decision) {
+	level, message, shown := slog.LevelDebug, "policy evaluation", made.response
+	if made.rules.Mode == contract.ModeMonitor && made.request.Origin != OriginAudit {
+		level, message, shown = slog.LevelInfo, "policy evaluation (monitor mode)", made.verdict
 	}
 	if !e.config.Logger.Enabled(ctx, level) {
 		return
 	}
 	e.config.Logger.LogAttrs(ctx, level, message,
-		slog.String("policy_id", rules.PolicyID),
-		slog.Bool("allowed_to_mutate", rules.AllowedToMutate),
-		slog.String("request_uid", request.UID),
-		slog.String("request_origin", string(request.Origin)),
-		slog.String("kind", request.Kind),
-		slog.String("namespace", request.Namespace),
-		slog.String("operation", request.Operation),
-		slog.Any("response", logged(verdict)),
+		slog.String("policy_id", made.rules.PolicyID),
+		slog.Bool("allowed_to_mutate", made.rules.AllowedToMutate),
+		slog.String("request_uid", made.request.UID),
+		slog.String("request_origin", string(made.request.Origin)),
+		slog.String("kind", made.request.Kind),
+		slog.String("namespace", made.request.Namespace),
+		slog.String("operation", made.request.Operation),
+		slog.Any("response", logged(shown)),
 	)
 }
 

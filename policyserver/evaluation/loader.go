@@ -167,11 +167,7 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 		l.refuse(ctx, id, err)
 	}
 	for _, id := range slices.Sorted(maps.Keys(wanted.Policies)) {
-		hash, err := contract.EntryHash(wanted.Policies[id])
-		if err != nil {
-			continue
-		}
-		l.want(ctx, id, hash, wanted.Policies[id], renewed)
+		l.want(ctx, id, wanted.Policies[id], renewed)
 	}
 	l.publish()
 	for _, served := range gone {
@@ -223,7 +219,12 @@ func (l *Loader) refuse(ctx context.Context, id string, err error) {
 }
 
 // want notes an entry and starts to prepare it, unless that is done or being done.
-func (l *Loader) want(ctx context.Context, id, hash string, entry contract.Entry, renewed bool) {
+// renewedSources says that what failed before may work now.
+func (l *Loader) want(ctx context.Context, id string, entry contract.Entry, renewedSources bool) {
+	hash, err := contract.EntryHash(entry)
+	if err != nil {
+		return // DecodePolicies gives no entry that cannot be hashed
+	}
 	state := l.state(id)
 	same := state.hash == hash
 	settled := state.job == nil && state.failure == nil && state.served != nil
@@ -231,7 +232,7 @@ func (l *Loader) want(ctx context.Context, id, hash string, entry contract.Entry
 	switch {
 	case same && settled:
 		return
-	case same && !renewed && (refused || state.job != nil || state.retry != nil):
+	case same && !renewedSources && (refused || state.job != nil || state.retry != nil):
 		return
 	}
 	state.callOff()
