@@ -408,6 +408,26 @@ func TestHostCalls(t *testing.T) {
 	}
 }
 
+// A capability that breaks is our defect and not the guest's.
+func TestHostCallThatBreaks(t *testing.T) {
+	engine := newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": broken{}}})
+	granted, err := host.NewGrants([]string{"*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	module := compile(t, engine, wasmtest.CallingHost("kubernetes", "can_i", "{}"))
+	_, err = module.Validate(t.Context(), policy.Call{Capabilities: granted}, json.RawMessage(`{}`))
+	checkError(t, err, &wantError{policy.KindInternal, "internal server error"})
+}
+
+type broken struct{}
+
+func (broken) Call(context.Context, host.Request) ([]byte, error) {
+	var none map[string]int
+	none["x"]++
+	return nil, nil
+}
+
 // verdict answers a host call with a verdict that quotes it.
 type verdict struct{}
 

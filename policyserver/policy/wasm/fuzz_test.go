@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -29,31 +30,54 @@ func FuzzRewrite(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, binary []byte) {
-		rewritten, err := wasm.Rewrite(binary)
-		if err != nil {
-			var format *wasm.FormatError
-			if !errors.As(err, &format) {
-				t.Fatalf("got %T, want a *FormatError: %v", err, err)
-			}
-			return
-		}
-		// What the rewriter has let through is safe to give to the compiler.
-		original, originalErr := interpret(t, binary)
-		changed, changedErr := interpret(t, rewritten.Wasm)
-		if originalErr == nil && changedErr != nil {
-			t.Fatalf("the module was valid, rewritten it is not: %v", changedErr)
-		}
-		if originalErr != nil || changedErr != nil {
-			return
-		}
-		if got := changed.call(t); got.Trap != stoppedTrap { // else the original would not end
-			want := original.call(t)
-			got.Ticks = 0
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("-original +rewritten\n%s", diff)
-			}
-		}
+		checkRewrite(t, binary)
 	})
+}
+
+// The same for any code of a function: most changes to a whole module only break its frame.
+func FuzzRewriteCode(f *testing.F) {
+	for _, seed := range [][]byte{
+		slices.Concat(wasmtest.Loop(wasmtest.LocalGet(0), wasmtest.I32Const(1), wasmtest.I32Sub, wasmtest.LocalSet(0), wasmtest.LocalGet(0), wasmtest.BrIf(0)), wasmtest.LocalGet(0)),
+		slices.Concat(wasmtest.I32Const(9), wasmtest.I32Const(3), wasmtest.I32Const(4000), wasmtest.MemoryCopy, wasmtest.I32Const(1)),
+		slices.Concat(wasmtest.I32Const(9), wasmtest.LocalGet(0), wasmtest.I32Const(4000), wasmtest.MemoryFill, wasmtest.MemorySize),
+		slices.Concat(wasmtest.LocalGet(0), wasmtest.MemoryGrow),
+		slices.Concat(wasmtest.LocalGet(0), wasmtest.If(wasmtest.LocalGet(0), wasmtest.Call(0), wasmtest.Drop), wasmtest.LocalGet(1)),
+		{0x20, 0, 0xfd, 0x11, 0xfd, 0x1b, 3},
+		{0x42, 0x80, 0x7f, 0xa7},
+	} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, code []byte) {
+		checkRewrite(t, program(1, code))
+	})
+}
+
+func checkRewrite(t *testing.T, binary []byte) {
+	t.Helper()
+	rewritten, err := wasm.Rewrite(binary)
+	if err != nil {
+		var format *wasm.FormatError
+		if !errors.As(err, &format) {
+			t.Fatalf("got %T, want a *FormatError: %v", err, err)
+		}
+		return
+	}
+	// What the rewriter has let through is safe to give to the compiler.
+	original, originalErr := interpret(t, binary)
+	changed, changedErr := interpret(t, rewritten.Wasm)
+	if originalErr == nil && changedErr != nil {
+		t.Fatalf("the module was valid, rewritten it is not: %v", changedErr)
+	}
+	if originalErr != nil || changedErr != nil {
+		return
+	}
+	if got := changed.call(t); got.Trap != stoppedTrap { // else the original would not end
+		want := original.call(t)
+		got.Ticks = 0
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("-original +rewritten\n%s", diff)
+		}
+	}
 }
 
 const stoppedTrap = "stopped (recovered by wazero)"
