@@ -98,15 +98,18 @@ func clusterEnv(ctx context.Context) (map[string]string, error) {
 
 func buildCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:   "build",
-		Short: "Compile every binary of the local cluster that the cache does not hold",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use:   "build [BINARY...]",
+		Short: "Compile binaries that the cache does not hold; without names, all that a local cluster is made of",
+		RunE: func(cmd *cobra.Command, args []string) error {
 			cache, err := newCache()
 			if err != nil {
 				return err
 			}
-			for _, binary := range build.All {
+			binaries, err := build.Named(args)
+			if err != nil {
+				return err
+			}
+			for _, binary := range binaries {
 				if _, err := cache.Path(cmd.Context(), binary); err != nil {
 					return err
 				}
@@ -131,6 +134,26 @@ func assetsCommand() *cobra.Command {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), dir)
+			return err
+		},
+	}
+}
+
+func opmCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "opm",
+		Short: "Compile opm, which renders, checks and serves catalogs; print its path",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cache, err := newCache()
+			if err != nil {
+				return err
+			}
+			path, err := cache.Path(cmd.Context(), build.OPM)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
 			return err
 		},
 	}

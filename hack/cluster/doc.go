@@ -8,7 +8,7 @@
 //	node      runs them as processes of this machine, and takes them away again
 //	images    packs programs into images, builds the project's Dockerfile, loads images
 //	registry  serves policies and images over TLS
-//	addons    installs the cluster DNS and cert-manager
+//	addons    installs the cluster DNS, cert-manager and, on demand, OLM
 //	lock      lets one run at a time do a thing
 //	progress  says what happens and for how long
 //

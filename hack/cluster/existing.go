@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/addons"
 )
 
 // existing is the cluster of the current kubeconfig. It is used, never changed as a whole.
@@ -37,6 +39,18 @@ func (existing) Load(_ context.Context, image, archive string) error {
 	return fmt.Errorf("load into somebody else's nodes: push %s (archive %s) to a registry that they pull from, and set IMG to its name there", image, archive)
 }
 
+// Kubectl implements cluster.
+func (existing) Kubectl(context.Context) (addons.Kubectl, error) {
+	config, err := kubeconfig()
+	return addons.Kubectl{Path: "kubectl", Kubeconfig: config}, err
+}
+
+// kubeconfig is the file that kubectl would take.
+func kubeconfig() (string, error) {
+	home, err := os.UserHomeDir()
+	return cmp.Or(os.Getenv("KUBECONFIG"), filepath.Join(home, ".kube", "config")), err
+}
+
 // Env implements cluster: the registry of the policies must be named by the user.
 func (existing) Env(context.Context) (map[string]string, error) {
 	registry := os.Getenv("KUBEWARDEN_REGISTRY")
@@ -44,12 +58,12 @@ func (existing) Env(context.Context) (map[string]string, error) {
 		return nil, errors.New("KUBEWARDEN_REGISTRY is empty; set it to the host:port of a registry that this machine and the cluster's Pods reach, " +
 			"and KUBEWARDEN_REGISTRY_CA to the file of its certificate authority")
 	}
-	home, err := os.UserHomeDir()
+	config, err := kubeconfig()
 	if err != nil {
 		return nil, err
 	}
 	return map[string]string{
-		"KUBECONFIG":             cmp.Or(os.Getenv("KUBECONFIG"), filepath.Join(home, ".kube", "config")),
+		"KUBECONFIG":             config,
 		"KUBEWARDEN_REGISTRY":    registry,
 		"KUBEWARDEN_REGISTRY_CA": os.Getenv("KUBEWARDEN_REGISTRY_CA"),
 	}, nil

@@ -99,11 +99,7 @@ func (k *kind) installCertManager(ctx context.Context) error {
 		return err
 	}
 	program := images.Program{Image: imageOf(path), Path: path, User: programUser}
-	archive := filepath.Join(k.layout.State, "cert-manager.tar")
-	if err := program.WriteTarball(archive); err != nil {
-		return err
-	}
-	if err := k.Load(ctx, program.Image, archive); err != nil {
+	if err := loadImage(ctx, k, program); err != nil {
 		return err
 	}
 	source, err := k.cache.ModuleDir(ctx, build.CertManager.Module, "github.com/cert-manager/cert-manager")
@@ -111,7 +107,11 @@ func (k *kind) installCertManager(ctx context.Context) error {
 		return err
 	}
 	return k.progress.Step("install cert-manager", func() error {
-		return addons.InstallCertManager(ctx, addons.Kubectl{Path: "kubectl", Kubeconfig: k.kubeconfig()}, addons.Config{
+		kubectl, err := k.Kubectl(ctx)
+		if err != nil {
+			return err
+		}
+		return addons.InstallCertManager(ctx, kubectl, addons.Config{
 			ImageCertManager: program.Image,
 			CertManagerCRDs:  filepath.Join(source, "deploy", "crds"),
 		})
@@ -132,6 +132,11 @@ func (k *kind) Status(ctx context.Context, out io.Writer) error {
 // Load implements cluster.
 func (k *kind) Load(ctx context.Context, _, archive string) error {
 	return runShown(exec.CommandContext(ctx, "kind", "load", "image-archive", archive, "--name="+kindName), os.Stderr)
+}
+
+// Kubectl implements cluster.
+func (k *kind) Kubectl(context.Context) (addons.Kubectl, error) {
+	return addons.Kubectl{Path: "kubectl", Kubeconfig: k.kubeconfig()}, nil
 }
 
 // Env implements cluster.

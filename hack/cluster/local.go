@@ -140,7 +140,7 @@ func (c *local) importPrograms(ctx context.Context, programs ...images.Program) 
 }
 
 func (c *local) installAddons(ctx context.Context, coreDNS, certManager string) error {
-	kubectl, err := c.kubectl(ctx)
+	kubectl, err := c.Kubectl(ctx)
 	if err != nil {
 		return err
 	}
@@ -159,7 +159,8 @@ func (c *local) installAddons(ctx context.Context, coreDNS, certManager string) 
 	})
 }
 
-func (c *local) kubectl(ctx context.Context) (addons.Kubectl, error) {
+// Kubectl implements cluster.
+func (c *local) Kubectl(ctx context.Context) (addons.Kubectl, error) {
 	path, err := c.cache.Path(ctx, build.Kubectl)
 	return addons.Kubectl{Path: path, Kubeconfig: c.layout.Kubeconfig()}, err
 }
@@ -206,7 +207,7 @@ func (c *local) Status(ctx context.Context, out io.Writer) error {
 	if missing > 0 {
 		return fmt.Errorf("%d of %d components are down", missing, len(node.Components))
 	}
-	kubectl, err := c.kubectl(ctx)
+	kubectl, err := c.Kubectl(ctx)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/kubewarden/kubewarden-operator/hack/cluster/addons"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/build"
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
@@ -42,6 +43,8 @@ type cluster interface {
 	Status(ctx context.Context, out io.Writer) error
 	// Load makes an image archive available to the cluster's nodes.
 	Load(ctx context.Context, image, archive string) error
+	// Kubectl is how the cluster is talked to as its administrator.
+	Kubectl(ctx context.Context) (addons.Kubectl, error)
 	// Env is what a shell needs to use the cluster. It fails when the cluster is not there.
 	Env(ctx context.Context) (map[string]string, error)
 }
@@ -63,6 +66,7 @@ CLUSTER=existing  the cluster of the current kubeconfig`,
 		lifeCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
 		statusCommand(), envCommand(), kubeconfigCommand(),
 		buildCommand(), assetsCommand(), imageCommand(), loadCommand(),
+		olmCommand(), catalogCommand(), opmCommand(),
 		registryServeCommand(),
 	)
 	return root

@@ -70,8 +70,9 @@ func InstallCertManager(ctx context.Context, kubectl Kubectl, config Config) err
 	return nil
 }
 
-func (k Kubectl) apply(ctx context.Context, name string, config Config) error {
-	manifest, err := render(name, config)
+// apply fills a manifest in with values, the fields of a struct, and applies it.
+func (k Kubectl) apply(ctx context.Context, name string, values any) error {
+	manifest, err := render(name, values)
 	if err != nil {
 		return err
 	}
@@ -79,13 +80,13 @@ func (k Kubectl) apply(ctx context.Context, name string, config Config) error {
 	return err
 }
 
-func render(name string, config Config) (string, error) {
+func render(name string, values any) (string, error) {
 	parsed, err := template.ParseFS(manifests, "manifests/"+name)
 	if err != nil {
 		return "", fmt.Errorf("parse manifest %s: %w", name, err)
 	}
 	var out strings.Builder
-	if err := parsed.Execute(&out, config); err != nil {
+	if err := parsed.Execute(&out, values); err != nil {
 		return "", fmt.Errorf("render manifest %s: %w", name, err)
 	}
 	return out.String(), nil

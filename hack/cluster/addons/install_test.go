@@ -18,21 +18,27 @@ var config = Config{
 }
 
 func TestManifests(t *testing.T) {
-	for name, wants := range map[string][]string{
-		"coredns.yaml":      {"image: localhost/test/coredns:1\n", "clusterIP: 198.18.64.10\n", "kubernetes cluster.test in-addr.arpa"},
-		"cert-manager.yaml": {"image: localhost/test/cert-manager:2\n"},
+	for _, tc := range []struct {
+		name   string
+		values any
+		wants  []string
+	}{
+		{"coredns.yaml", config, []string{"image: localhost/test/coredns:1\n", "clusterIP: 198.18.64.10\n", "kubernetes cluster.test in-addr.arpa"}},
+		{"cert-manager.yaml", config, []string{"image: localhost/test/cert-manager:2\n"}},
+		{"olm.yaml", OLM{ImageOLM: "localhost/test/olm:3", ImageCatalog: "localhost/test/catalog:4"}, []string{"image: localhost/test/olm:3\n", "image: localhost/test/catalog:4\n"}},
+		{"catalog.yaml", Catalog{Image: "localhost/test/opm:5", Dir: "/configs"}, []string{"image: localhost/test/opm:5\n", "args: [serve, /configs, "}},
 	} {
-		manifest, err := render(name, config)
+		manifest, err := render(tc.name, tc.values)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, want := range wants {
+		for _, want := range tc.wants {
 			if !strings.Contains(manifest, want) {
-				t.Errorf("%s lacks %q:\n%s", name, want, manifest)
+				t.Errorf("%s lacks %q:\n%s", tc.name, want, manifest)
 			}
 		}
 		for _, object := range objects(t, manifest) {
-			checkObject(t, name, object)
+			checkObject(t, tc.name, object)
 		}
 	}
 }

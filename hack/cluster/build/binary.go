@@ -1,6 +1,10 @@
 package build
 
-import "strings"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // KubernetesVersion is the version that the binaries of the Kubernetes family report.
 const KubernetesVersion = "v1.37.2"
@@ -15,6 +19,8 @@ type Binary struct {
 	Package string
 	// LDFlags are handed to the linker.
 	LDFlags string
+	// Tags are the build tags, separated by commas.
+	Tags string
 	// Hint says how long a first build takes on two cores.
 	Hint string
 }
@@ -35,6 +41,44 @@ var (
 
 // All are the binaries of a cluster, those that others wait for first.
 var All = []Binary{APIServer, Etcd, Kubectl, ControllerManager, Scheduler, Kubelet, Proxy, Pause, CoreDNS, CertManager}
+
+// The Operator Lifecycle Manager and the server of its catalogs. They are not among All: a
+// cluster needs them only where the operator is installed by them. The tags leave out what
+// needs C libraries.
+var (
+	OLM     = lifecycleManager("olm", "github.com/operator-framework/operator-lifecycle-manager/cmd/olm", "about 3 minutes")
+	Catalog = lifecycleManager("catalog", "github.com/operator-framework/operator-lifecycle-manager/cmd/catalog", "about a minute")
+	OPM     = lifecycleManager("opm", "github.com/operator-framework/operator-registry/cmd/opm", "about 2 minutes")
+)
+
+// Optional are the binaries that are built when they are asked for.
+var Optional = []Binary{OLM, Catalog, OPM}
+
+// Named are the binaries of these names, or All where there are none.
+func Named(names []string) ([]Binary, error) {
+	if len(names) == 0 {
+		return All, nil
+	}
+	known := slices.Concat(All, Optional)
+	var named []Binary
+	for _, name := range names {
+		at := slices.IndexFunc(known, func(binary Binary) bool { return binary.Name == name })
+		if at < 0 {
+			var allowed []string
+			for _, binary := range known {
+				allowed = append(allowed, binary.Name)
+			}
+			return nil, fmt.Errorf("binary %q is not known; allowed are %s", name, strings.Join(allowed, ", "))
+		}
+		named = append(named, known[at])
+	}
+	return named, nil
+}
+
+func lifecycleManager(name, program, hint string) Binary {
+	const tags = "containers_image_openpgp,exclude_graphdriver_btrfs,json1"
+	return Binary{Name: name, Module: "olm", Package: program, LDFlags: "-s -w", Tags: tags, Hint: hint}
+}
 
 // kubernetes is a program of k8s.io/kubernetes with a true version: a plain build of the
 // module reports v0.0.0-master, which discovery and minimum-version checks stumble over.

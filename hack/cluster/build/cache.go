@@ -90,7 +90,11 @@ func buildEnv() []string {
 func (c *Cache) moduleDir(module string) string { return filepath.Join(c.Modules, module) }
 
 func buildArgs(binary Binary) []string {
-	return []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", binary.LDFlags}
+	args := []string{"build", "-trimpath", "-buildvcs=false", "-ldflags", binary.LDFlags}
+	if binary.Tags != "" {
+		args = append(args, "-tags", binary.Tags)
+	}
+	return args
 }
 
 // key is a hash of what determines a binary: the toolchain and its target, the flags, and

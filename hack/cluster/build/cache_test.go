@@ -51,11 +51,12 @@ func TestKeyFollowsWhatDeterminesABinary(t *testing.T) {
 	if again := key(hello); again != first {
 		t.Errorf("the key depends on flags that a build does not use")
 	}
-	flags, name := hello, hello
+	flags, tags, name := hello, hello, hello
 	flags.LDFlags = "-X main.version=2"
+	tags.Tags = "small"
 	name.Name = "hello2"
 	seen := map[string]string{first: "the first"}
-	for reason, other := range map[string]string{"other linker flags": key(flags), "another name": key(name)} {
+	for reason, other := range map[string]string{"other linker flags": key(flags), "build tags": key(tags), "another name": key(name)} {
 		if same, found := seen[other]; found {
 			t.Errorf("%s: the key is that of %s", reason, same)
 		}

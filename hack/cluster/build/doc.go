@@ -4,7 +4,8 @@
 // What belongs here: which binaries there are, how each is compiled, and the cache whose
 // key is everything that determines a binary. Each folder below is a Go module of its own
 // that pins one family of versions: kubernetes and etcd as they are, CoreDNS and
-// cert-manager as programs of our own around their packages, pause all ours.
+// cert-manager as programs of our own around their packages, OLM and its opm as they are,
+// pause all ours.
 //
 // What never does: running what was built.
 //

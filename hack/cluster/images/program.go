@@ -6,9 +6,11 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
@@ -17,7 +19,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/tarball"
 )
 
-// Program is an image that holds one static program and nothing else.
+// Program is an image that holds one static program, and files for it to read if need be.
 type Program struct {
 	// Image is the full name of the image, with a tag.
 	Image string
@@ -25,6 +27,8 @@ type Program struct {
 	Path string
 	// User is the numeric user the program runs as.
 	User string
+	// Files are further files: their content by their path in the image.
+	Files map[string][]byte
 }
 
 // WriteTarball writes the image in docker's archive format.
@@ -35,7 +39,7 @@ func (p Program) WriteTarball(file string) error {
 	}
 	base := filepath.Base(p.Path)
 	layer, err := tarball.LayerFromOpener(
-		func() (io.ReadCloser, error) { return programLayer(p.Path, base) },
+		func() (io.ReadCloser, error) { return p.layer(base) },
 		tarball.WithCompressionLevel(gzip.NoCompression), // it travels from one folder of the machine to another
 	)
 	if err != nil {
@@ -59,19 +63,30 @@ func (p Program) WriteTarball(file string) error {
 	return tarball.WriteToFile(file, tag, image)
 }
 
-// programLayer is the program as the only file of a layer.
-func programLayer(path, base string) (io.ReadCloser, error) {
-	content, err := os.ReadFile(path)
+// layer holds the program, named base, and its files.
+func (p Program) layer(base string) (io.ReadCloser, error) {
+	program, err := os.ReadFile(p.Path)
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
 	writer := tar.NewWriter(&out)
-	if err := writer.WriteHeader(&tar.Header{Name: base, Mode: 0o755, Size: int64(len(content)), Typeflag: tar.TypeReg}); err != nil {
+	if err := addFile(writer, &tar.Header{Name: base, Mode: 0o755}, program); err != nil {
 		return nil, err
 	}
-	if _, err := writer.Write(content); err != nil {
-		return nil, err
+	for _, name := range slices.Sorted(maps.Keys(p.Files)) {
+		if err := addFile(writer, &tar.Header{Name: name, Mode: 0o644}, p.Files[name]); err != nil {
+			return nil, err
+		}
 	}
 	return io.NopCloser(&out), writer.Close()
+}
+
+func addFile(writer *tar.Writer, header *tar.Header, content []byte) error {
+	header.Typeflag, header.Size = tar.TypeReg, int64(len(content))
+	if err := writer.WriteHeader(header); err != nil {
+		return err
+	}
+	_, err := writer.Write(content)
+	return err
 }

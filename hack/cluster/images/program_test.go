@@ -3,6 +3,7 @@ package images
 import (
 	"archive/tar"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -42,8 +43,8 @@ func TestWriteTarball(t *testing.T) {
 	if diff := cmp.Diff(want, config.Config); diff != "" {
 		t.Errorf("config (-want +got):\n%s", diff)
 	}
-	wantFiles := map[string]string{"server": "a program"}
-	if diff := cmp.Diff(wantFiles, executablesOf(t, image)); diff != "" {
+	wantFiles := map[string]string{"755 server": "a program"}
+	if diff := cmp.Diff(wantFiles, filesOf(t, image)); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
 	}
 	first, err := image.Digest()
@@ -55,8 +56,20 @@ func TestWriteTarball(t *testing.T) {
 	}
 }
 
-// executablesOf are the files of an image; it fails on one that cannot be run.
-func executablesOf(t *testing.T, image v1.Image) map[string]string {
+func TestWriteTarballAddsFiles(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "server")
+	if err := os.WriteFile(path, []byte("a program"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	program := Program{Image: "localhost/test/server:1", Path: path, Files: map[string][]byte{"data/two.yaml": []byte("two"), "data/one.yaml": []byte("one")}}
+	want := map[string]string{"755 server": "a program", "644 data/one.yaml": "one", "644 data/two.yaml": "two"}
+	if diff := cmp.Diff(want, filesOf(t, writeProgram(t, program))); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+// filesOf are the files of an image, named with their mode.
+func filesOf(t *testing.T, image v1.Image) map[string]string {
 	t.Helper()
 	files := map[string]string{}
 	content := mutate.Extract(image)
@@ -70,14 +83,11 @@ func executablesOf(t *testing.T, image v1.Image) map[string]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if header.Mode != 0o755 {
-			t.Errorf("mode of %s is %o, want 755", header.Name, header.Mode)
-		}
 		data, err := io.ReadAll(reader)
 		if err != nil {
 			t.Fatal(err)
 		}
-		files[header.Name] = string(data)
+		files[fmt.Sprintf("%o %s", header.Mode, header.Name)] = string(data)
 	}
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // containerdNamespace is the one that kubelet's containers are in. Other containerds of
@@ -111,4 +113,40 @@ func removeCgroups(ctx context.Context, ids []string) error {
 		return failure == nil
 	})
 	return errors.Join(err, failure)
+}
+
+// removeShimSockets removes those sockets of containerd's shims that are to go. They lie in
+// a folder that all containerds of a machine share; each container's folder names its own.
+func (l Layout) removeShimSockets(toGo func(path string) bool) error {
+	files, err := filepath.Glob(filepath.Join(l.tasks(), "*", "address"))
+	if err != nil {
+		return err
+	}
+	var failures []error
+	for _, file := range files {
+		address, err := os.ReadFile(file)
+		if err != nil {
+			failures = append(failures, err)
+			continue
+		}
+		path := strings.TrimPrefix(strings.TrimSpace(string(address)), "unix://")
+		if !toGo(path) {
+			continue
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			failures = append(failures, err)
+		}
+	}
+	return errors.Join(failures...)
+}
+
+func always(string) bool { return true }
+
+// isAbandoned says whether nothing listens at a socket any more.
+func isAbandoned(path string) bool {
+	connection, err := net.Dial("unix", path)
+	if err == nil {
+		_ = connection.Close()
+	}
+	return errors.Is(err, syscall.ECONNREFUSED)
 }

@@ -1,7 +1,6 @@
 package node
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -18,7 +17,6 @@ const unmountRounds = 5
 // Unmount takes away every mount at or below the folders, the innermost first. It fails
 // when one stays: then their files must stay too, because they may be somebody else's.
 func Unmount(folders ...string) error {
-	var failures []error
 	for round := 0; ; round++ {
 		mountinfo, err := os.ReadFile("/proc/self/mountinfo")
 		if err != nil {
@@ -28,14 +26,14 @@ func Unmount(folders ...string) error {
 		if len(paths) == 0 {
 			return nil
 		}
-		if round == unmountRounds {
-			return errors.Join(append(failures, fmt.Errorf("mounts stay: %s", strings.Join(paths, ", ")))...)
-		}
-		failures = nil
+		var failures []error
 		for _, path := range paths {
 			if err := unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
 				failures = append(failures, fmt.Errorf("unmount %s: %w", path, err))
 			}
+		}
+		if round >= unmountRounds && len(failures) > 0 {
+			return fmt.Errorf("%d of %d mounts stay: %w", len(failures), len(paths), failures[0])
 		}
 	}
 }

@@ -180,6 +180,12 @@ func (n *Node) startRegistry(ctx context.Context) error {
 }
 
 func (n *Node) startContainerd(ctx context.Context) error {
+	if n.Layout.PID("containerd") == 0 {
+		// It forgets the shims that died in its absence, and with them where their sockets are.
+		if err := n.Layout.removeShimSockets(isAbandoned); err != nil {
+			return err
+		}
+	}
 	if err := n.Layout.start(n.containerd()); err != nil {
 		return err
 	}

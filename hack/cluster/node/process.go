@@ -14,7 +14,7 @@ import (
 )
 
 // pollInterval is how often something that is awaited is looked at.
-const pollInterval = 100 * time.Millisecond
+const pollInterval = 50 * time.Millisecond
 
 // stopPatience is how long a process may take to end after SIGTERM.
 const stopPatience = 10 * time.Second
@@ -57,7 +57,31 @@ func (l Layout) start(p process) error {
 	}
 	// The child is left to init when this program ends; until then it is reaped here, so
 	// that a component that dies is seen as gone.
-	go func() { _ = cmd.Wait() }()
+	ended := make(chan struct{})
+	go func() {
+		_ = cmd.Wait()
+		close(ended)
+	}()
+	return l.awaitMark(p.name, ended)
+}
+
+// awaitMark waits until a process that was just started can be found, or has ended: the
+// kernel shows the arguments and the environment of a new program a moment after the
+// program is there, which is long on a busy machine.
+func (l Layout) awaitMark(name string, ended <-chan struct{}) error {
+	patient, cancel := context.WithTimeout(context.Background(), stopPatience)
+	defer cancel()
+	err := poll(patient, func() bool {
+		select {
+		case <-ended:
+			return true
+		default:
+			return l.PID(name) != 0
+		}
+	})
+	if err != nil {
+		return fmt.Errorf("find %s, which was just started: %w", name, err)
+	}
 	return nil
 }
 

@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"strings"
 )
 
 // Down removes every process, mount, link, chain and file of the node. It needs nothing to
@@ -44,7 +41,7 @@ func (l Layout) Down(ctx context.Context) error {
 	if known {
 		failures = []error{removeLinks(ctx), seen.restoreSettings()}
 	}
-	failures = append(failures, l.removeShimSockets(), l.removeShared(seen, ids))
+	failures = append(failures, l.removeShimSockets(always), l.removeShared(seen, ids))
 	if err := errors.Join(failures...); err != nil {
 		return err
 	}
@@ -72,28 +69,6 @@ func removeLinks(ctx context.Context) error {
 		output, err := exec.CommandContext(ctx, "ip", "link", "delete", name).CombinedOutput()
 		if _, gone := net.InterfaceByName(name); err != nil && gone == nil {
 			failures = append(failures, fmt.Errorf("remove link %s: %w: %s", name, err, output))
-		}
-	}
-	return errors.Join(failures...)
-}
-
-// removeShimSockets removes the sockets of containerd's shims: they lie in a folder that
-// all containerds of a machine share, and each container's folder names its own.
-func (l Layout) removeShimSockets() error {
-	files, err := filepath.Glob(filepath.Join(l.tasks(), "*", "address"))
-	if err != nil {
-		return err
-	}
-	var failures []error
-	for _, file := range files {
-		address, err := os.ReadFile(file)
-		if err != nil {
-			failures = append(failures, err)
-			continue
-		}
-		path := strings.TrimPrefix(strings.TrimSpace(string(address)), "unix://")
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			failures = append(failures, err)
 		}
 	}
 	return errors.Join(failures...)

@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"io/fs"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -79,6 +80,32 @@ func TestContainerIDs(t *testing.T) {
 	want := []string{"container1", "sandbox1", "stopped"}
 	if diff := cmp.Diff(want, layout.containerIDs()); diff != "" {
 		t.Errorf("containers (-want +got):\n%s", diff)
+	}
+}
+
+func TestOnlyAbandonedSocketsGoBeforeContainerdStarts(t *testing.T) {
+	layout := newTestLayout(t)
+	folder := t.TempDir()
+	listeners := map[string]*net.UnixListener{}
+	for _, name := range []string{"alive", "dead"} {
+		path := filepath.Join(folder, name)
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.SetUnlinkOnClose(false)
+		t.Cleanup(func() { _ = listener.Close() })
+		listeners[name] = listener
+		write(t, filepath.Join(layout.tasks(), name, "address"), "unix://"+path)
+	}
+	if err := listeners["dead"].Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := layout.removeShimSockets(isAbandoned); err != nil {
+		t.Fatal(err)
+	}
+	if !exists(filepath.Join(folder, "alive")) || exists(filepath.Join(folder, "dead")) {
+		t.Errorf("sockets: alive is there %t, dead is there %t", exists(filepath.Join(folder, "alive")), exists(filepath.Join(folder, "dead")))
 	}
 }
 
