@@ -50,7 +50,7 @@ func TestCompileRefuses(t *testing.T) {
 		"an imported table":   {importing(KindTable, 0x70, 0, 1), "module imports table env.x, which the host does not provide"},
 		"an imported global":  {importing(KindGlobal, I32, 0), "module imports global env.x, which the host does not provide"},
 		"no memory":           {noMemory.Bytes(), `module exports no memory "memory"`},
-		"a name that we need": {twice.Bytes(), `section export: read export: export[2] duplicates name "kubewarden:global:0"`},
+		"a name that we need": {twice.Bytes(), `section export: export[3] duplicates name "kubewarden:global:0"`},
 	}
 	runtime := newRuntime(t)
 	for name, tc := range tests {

@@ -15,6 +15,7 @@ func (w *rewriter) rewriteCode(r *reader) {
 		r.failAt(start, "%d functions are declared, %d have a body", w.localFunctions, n)
 		return
 	}
+	w.code.items = make([]byte, 0, len(r.data)+len(r.data)/8)
 	body := body{rewriter: w}
 	for range n {
 		start := r.pos

@@ -90,7 +90,8 @@ func (w *rewriter) rewriteTables(r *reader) {
 
 // copyTable copies the type of an imported table.
 func (w *rewriter) copyTable(to []byte, r *reader) []byte {
-	return readLimits(r, "table").append(copyReferenceType(to, r))
+	to = copyReferenceType(to, r)
+	return readLimits(r, "table").append(to)
 }
 
 func (w *rewriter) rewriteMemory(r *reader) {
