@@ -56,7 +56,7 @@ func run(m *testing.M) (code int, err error) {
 	if kubeconfig, err = writeKubeconfig(admin); err != nil {
 		return 0, err
 	}
-	defer os.Remove(kubeconfig)
+	defer func() { err = errors.Join(err, os.Remove(kubeconfig)) }()
 	if err := install(); err != nil {
 		return 0, err
 	}
