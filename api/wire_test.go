@@ -31,25 +31,131 @@ var upstreamFields = map[string]fields{
 		"timeoutSeconds": "integer = 10", "timeoutEvalSeconds": "integer", "message": "string", "namespaceSelector": "object",
 		"contextAwareResources": "array of object", "allowInsideAdmissionControllerNamespace": "boolean = false",
 	},
+	"admissionpolicies.policies.kubewarden.io": {
+		"policyServer": `string = "default"`, "mode": `string = "protect"`, "module": "string!", "settings": "any object or null",
+		"rules": "array of object!", "failurePolicy": "string", "mutating": "boolean!", "backgroundAudit": "boolean = true",
+		"matchPolicy": "string", "matchConditions": "array of object", "objectSelector": "object", "sideEffects": "string",
+		"timeoutSeconds": "integer = 10", "timeoutEvalSeconds": "integer", "message": "string",
+	},
+	"clusteradmissionpolicygroups.policies.kubewarden.io": {
+		"policyServer": `string = "default"`, "mode": `string = "protect"`, "policies": "map of object!", "expression": "string!", "message": "string!",
+		"rules": "array of object!", "failurePolicy": "string", "backgroundAudit": "boolean = true",
+		"matchPolicy": "string", "matchConditions": "array of object", "objectSelector": "object", "sideEffects": "string",
+		"timeoutSeconds": "integer = 10", "namespaceSelector": "object", "allowInsideAdmissionControllerNamespace": "boolean = false",
+	},
+	"admissionpolicygroups.policies.kubewarden.io": {
+		"policyServer": `string = "default"`, "mode": `string = "protect"`, "policies": "map of object!", "expression": "string!", "message": "string!",
+		"rules": "array of object!", "failurePolicy": "string", "backgroundAudit": "boolean = true",
+		"matchPolicy": "string", "matchConditions": "array of object", "objectSelector": "object", "sideEffects": "string",
+		"timeoutSeconds": "integer = 10",
+	},
+}
+
+// The fields of a member of a group; those of a namespaced group read nothing from the
+// cluster.
+var upstreamMembers = map[string]fields{
+	"clusteradmissionpolicygroups.policies.kubewarden.io": {
+		"module": "string!", "settings": "any object or null", "timeoutEvalSeconds": "integer", "contextAwareResources": "array of object",
+	},
+	"admissionpolicygroups.policies.kubewarden.io": {
+		"module": "string!", "settings": "any object or null", "timeoutEvalSeconds": "integer",
+	},
 }
 
 func TestSpecsHaveTheFieldsOfUpstream(t *testing.T) {
 	crds := generatedCRDs(t)
 	for name, want := range upstreamFields {
 		t.Run(name, func(t *testing.T) {
-			spec := crds[name].Spec.Versions[0].Schema.OpenAPIV3Schema.Properties["spec"]
-			got := fields{}
-			for field, schema := range spec.Properties {
-				got[field] = describe(schema)
+			for _, version := range crds[name].Spec.Versions {
+				if diff := cmp.Diff(want, fieldsOf(specOf(version))); diff != "" {
+					t.Errorf("fields of %s (-upstream +ours):\n%s", version.Name, diff)
+				}
 			}
-			for _, field := range spec.Required {
-				got[field] += "!"
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
+		})
+	}
+}
+
+func TestMembersHaveTheFieldsOfUpstream(t *testing.T) {
+	crds := generatedCRDs(t)
+	for name, want := range upstreamMembers {
+		t.Run(name, func(t *testing.T) {
+			members := specOf(crds[name].Spec.Versions[0]).Properties["policies"]
+			if diff := cmp.Diff(want, fieldsOf(*members.AdditionalProperties.Schema)); diff != "" {
 				t.Errorf("fields (-upstream +ours):\n%s", diff)
 			}
 		})
 	}
+}
+
+// TestVersions holds which versions of each kind are served, which one is stored, and what
+// users of a deprecated one are told. The words are upstream's. Deprecated versions have the
+// whole schema of v1: each rule of v1 holds there too, and writing through them loses nothing.
+func TestVersions(t *testing.T) {
+	const old = "v1alpha2 deprecated: This version is deprecated. Please, consider using v1"
+	want := map[string][]string{
+		"policyservers.policies.kubewarden.io":                {"v1 stored", old},
+		"clusteradmissionpolicies.policies.kubewarden.io":     {"v1 stored", old},
+		"admissionpolicies.policies.kubewarden.io":            {"v1 stored", old},
+		"clusteradmissionpolicygroups.policies.kubewarden.io": {"v1 stored"},
+		"admissionpolicygroups.policies.kubewarden.io":        {"v1 stored"},
+		"kubewardens.operator.kubewarden.io":                  {"v1alpha1 stored"},
+	}
+	got := map[string][]string{}
+	for name, crd := range generatedCRDs(t) {
+		first := crd.Spec.Versions[0]
+		for _, version := range crd.Spec.Versions {
+			got[name] = append(got[name], describeVersion(version))
+			if diff := cmp.Diff(specOf(first), specOf(version)); diff != "" {
+				t.Errorf("%s: spec (-%s +%s):\n%s", name, first.Name, version.Name, diff)
+			}
+			rules := first.Schema.OpenAPIV3Schema.XValidations
+			if diff := cmp.Diff(rules, version.Schema.OpenAPIV3Schema.XValidations); diff != "" {
+				t.Errorf("%s: rules (-%s +%s):\n%s", name, first.Name, version.Name, diff)
+			}
+		}
+		if crd.Spec.Conversion != nil {
+			t.Errorf("%s: got conversion %v, want none", name, crd.Spec.Conversion)
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("versions (-want +got):\n%s", diff)
+	}
+}
+
+func describeVersion(version apiextensionsv1.CustomResourceDefinitionVersion) string {
+	text := version.Name
+	if version.Storage {
+		text += " stored"
+	}
+	if !version.Served {
+		text += " not served"
+	}
+	if version.Deprecated {
+		text += " deprecated"
+	}
+	if version.DeprecationWarning != nil {
+		text += ": " + *version.DeprecationWarning
+	}
+	return text
+}
+
+// specOf is the schema of the spec, without what it says of itself.
+func specOf(version apiextensionsv1.CustomResourceDefinitionVersion) apiextensionsv1.JSONSchemaProps {
+	spec := version.Schema.OpenAPIV3Schema.Properties["spec"]
+	spec.Description = ""
+	return spec
+}
+
+// fieldsOf reads the fields of an object from its schema.
+func fieldsOf(schema apiextensionsv1.JSONSchemaProps) fields {
+	all := fields{}
+	for field, schema := range schema.Properties {
+		all[field] = describe(schema)
+	}
+	for _, field := range schema.Required {
+		all[field] += "!"
+	}
+	return all
 }
 
 func TestNamesOfKinds(t *testing.T) {
@@ -58,9 +164,12 @@ func TestNamesOfKinds(t *testing.T) {
 		Scope               apiextensionsv1.ResourceScope
 	}
 	want := map[string]names{
-		"policyservers.policies.kubewarden.io":            {Kind: "PolicyServer", Plural: "policyservers", Short: "ps", Scope: "Cluster"},
-		"clusteradmissionpolicies.policies.kubewarden.io": {Kind: "ClusterAdmissionPolicy", Plural: "clusteradmissionpolicies", Short: "cap", Scope: "Cluster"},
-		"kubewardens.operator.kubewarden.io":              {Kind: "Kubewarden", Plural: "kubewardens", Short: "kw", Scope: "Cluster"},
+		"policyservers.policies.kubewarden.io":                {Kind: "PolicyServer", Plural: "policyservers", Short: "ps", Scope: "Cluster"},
+		"clusteradmissionpolicies.policies.kubewarden.io":     {Kind: "ClusterAdmissionPolicy", Plural: "clusteradmissionpolicies", Short: "cap", Scope: "Cluster"},
+		"admissionpolicies.policies.kubewarden.io":            {Kind: "AdmissionPolicy", Plural: "admissionpolicies", Short: "ap", Scope: "Namespaced"},
+		"clusteradmissionpolicygroups.policies.kubewarden.io": {Kind: "ClusterAdmissionPolicyGroup", Plural: "clusteradmissionpolicygroups", Short: "capg", Scope: "Cluster"},
+		"admissionpolicygroups.policies.kubewarden.io":        {Kind: "AdmissionPolicyGroup", Plural: "admissionpolicygroups", Short: "apg", Scope: "Namespaced"},
+		"kubewardens.operator.kubewarden.io":                  {Kind: "Kubewarden", Plural: "kubewardens", Short: "kw", Scope: "Cluster"},
 	}
 	got := map[string]names{}
 	for name, crd := range generatedCRDs(t) {

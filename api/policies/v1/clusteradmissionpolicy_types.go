@@ -45,7 +45,7 @@ type ClusterAdmissionPolicySpec struct {
 // +kubebuilder:printcolumn:name="Category",type=string,JSONPath=`.metadata.annotations['io\.kubewarden\.policy\.category']`,priority=1
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
-// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 225",optionalOldSelf=true,message="metadata.name: the policy name combined with its kind produces an identity that is too long (max 253 characters); the name must be at most 225 characters long"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 225",optionalOldSelf=true,message="metadata.name: the policy name combined with its namespace and kind produces an identity that is too long (max 253); the name must be at most 225 characters long"
 type ClusterAdmissionPolicy struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

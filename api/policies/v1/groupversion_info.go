@@ -21,6 +21,9 @@ func addKnownTypes(scheme *runtime.Scheme) error {
 	scheme.AddKnownTypes(GroupVersion,
 		&PolicyServer{}, &PolicyServerList{},
 		&ClusterAdmissionPolicy{}, &ClusterAdmissionPolicyList{},
+		&ClusterAdmissionPolicyGroup{}, &ClusterAdmissionPolicyGroupList{},
+		&AdmissionPolicy{}, &AdmissionPolicyList{},
+		&AdmissionPolicyGroup{}, &AdmissionPolicyGroupList{},
 	)
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil

@@ -1,6 +1,7 @@
 package v1
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 )
@@ -24,7 +25,7 @@ type Policy interface {
 	// GetAdmissionSpec is the part of the spec that all kinds share, not a copy.
 	GetAdmissionSpec() *AdmissionSpec
 	// GetNamespaceSelector limits the namespaces whose requests are judged; nil means
-	// every namespace. It is not a copy.
+	// every namespace. It is not to be written to.
 	GetNamespaceSelector() *metav1.LabelSelector
 	// AllowsInsideAdmissionControllerNamespace says whether requests in the namespace of
 	// the operator are judged too.
@@ -186,4 +187,10 @@ func (s *AdmissionSpec) getMode() PolicyMode {
 		return PolicyModeProtect
 	}
 	return s.Mode
+}
+
+// ownNamespace selects the namespace that a policy is in, by the label that the API server
+// keeps on every namespace.
+func ownNamespace(policy metav1.Object) *metav1.LabelSelector {
+	return &metav1.LabelSelector{MatchLabels: map[string]string{corev1.LabelMetadataName: policy.GetNamespace()}}
 }

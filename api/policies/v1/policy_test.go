@@ -28,6 +28,14 @@ func TestPolicyReads(t *testing.T) {
 	everything.Spec.AllowInsideAdmissionControllerNamespace = true
 	everything.Spec.NamespaceSelector = selector
 
+	namespaced := &policiesv1.AdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}}
+	namespaced.Spec.Mutating = true
+	namespacedGroup := &policiesv1.AdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "shop"}}
+	clusterGroup := &policiesv1.ClusterAdmissionPolicyGroup{}
+	clusterGroup.Spec.NamespaceSelector = selector
+	clusterGroup.Spec.AllowInsideAdmissionControllerNamespace = true
+	shop := &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "shop"}}
+
 	for name, tc := range map[string]struct {
 		policy policiesv1.Policy
 		want   read
@@ -41,6 +49,18 @@ func TestPolicyReads(t *testing.T) {
 			want: read{
 				PolicyServer: "tenants", Mode: policiesv1.PolicyModeMonitor, Mutating: true, Inside: true, NamespaceSelector: selector,
 			},
+		},
+		"a namespaced policy judges its own namespace, whichever that is": {
+			policy: namespaced,
+			want:   read{PolicyServer: "default", Mode: policiesv1.PolicyModeProtect, Mutating: true, Inside: true, NamespaceSelector: shop},
+		},
+		"a namespaced group judges its own namespace and changes nothing": {
+			policy: namespacedGroup,
+			want:   read{PolicyServer: "default", Mode: policiesv1.PolicyModeProtect, Inside: true, NamespaceSelector: shop},
+		},
+		"a cluster-wide group": {
+			policy: clusterGroup,
+			want:   read{PolicyServer: "default", Mode: policiesv1.PolicyModeProtect, Inside: true, NamespaceSelector: selector},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -66,6 +86,37 @@ func TestPolicyGivesItsOwnParts(t *testing.T) {
 
 	if policy.Status.PolicyStatus != policiesv1.PolicyStateActive || policy.Spec.Mode != policiesv1.PolicyModeMonitor {
 		t.Errorf("got status %q and mode %q, want what was written through the interface", policy.Status.PolicyStatus, policy.Spec.Mode)
+	}
+}
+
+func TestMembersOfGroups(t *testing.T) {
+	member := policiesv1.GroupMember{Module: "registry://registry.example/a:v1"}
+	contextAware := policiesv1.ContextAwareGroupMember{
+		GroupMember:           member,
+		ContextAwareResources: []policiesv1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}},
+	}
+	namespaced := &policiesv1.AdmissionPolicyGroup{}
+	namespaced.Spec.Policies = map[string]policiesv1.GroupMember{"a": member}
+	cluster := &policiesv1.ClusterAdmissionPolicyGroup{}
+	cluster.Spec.Policies = map[string]policiesv1.ContextAwareGroupMember{"a": contextAware}
+
+	for name, tc := range map[string]struct {
+		group policiesv1.PolicyGroup
+		want  map[string]policiesv1.ContextAwareGroupMember
+	}{
+		"namespaced":   {namespaced, map[string]policiesv1.ContextAwareGroupMember{"a": {GroupMember: member}}},
+		"cluster-wide": {cluster, map[string]policiesv1.ContextAwareGroupMember{"a": contextAware}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			tc.group.GetPolicyGroupSpec().Expression = "a()"
+			tc.group.GetAdmissionSpec().Mode = policiesv1.PolicyModeMonitor
+			if diff := cmp.Diff(tc.want, tc.group.GetMembers()); diff != "" {
+				t.Errorf("members (-want +got):\n%s", diff)
+			}
+			if tc.group.GetPolicyGroupSpec().Expression != "a()" || tc.group.GetMode() != policiesv1.PolicyModeMonitor {
+				t.Error("what was written through the interface is not in the group")
+			}
+		})
 	}
 }
 

@@ -217,6 +217,7 @@ type PolicyCounts struct {
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || size(self.metadata.name) <= 49",optionalOldSelf=true,message="metadata.name: the PolicyServer name cannot be longer than 49 characters, since policy-server-<name> names a Service"
 // +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !self.metadata.name.contains('.')",optionalOldSelf=true,message="metadata.name: the PolicyServer name cannot contain a dot, since policy-server-<name> names a Service"
+// +kubebuilder:validation:XValidation:rule="oldSelf.hasValue() || !(self.metadata.name.endsWith('-replicas') || self.metadata.name.endsWith('-issued'))",optionalOldSelf=true,message="metadata.name: the PolicyServer name cannot end in -replicas or -issued, since objects of another PolicyServer have such names; choose another ending"
 type PolicyServer struct {
 	metav1.TypeMeta `json:",inline"`
 	// +optional

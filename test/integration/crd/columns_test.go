@@ -39,6 +39,34 @@ func TestColumns(t *testing.T) {
 				"Ready: False", "Reason: InvalidSettings",
 			},
 		},
+		"AdmissionPolicy": {
+			manifest: minimalNamespacedPolicy,
+			status:   "{policyStatus: active, mode: protect, " + ready + "}",
+			path:     "/apis/policies.kubewarden.io/v1/namespaces/default/admissionpolicies/minimal",
+			want: []string{
+				"Name: minimal", "Policy Server: default", "Mutating: false", "BackgroundAudit: true", "Mode: protect",
+				"Observed mode: protect", "Status: active", "Age: recent", "[Severity: <nil>]", "[Category: <nil>]",
+				"Ready: False", "Reason: InvalidSettings",
+			},
+		},
+		"ClusterAdmissionPolicyGroup, which has a column that is always empty": {
+			manifest: minimalGroup,
+			status:   "{policyStatus: active, mode: protect, " + ready + "}",
+			path:     "/apis/policies.kubewarden.io/v1/clusteradmissionpolicygroups/minimal",
+			want: []string{
+				"Name: minimal", "Policy Server: default", "Mutating: <nil>", "BackgroundAudit: true", "Mode: protect",
+				"Observed mode: protect", "Status: active", "Age: recent", "[Severity: <nil>]", "[Category: <nil>]",
+				"Ready: False", "Reason: InvalidSettings",
+			},
+		},
+		"ClusterAdmissionPolicy, v1alpha2": {
+			manifest: minimalPolicy,
+			status:   "{policyStatus: active, mode: protect, " + ready + "}",
+			path:     "/apis/policies.kubewarden.io/v1alpha2/clusteradmissionpolicies/minimal",
+			want: []string{
+				"Name: minimal", "Policy Server: default", "Mutating: false", "Mode: protect", "Observed mode: protect", "Status: active",
+			},
+		},
 		"PolicyServer": {
 			manifest: minimalPolicyServer,
 			status:   "{image: 'registry.example/server:v1', " + ready + "}",

@@ -177,7 +177,7 @@ func TestPolicyName(t *testing.T) {
 		"longest":    {edits: []edit{with("metadata.name", longest)}},
 		"longer than its webhook's may be": {
 			edits:     []edit{with("metadata.name", longest+"a")},
-			wantError: "metadata.name: the policy name combined with its kind produces an identity that is too long",
+			wantError: "metadata.name: the policy name combined with its namespace and kind produces an identity that is too long",
 		},
 	})
 }

@@ -88,6 +88,13 @@ func TestPolicyServerName(t *testing.T) {
 		"with a dot": {
 			edits: []edit{with("metadata.name", "a.b")}, wantError: "metadata.name: the PolicyServer name cannot contain a dot",
 		},
+		"the name of another server's reports": {
+			edits: []edit{with("metadata.name", "a-replicas")}, wantError: "metadata.name: the PolicyServer name cannot end in -replicas or -issued",
+		},
+		"the name of another server's certificate": {
+			edits: []edit{with("metadata.name", "a-issued")}, wantError: "choose another ending",
+		},
+		"a name that looks similar": {edits: []edit{with("metadata.name", "replicas-issued-a")}},
 	})
 }
 
