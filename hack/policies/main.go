@@ -26,8 +26,9 @@ func main() {
 	flag.StringVar(&c.ca, "ca", "", "PEM file of the authority that the registry's certificate is from; the system's by default")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
-	if err := run(ctx, c, os.Stdout); err != nil {
+	err := run(ctx, c, os.Stdout)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}

@@ -95,8 +95,7 @@ func validateError(err error) *Error {
 	if known := callError(err); known != nil {
 		return known
 	}
-	var answer *invalidAnswer
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*answerError](err); ok {
 		return &Error{Kind: KindGuest, Message: "internal server error: " + answer.Error()}
 	}
 	return &Error{Kind: KindGuest, Message: "internal server error: Guest call failure: " + err.Error(), Err: stack(err)}
@@ -109,8 +108,7 @@ func settingsError(err error) (protocol.SettingsValidationResponse, error) {
 		return protocol.SettingsValidationResponse{}, known
 	}
 	message := "Error invoking settings validation callback: " + err.Error()
-	var answer *invalidAnswer
-	if errors.As(err, &answer) {
+	if answer, ok := errors.AsType[*answerError](err); ok {
 		message = "error: " + answer.err.Error()
 	}
 	return protocol.SettingsValidationResponse{Message: &message}, nil
@@ -118,8 +116,7 @@ func settingsError(err error) (protocol.SettingsValidationResponse, error) {
 
 // stack is the part of a trap that is for logs only.
 func stack(err error) error {
-	var trap *sandbox.Trap
-	if errors.As(err, &trap) {
+	if trap, ok := errors.AsType[*sandbox.TrapError](err); ok {
 		return trap.Err
 	}
 	return nil

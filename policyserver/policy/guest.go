@@ -32,12 +32,12 @@ type question struct {
 	settings json.RawMessage
 }
 
-// invalidAnswer is an error of a guest that answered, but nothing that makes sense.
-type invalidAnswer struct{ err error }
+// answerError is an error of a guest that answered, but nothing that makes sense.
+type answerError struct{ err error }
 
-func (e *invalidAnswer) Error() string { return "invalid response from policy: " + e.err.Error() }
+func (e *answerError) Error() string { return "invalid response from policy: " + e.err.Error() }
 
-func (e *invalidAnswer) Unwrap() error { return e.err }
+func (e *answerError) Unwrap() error { return e.err }
 
 // guestFor is the guest of an execution mode.
 func guestFor(mode metadata.ExecutionMode) (guest, error) {
@@ -70,7 +70,7 @@ func (wapcGuest) validate(ctx context.Context, instance *sandbox.Instance, quest
 	}
 	response, err := protocol.DecodeValidationResponse(answer)
 	if err != nil {
-		return protocol.ValidationResponse{}, &invalidAnswer{err}
+		return protocol.ValidationResponse{}, &answerError{err}
 	}
 	return response, nil
 }
@@ -86,7 +86,7 @@ func (wapcGuest) validateSettings(ctx context.Context, instance *sandbox.Instanc
 	}
 	response, err := protocol.DecodeSettingsValidationResponse(answer)
 	if err != nil {
-		return protocol.SettingsValidationResponse{}, &invalidAnswer{err}
+		return protocol.SettingsValidationResponse{}, &answerError{err}
 	}
 	return response, nil
 }

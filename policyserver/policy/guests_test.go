@@ -36,7 +36,7 @@ func TestPolicies(t *testing.T) {
 	}{
 		"a privileged Pod": {
 			policy: "pod-privileged", request: admission(5000, true, `{}`),
-			want: protocol.ValidationResponse{Message: pointer("Privileged container is not allowed")},
+			want: protocol.ValidationResponse{Message: new("Privileged container is not allowed")},
 		},
 		"an innocent Pod": {
 			policy: "pod-privileged", request: admission(5000, false, `{}`),
@@ -50,7 +50,7 @@ func TestPolicies(t *testing.T) {
 			policy: "required-labels", settings: `{"mandatory_labels":["team"],"constrained_labels":{"env":"^(dev|prod)$"}}`,
 			request: admission(0, true, `{"env":"qa"}`),
 			want: protocol.ValidationResponse{
-				Message: pointer(`mandatory label "team" is missing; label "env" has value "qa", which does not match "^(dev|prod)$"`),
+				Message: new(`mandatory label "team" is missing; label "env" has value "qa", which does not match "^(dev|prod)$"`),
 			},
 		},
 	}
@@ -74,31 +74,34 @@ func TestPolicies(t *testing.T) {
 			}
 		})
 	}
+}
 
-	t.Run("settings that name the mistake", func(t *testing.T) {
-		got, err := modules["required-labels"].ValidateSettings(t.Context(), policy.Call{Settings: json.RawMessage(`{"required":["team"]}`)})
-		checkError(t, err, nil)
-		want := protocol.SettingsValidationResponse{
-			Message: pointer(`unknown setting "required", allowed are: mandatory_labels, denied_labels, constrained_labels`),
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("-want +got\n%s", diff)
-		}
-	})
+func TestPolicyNamesTheMistakeInItsSettings(t *testing.T) {
+	module := compile(t, newEngine(t, policy.Config{}), policiestest.Module(t, "required-labels"))
+	got, err := module.ValidateSettings(t.Context(), policy.Call{Settings: json.RawMessage(`{"required":["team"]}`)})
+	checkError(t, err, nil)
+	want := protocol.SettingsValidationResponse{
+		Message: new(`unknown setting "required", allowed are: mandatory_labels, denied_labels, constrained_labels`),
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
 
-	t.Run("many at once", func(t *testing.T) {
-		var wait sync.WaitGroup
-		for k := range 8 {
-			wait.Go(func() {
-				for i := range 5 {
-					privileged := (k+i)%2 == 0
-					got, err := modules["pod-privileged"].Validate(t.Context(), policy.Call{}, admission(2000, privileged, `{}`))
-					if err != nil || got.Accepted == privileged {
-						t.Errorf("privileged %v: got accepted %v, %v", privileged, got.Accepted, err)
-					}
+// Calls of one module do not see each other.
+func TestPolicyCalledByManyAtOnce(t *testing.T) {
+	module := compile(t, newEngine(t, policy.Config{}), policiestest.Module(t, "pod-privileged"))
+	var wait sync.WaitGroup
+	for k := range 8 {
+		wait.Go(func() {
+			for i := range 5 {
+				privileged := (k+i)%2 == 0
+				got, err := module.Validate(t.Context(), policy.Call{}, admission(2000, privileged, `{}`))
+				if err != nil || got.Accepted == privileged {
+					t.Errorf("privileged %v: got accepted %v, %v", privileged, got.Accepted, err)
 				}
-			})
-		}
-		wait.Wait()
-	})
+			}
+		})
+	}
+	wait.Wait()
 }

@@ -23,18 +23,18 @@ type Request struct {
 }
 
 // Capability serves the host calls of one namespace. Call answers with bytes for the
-// guest, or with an error: a Refusal is told to the guest as it is, any other error as a
+// guest, or with an error: a RefusalError is told to the guest as it is, any other error as a
 // failure of the host. It must return when ctx is done, and it is called concurrently.
 type Capability interface {
 	Call(ctx context.Context, request Request) ([]byte, error)
 }
 
-// Refusal is an error of a capability that is the guest's own doing, such as a malformed
+// RefusalError is an error of a capability that is the guest's own doing, such as a malformed
 // payload or a resource that it was not granted.
-type Refusal string
+type RefusalError string
 
 // Error is the text that the guest sees.
-func (r Refusal) Error() string { return string(r) }
+func (r RefusalError) Error() string { return string(r) }
 
 // Call is a host call as a guest makes it.
 type Call struct {
@@ -108,10 +108,10 @@ func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
 
 // failure is what a guest is told of an error inside the host.
 func failure(err error) error {
-	if refusal := Refusal(""); errors.As(err, &refusal) {
+	if refusal := RefusalError(""); errors.As(err, &refusal) {
 		return refusal
 	}
-	return fmt.Errorf("Callback evaluation failure: %w", err) //nolint:revive,staticcheck // upstream's text, known to users
+	return fmt.Errorf("Callback evaluation failure: %w", err) //nolint:staticcheck // upstream's text, known to users
 }
 
 func (s *Session) reportDenied(ctx context.Context, path string) {

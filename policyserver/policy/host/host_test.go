@@ -159,7 +159,7 @@ func TestSessionCall(t *testing.T) {
 	dispatcher := host.NewDispatcher(map[string]host.Capability{
 		"oci":        capability{},
 		"kubernetes": capability{err: errors.New("connection refused")},
-		"crypto":     capability{err: fmt.Errorf("decode: %w", host.Refusal("payload is no JSON"))},
+		"crypto":     capability{err: fmt.Errorf("decode: %w", host.RefusalError("payload is no JSON"))},
 	}, slog.New(slog.DiscardHandler))
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

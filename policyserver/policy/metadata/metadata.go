@@ -151,9 +151,9 @@ func (m Metadata) CheckRunnable(serverVersion string) error {
 		switch m.ProtocolVersion {
 		case ProtocolV1:
 		case "":
-			return errors.New("Policy is missing protocol version, which is required for KubewardenWapc execution mode") //nolint:revive,staticcheck // upstream's text, known to users
+			return errors.New("Policy is missing protocol version, which is required for KubewardenWapc execution mode") //nolint:staticcheck // upstream's text, known to users
 		default:
-			return fmt.Errorf("Policy uses protocol version %s but only V1 is supported", m.ProtocolVersion) //nolint:revive,staticcheck // upstream's text, known to users
+			return fmt.Errorf("Policy uses protocol version %s but only V1 is supported", m.ProtocolVersion) //nolint:staticcheck // upstream's text, known to users
 		}
 	}
 	if m.MinimumKubewardenVersion == "" {
@@ -168,7 +168,7 @@ func (m Metadata) CheckRunnable(serverVersion string) error {
 		return fmt.Errorf("version of this server: %w", err)
 	}
 	if major < wantMajor || major == wantMajor && minor < wantMinor {
-		return fmt.Errorf("Policy required Kubewarden version %s but is running on %s", m.MinimumKubewardenVersion, serverVersion) //nolint:revive,staticcheck // upstream's text, known to users
+		return fmt.Errorf("Policy required Kubewarden version %s but is running on %s", m.MinimumKubewardenVersion, serverVersion) //nolint:staticcheck // upstream's text, known to users
 	}
 	return nil
 }

@@ -34,8 +34,6 @@ func TestAppendValidationRequest(t *testing.T) {
 	}
 }
 
-func pointer[T any](value T) *T { return &value }
-
 func TestDecodeValidationResponse(t *testing.T) {
 	tests := map[string]struct {
 		document string
@@ -47,8 +45,8 @@ func TestDecodeValidationResponse(t *testing.T) {
 			document: `{"accepted":false,"message":"no","code":403,"mutated_object":{"a":[1.50]},` +
 				`"audit_annotations":{"k":"v"},"warnings":["careful"],"more":[]}`,
 			want: protocol.ValidationResponse{
-				Message:          pointer("no"),
-				Code:             pointer(uint16(403)),
+				Message:          new("no"),
+				Code:             new(uint16(403)),
 				MutatedObject:    json.RawMessage(`{"a":[1.50]}`),
 				AuditAnnotations: map[string]string{"k": "v"},
 				Warnings:         []string{"careful"},
@@ -60,7 +58,7 @@ func TestDecodeValidationResponse(t *testing.T) {
 		},
 		"an empty message is a message": {
 			document: `{"accepted":false,"message":""}`,
-			want:     protocol.ValidationResponse{Message: pointer("")},
+			want:     protocol.ValidationResponse{Message: new("")},
 		},
 		"a mutated object that is a string stays one": {
 			document: `{"accepted":true,"mutated_object":"{}"}`,
@@ -103,7 +101,7 @@ func TestDecodeSettingsValidationResponse(t *testing.T) {
 		wantErr  string
 	}{
 		"valid":                         {document: `{"valid":true}`, want: protocol.SettingsValidationResponse{Valid: true}},
-		"invalid":                       {document: `{"valid":false,"message":"no"}`, want: protocol.SettingsValidationResponse{Message: pointer("no")}},
+		"invalid":                       {document: `{"valid":false,"message":"no"}`, want: protocol.SettingsValidationResponse{Message: new("no")}},
 		"no verdict":                    {document: `{"validate":true}`, wantErr: "valid: missing, want true or false"},
 		"a message of another type":     {document: `{"valid":true,"message":1}`, wantErr: "message: got a JSON number, want a string"},
 		"a number of another JSON type": {document: `{"valid":1}`, wantErr: "valid: got a JSON number, want true or false"},

@@ -7,26 +7,26 @@ import (
 	"strings"
 )
 
-// Exit says that a guest ended itself. The instance can be called again.
-type Exit struct{ Code uint32 }
+// ExitError says that a guest ended itself. The instance can be called again.
+type ExitError struct{ Code uint32 }
 
 // Error names the code.
-func (e *Exit) Error() string { return fmt.Sprintf("guest exited with code %d", e.Code) }
+func (e *ExitError) Error() string { return fmt.Sprintf("guest exited with code %d", e.Code) }
 
-// Violation says that a guest broke the rules of an imported function, with an address
+// ViolationError says that a guest broke the rules of an imported function, with an address
 // outside its memory for example.
-type Violation struct{ Reason string }
+type ViolationError struct{ Reason string }
 
-// Violationf is a Violation with a formatted reason.
-func Violationf(format string, args ...any) *Violation {
-	return &Violation{Reason: fmt.Sprintf(format, args...)}
+// Violationf is a ViolationError with a formatted reason.
+func Violationf(format string, args ...any) *ViolationError {
+	return &ViolationError{Reason: fmt.Sprintf(format, args...)}
 }
 
 // Error is the reason.
-func (v *Violation) Error() string { return v.Reason }
+func (v *ViolationError) Error() string { return v.Reason }
 
-// Trap says that a guest was ended by a trap.
-type Trap struct {
+// TrapError says that a guest was ended by a trap.
+type TrapError struct {
 	// Reason is one line: "wasm error: unreachable" for example.
 	Reason string
 	// Err holds the guest's stack as well.
@@ -34,10 +34,10 @@ type Trap struct {
 }
 
 // Error is the reason.
-func (t *Trap) Error() string { return t.Reason }
+func (t *TrapError) Error() string { return t.Reason }
 
 // Unwrap returns the error with the guest's stack.
-func (t *Trap) Unwrap() error { return t.Err }
+func (t *TrapError) Unwrap() error { return t.Err }
 
 // HostError says that the host itself failed while a guest ran. It is a defect of ours.
 type HostError struct{ Err error }
@@ -48,11 +48,11 @@ func (h *HostError) Error() string { return "host failed: " + h.Err.Error() }
 // Unwrap returns the cause.
 func (h *HostError) Unwrap() error { return h.Err }
 
-// failure sorts an error of wazero into ErrDeadline, ErrCanceled, *Exit, *Violation,
-// *HostError or *Trap.
+// failure sorts an error of wazero into ErrDeadline, ErrCanceled, *ExitError, *ViolationError,
+// *HostError or *TrapError.
 func failure(err error) error {
-	var exit *Exit
-	var violation *Violation
+	var exit *ExitError
+	var violation *ViolationError
 	var defect runtime.Error
 	switch {
 	case err == nil:
@@ -69,6 +69,6 @@ func failure(err error) error {
 		return &HostError{Err: err}
 	default:
 		reason, _, _ := strings.Cut(err.Error(), "\n")
-		return &Trap{Reason: reason, Err: err}
+		return &TrapError{Reason: reason, Err: err}
 	}
 }

@@ -120,7 +120,7 @@ func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
 func (i *Instance) Program() *Program { return i.program }
 
 // Invoke calls an exported function. The context is that of a Call. The error is
-// ErrDeadline, ErrCanceled, an *Exit, a *Violation, a *Trap or a *HostError.
+// ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
 func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
 	exported := i.module.ExportedFunction(function)
 	if exported == nil {

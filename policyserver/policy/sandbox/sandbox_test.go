@@ -83,7 +83,7 @@ func TestCheckExport(t *testing.T) {
 func TestInvokeFails(t *testing.T) {
 	host := sandbox.HostModule{Name: "env"}
 	outcomes := map[string]error{
-		"exit":      &sandbox.Exit{Code: 4},
+		"exit":      &sandbox.ExitError{Code: 4},
 		"violation": sandbox.Violationf("address %d", 7),
 		"other":     errors.New("something else"),
 		"deadline":  sandbox.ErrDeadline,
@@ -97,8 +97,8 @@ func TestInvokeFails(t *testing.T) {
 	}
 	host.Functions = append(host.Functions, sandbox.Function{
 		Name: "defect",
-		Run: func(_ context.Context, guest sandbox.Guest, _ []uint64) error {
-			var state *sandbox.Exit
+		Run: func(context.Context, sandbox.Guest, []uint64) error {
+			var state *sandbox.ExitError
 			state.Code++ // no host function should, but if one does it is no fault of the guest's
 			return nil
 		},
@@ -124,7 +124,7 @@ func TestInvokeFails(t *testing.T) {
 		m.Memory(1)
 		m.Export("run", KindFunction, m.Func(m.Type(nil, nil), Call(0)))
 		got := run(t, m, "run")
-		var trap *sandbox.Trap
+		var trap *sandbox.TrapError
 		if name == "other" {
 			if !errors.As(got, &trap) || trap.Reason != "something else (recovered by wazero)" {
 				t.Errorf("%s: got %v, want a trap", name, got)
@@ -145,11 +145,11 @@ func TestInvokeFails(t *testing.T) {
 		t.Errorf("defect: got %v, want a *HostError", err)
 	}
 
-	var trap *sandbox.Trap
+	var trap *sandbox.TrapError
 	if err := run(t, module(Unreachable), "run"); !errors.As(err, &trap) || trap.Reason != "wasm error: unreachable" || trap.Err == nil {
 		t.Errorf("trap: got %v, want an unreachable with its stack", err)
 	}
-	var violation *sandbox.Violation
+	var violation *sandbox.ViolationError
 	if err := run(t, module(), "walk"); !errors.As(err, &violation) {
 		t.Errorf("a function that is not there: got %v, want a *Violation", err)
 	}

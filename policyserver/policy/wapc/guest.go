@@ -67,7 +67,7 @@ func Init(ctx context.Context, instance *sandbox.Instance, to Host) error {
 			continue
 		}
 		_, err := instance.Invoke(ctx, function)
-		if exit := (*sandbox.Exit)(nil); errors.As(err, &exit) && exit.Code == 0 {
+		if exit := (*sandbox.ExitError)(nil); errors.As(err, &exit) && exit.Code == 0 {
 			err = nil
 		}
 		if err != nil {

@@ -43,7 +43,7 @@ func Module() sandbox.HostModule {
 		Name:   "proc_exit",
 		Params: sandbox.I32(1),
 		Run: func(_ context.Context, _ sandbox.Guest, stack []uint64) error {
-			return &sandbox.Exit{Code: uint32(stack[0])}
+			return &sandbox.ExitError{Code: uint32(stack[0])}
 		},
 	})
 	return module

@@ -48,8 +48,8 @@ func TestModuleIsComplete(t *testing.T) {
 // guest calls functions of WASI one by one and reads its memory.
 type guest struct {
 	instance *sandbox.Instance
-	ctx      context.Context
 	call     *sandbox.Call
+	ctx      context.Context //nolint:containedctx // it carries the call that the guest is in
 }
 
 // now is where the clock of these tests stands.
@@ -57,7 +57,7 @@ var now = time.Date(2026, 1, 2, 3, 4, 5, 6, time.UTC)
 
 // newGuest is a guest whose exported functions call those of WASI with their parameters.
 // Its memory is a page; data lies at address 1000.
-func newGuest(t *testing.T, ctx context.Context, clock func() time.Time, data []byte) *guest {
+func newGuest(ctx context.Context, t *testing.T, clock func() time.Time, data []byte) *guest {
 	t.Helper()
 	runtime, err := sandbox.New(t.Context(), sandbox.Config{
 		MemoryLimitPages: 16, Modules: []sandbox.HostModule{wasi.Module()}, Now: clock,
@@ -74,7 +74,7 @@ func newGuest(t *testing.T, ctx context.Context, clock func() time.Time, data []
 	m.Memory(1)
 	m.Data(1000, data)
 	for i, function := range functions {
-		var code []byte
+		code := make([]byte, 0, 2*len(function.Params))
 		for k := range function.Params {
 			code = append(code, LocalGet(uint32(k))...)
 		}
@@ -164,7 +164,7 @@ func TestErrnos(t *testing.T) {
 	data := make([]byte, 16)
 	binary.LittleEndian.PutUint32(data[8:], outside) // a buffer at 1008
 	binary.LittleEndian.PutUint32(data[12:], 1)
-	g := newGuest(t, t.Context(), standing, data)
+	g := newGuest(t.Context(), t, standing, data)
 	for _, tc := range tests {
 		t.Run(tc.name, func(t *testing.T) {
 			if got := g.invoke(t, tc.function, tc.args...); got != tc.want {
@@ -177,7 +177,7 @@ func TestErrnos(t *testing.T) {
 func TestStreams(t *testing.T) {
 	// Two buffers: "ab" at 1016 and "cde" at 1018.
 	data := []byte{0xf8, 0x03, 0, 0, 2, 0, 0, 0, 0xfa, 0x03, 0, 0, 3, 0, 0, 0, 'a', 'b', 'c', 'd', 'e'}
-	g := newGuest(t, t.Context(), standing, data)
+	g := newGuest(t.Context(), t, standing, data)
 	for _, fd := range []uint64{1, 2, 2} {
 		if errno := g.invoke(t, "fd_write", fd, 1000, 2, 100); errno != success {
 			t.Fatalf("write: errno %d", errno)
@@ -206,7 +206,7 @@ func TestStreams(t *testing.T) {
 
 func TestStreamsKeepTheBeginning(t *testing.T) {
 	data := []byte{0, 0, 0, 0, 0, 0xff, 0, 0} // one buffer of 65280 bytes
-	g := newGuest(t, t.Context(), standing, data)
+	g := newGuest(t.Context(), t, standing, data)
 	for range 3 {
 		g.invoke(t, "fd_write", 1, 1000, 1, 100)
 	}
@@ -216,7 +216,7 @@ func TestStreamsKeepTheBeginning(t *testing.T) {
 }
 
 func TestStatus(t *testing.T) {
-	g := newGuest(t, t.Context(), standing, nil)
+	g := newGuest(t.Context(), t, standing, nil)
 	g.invoke(t, "fd_fdstat_get", 0, 100)
 	if diff := cmp.Diff([]byte{2, 0, 0, 0, 0, 0, 0, 0, 2, 0}, g.load(t, 100, 10)); diff != "" {
 		t.Errorf("standard input: -want +got\n%s", diff)
@@ -232,7 +232,7 @@ func TestStatus(t *testing.T) {
 }
 
 func TestClocksAndRandomness(t *testing.T) {
-	g := newGuest(t, t.Context(), standing, nil)
+	g := newGuest(t.Context(), t, standing, nil)
 	for clock := range uint64(2) {
 		g.invoke(t, "clock_time_get", clock, 0, 104)
 		if got, want := binary.LittleEndian.Uint64(g.load(t, 104, 8)), uint64(now.UnixNano()); got != want {
@@ -247,14 +247,32 @@ func TestClocksAndRandomness(t *testing.T) {
 	}
 }
 
+// Tags of subscriptions.
+const (
+	clock   = 0
+	reading = 1
+	writing = 2
+)
+
 // subscription is one entry of poll_oneoff.
-func subscription(userData uint64, tag byte, subject uint32, timeout time.Duration, flags uint16) []byte {
-	out := make([]byte, 48)
-	binary.LittleEndian.PutUint64(out, userData)
-	out[8] = tag
-	binary.LittleEndian.PutUint32(out[16:], subject)
-	binary.LittleEndian.PutUint64(out[24:], uint64(timeout))
-	binary.LittleEndian.PutUint16(out[40:], flags)
+type subscription struct {
+	userData uint64
+	tag      byte
+	subject  uint32
+	timeout  time.Duration
+	absolute uint16 // 1 when the timeout is a time
+}
+
+func encode(subscriptions ...subscription) []byte {
+	out := make([]byte, 48*len(subscriptions))
+	for i, s := range subscriptions {
+		entry := out[48*i:]
+		binary.LittleEndian.PutUint64(entry, s.userData)
+		entry[8] = s.tag
+		binary.LittleEndian.PutUint32(entry[16:], s.subject)
+		binary.LittleEndian.PutUint64(entry[24:], uint64(s.timeout))
+		binary.LittleEndian.PutUint16(entry[40:], s.absolute)
+	}
 	return out
 }
 
@@ -266,26 +284,39 @@ type event struct {
 }
 
 func TestPoll(t *testing.T) {
-	const clock, reading, writing, absolute = 0, 1, 2, 1
-	hour := time.Hour
 	tests := map[string]struct {
-		subscriptions [][]byte
+		subscriptions []subscription
 		want          []event
 	}{
-		"a short sleep":                    {[][]byte{subscription(7, clock, 1, time.Millisecond, 0)}, []event{{7, 0, clock}}},
-		"the shorter of two sleeps":        {[][]byte{subscription(7, clock, 1, hour, 0), subscription(8, clock, 0, time.Millisecond, 0)}, []event{{8, 0, clock}}},
-		"a time in the past":               {[][]byte{subscription(7, clock, 0, time.Duration(now.UnixNano())-hour, absolute)}, []event{{7, 0, clock}}},
-		"streams are ready before a clock": {[][]byte{subscription(7, clock, 1, hour, 0), subscription(8, reading, 0, 0, 0), subscription(9, writing, 2, 0, 0)}, []event{{8, 0, reading}, {9, 0, writing}}},
-		"what is not there fails at once":  {[][]byte{subscription(7, reading, 5, 0, 0), subscription(8, clock, 5, 0, 0), subscription(9, 9, 0, 0, 0)}, []event{{7, badFD, reading}, {8, notSup, clock}, {9, invalid, 9}}},
+		"a short sleep": {
+			[]subscription{{7, clock, 1, time.Millisecond, 0}},
+			[]event{{7, 0, clock}},
+		},
+		"the shorter of two sleeps": {
+			[]subscription{{7, clock, 1, time.Hour, 0}, {8, clock, 0, time.Millisecond, 0}},
+			[]event{{8, 0, clock}},
+		},
+		"a time in the past": {
+			[]subscription{{7, clock, 0, time.Duration(now.UnixNano()) - time.Hour, 1}},
+			[]event{{7, 0, clock}},
+		},
+		"streams are ready before a clock": {
+			[]subscription{{7, clock, 1, time.Hour, 0}, {8, reading, 0, 0, 0}, {9, writing, 2, 0, 0}},
+			[]event{{8, 0, reading}, {9, 0, writing}},
+		},
+		"what is not there fails at once": {
+			[]subscription{{7, reading, 5, 0, 0}, {8, clock, 5, 0, 0}, {9, 9, 0, 0, 0}},
+			[]event{{7, badFD, reading}, {8, notSup, clock}, {9, invalid, 9}},
+		},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			g := newGuest(t, t.Context(), standing, slices.Concat(tc.subscriptions...))
+			g := newGuest(t.Context(), t, standing, encode(tc.subscriptions...))
 			if errno := g.invoke(t, "poll_oneoff", 1000, 200, uint64(len(tc.subscriptions)), 104); errno != success {
 				t.Fatalf("errno %d", errno)
 			}
 			n := uint64(binary.LittleEndian.Uint32(g.load(t, 104, 4)))
-			var got []event
+			got := make([]event, 0, n)
 			for i := range n {
 				raw := g.load(t, 200+i*32, 32)
 				got = append(got, event{binary.LittleEndian.Uint64(raw), binary.LittleEndian.Uint16(raw[8:]), raw[10]})
@@ -299,18 +330,18 @@ func TestPoll(t *testing.T) {
 
 // A guest that sleeps is woken by its deadline and by whoever cancels the call.
 func TestPollEndsWithTheCall(t *testing.T) {
-	long := subscription(7, 0, 1, time.Hour, 0)
+	long := encode(subscription{userData: 7, tag: clock, subject: 1, timeout: time.Hour})
 	t.Run("deadline", func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
-		g := newGuest(t, ctx, time.Now, long)
+		g := newGuest(ctx, t, time.Now, long)
 		if _, err := g.instance.Invoke(g.ctx, "poll_oneoff", 1000, 200, 1, 104); !errors.Is(err, sandbox.ErrDeadline) {
 			t.Errorf("got %v, want %v", err, sandbox.ErrDeadline)
 		}
 	})
 	t.Run("canceled", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		g := newGuest(t, ctx, time.Now, long)
+		g := newGuest(ctx, t, time.Now, long)
 		cancel()
 		if _, err := g.instance.Invoke(g.ctx, "poll_oneoff", 1000, 200, 1, 104); !errors.Is(err, sandbox.ErrCanceled) {
 			t.Errorf("got %v, want %v", err, sandbox.ErrCanceled)
@@ -319,10 +350,10 @@ func TestPollEndsWithTheCall(t *testing.T) {
 }
 
 func TestExit(t *testing.T) {
-	g := newGuest(t, t.Context(), standing, nil)
+	g := newGuest(t.Context(), t, standing, nil)
 	for _, code := range []uint64{3, 0} {
 		_, err := g.instance.Invoke(g.ctx, "proc_exit", code)
-		var exit *sandbox.Exit
+		var exit *sandbox.ExitError
 		if !errors.As(err, &exit) || uint64(exit.Code) != code {
 			t.Errorf("got %v, want exit %d", err, code)
 		}

@@ -56,8 +56,7 @@ func checkRewrite(t *testing.T, binary []byte) {
 	t.Helper()
 	rewritten, err := wasm.Rewrite(binary)
 	if err != nil {
-		var format *wasm.FormatError
-		if !errors.As(err, &format) {
+		if _, ok := errors.AsType[*wasm.FormatError](err); !ok {
 			t.Fatalf("got %T, want a *FormatError: %v", err, err)
 		}
 		return

@@ -34,17 +34,21 @@ func TestRewriteKeepsRealGuests(t *testing.T) {
 			}
 			want, got := newWaPC(t, binary), newWaPC(t, rewritten.Wasm)
 			for _, request := range requests {
-				for _, operation := range []string{"validate", "validate_settings"} {
-					wantAnswer, gotAnswer := want.call(t, operation, request), got.call(t, operation, request)
-					if diff := cmp.Diff(wantAnswer, gotAnswer); diff != "" {
-						t.Errorf("%s %s: -original +rewritten\n%s", operation, request, diff)
-					}
-					if !bytes.Equal(want.memory(t), got.memory(t)) {
-						t.Errorf("%s %s: memory differs", operation, request)
-					}
-				}
+				compare(t, want, got, request)
 			}
 		})
+	}
+}
+
+func compare(t *testing.T, want, got *waPC, request string) {
+	t.Helper()
+	for _, operation := range []string{"validate", "validate_settings"} {
+		if diff := cmp.Diff(want.call(t, operation, request), got.call(t, operation, request)); diff != "" {
+			t.Errorf("%s %s: -original +rewritten\n%s", operation, request, diff)
+		}
+		if !bytes.Equal(want.memory(t), got.memory(t)) {
+			t.Errorf("%s %s: memory differs", operation, request)
+		}
 	}
 }
 

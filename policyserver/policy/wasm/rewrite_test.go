@@ -300,8 +300,10 @@ func TestRewriteRefuses(t *testing.T) {
 		"a section out of order": {append(program(0, I32Const(0)), Section(1, []byte{0})...), "section 1 stands out of order or twice"},
 		"an unknown section":     {append(program(0, I32Const(0)), Section(14, []byte{0})...), "unknown section 14"},
 		"bytes behind a section": {withSection(8, 0, 0), "1 bytes after the end of section 8"},
-		"a function of very many loops": {program(0, bytes.Repeat(Loop(), 2001), I32Const(0)),
-			"function with 2001 loops, at most 2000 are allowed"},
+		"a function of very many loops": {
+			program(0, bytes.Repeat(Loop(), 2001), I32Const(0)),
+			"function with 2001 loops, at most 2000 are allowed",
+		},
 		"a function of many blocks over many locals": {func() []byte {
 			m := New()
 			m.FuncWithLocals(m.Type(nil, nil), make([]byte, 0), bytes.Repeat(Block(), 100))
@@ -320,8 +322,7 @@ func TestRewriteRefuses(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			_, err := wasm.Rewrite(tc.binary)
-			var format *wasm.FormatError
-			if !errors.As(err, &format) {
+			if _, ok := errors.AsType[*wasm.FormatError](err); !ok {
 				t.Fatalf("got error %v, want a *FormatError", err)
 			}
 			if !strings.Contains(err.Error(), tc.want) {
@@ -334,7 +335,7 @@ func TestRewriteRefuses(t *testing.T) {
 // A module that is cut off anywhere is refused, or was whole without what was cut off.
 func TestRewriteRefusesTruncated(t *testing.T) {
 	for _, binary := range [][]byte{program(80, I32Const(0), I32Const(1), I32Const(2), MemoryFill, I32Const(0)), elementForms(), vectors()} {
-		for n := range len(binary) {
+		for n := range binary {
 			rewritten, err := wasm.Rewrite(binary[:n])
 			if err == nil && rewritten.Wasm == nil {
 				t.Errorf("%d of %d bytes: neither an error nor a module", n, len(binary))

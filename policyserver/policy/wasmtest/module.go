@@ -2,6 +2,7 @@ package wasmtest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 )
 
@@ -128,9 +129,7 @@ func (m *Module) Bytes() []byte {
 	if m.memory != nil {
 		sections[5] = append([]byte{1}, m.memory...)
 	}
-	for id, body := range m.replaced {
-		sections[id] = body
-	}
+	maps.Copy(sections, m.replaced)
 	out := []byte("\x00asm\x01\x00\x00\x00")
 	for _, id := range []byte{1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11} {
 		if body, present := sections[id]; present {
