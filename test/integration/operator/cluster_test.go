@@ -46,6 +46,8 @@ type cluster struct {
 
 	ctx    context.Context //nolint:containedctx // the life of the cluster, which no call bounds
 	cancel context.CancelFunc
+	// registry has the operator's own metrics.
+	registry *prometheus.Registry
 	// issuer and operator end what runs; nil while it does not.
 	issuer, operator func() error
 }
@@ -139,6 +141,7 @@ func (c *cluster) startOperator() error {
 		logger = logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	ctrl.SetLogger(logger)
+	c.registry = prometheus.NewRegistry()
 	manager, err := controllers.NewManager(c.ctx, c.as(serviceAccount), controllers.Config{
 		Render: render.Config{
 			Namespace:      namespace,
@@ -149,7 +152,7 @@ func (c *cluster) startOperator() error {
 		ProbeAddress:   "0",
 		LeaderElection: true,
 		Logger:         logger,
-		Registry:       prometheus.NewRegistry(),
+		Registry:       c.registry,
 		Now:            time.Now,
 	})
 	if err != nil {
