@@ -1,6 +1,7 @@
 package policy_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -24,6 +25,33 @@ func admission(bytes int, privileged bool, labels string) json.RawMessage {
 		`"object":{"apiVersion":"v1","kind":"Pod","metadata":{"name":"app","namespace":"default","labels":%s},`+
 		`"spec":{"containers":[%s%s]}},"oldObject":null,"dryRun":false}`,
 		labels, strings.Repeat(side, bytes/len(side)), container)
+}
+
+// realModules keeps the compiled policies of this project: all tests share them, since
+// compiling one takes a second.
+var realModules = struct {
+	sync.Mutex
+	engine  *policy.Engine
+	modules map[string]*policy.Module
+}{modules: map[string]*policy.Module{}}
+
+func realModule(t *testing.T, name string) *policy.Module {
+	t.Helper()
+	realModules.Lock()
+	defer realModules.Unlock()
+	if module, compiled := realModules.modules[name]; compiled {
+		return module
+	}
+	if realModules.engine == nil {
+		engine, err := policy.NewEngine(context.Background(), policy.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		realModules.engine = engine
+	}
+	module := compile(t, realModules.engine, policiestest.Module(t, name))
+	realModules.modules[name] = module
+	return module
 }
 
 // The policies of this project give the verdicts they should when they really run.
@@ -54,20 +82,16 @@ func TestPolicies(t *testing.T) {
 			},
 		},
 	}
-	engine := newEngine(t, policy.Config{})
-	modules := map[string]*policy.Module{}
-	for _, name := range []string{"pod-privileged", "required-labels"} {
-		modules[name] = compile(t, engine, policiestest.Module(t, name))
-	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
+			module := realModule(t, tc.policy)
 			call := policy.Call{PolicyID: "kw.cap.mine", Settings: json.RawMessage(tc.settings)}
-			settings, err := modules[tc.policy].ValidateSettings(t.Context(), call)
+			settings, err := module.ValidateSettings(t.Context(), call)
 			checkError(t, err, nil)
 			if !settings.Valid {
 				t.Errorf("settings are invalid: %s", *settings.Message)
 			}
-			got, err := modules[tc.policy].Validate(t.Context(), call, tc.request)
+			got, err := module.Validate(t.Context(), call, tc.request)
 			checkError(t, err, nil)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
@@ -77,7 +101,7 @@ func TestPolicies(t *testing.T) {
 }
 
 func TestPolicyNamesTheMistakeInItsSettings(t *testing.T) {
-	module := compile(t, newEngine(t, policy.Config{}), policiestest.Module(t, "required-labels"))
+	module := realModule(t, "required-labels")
 	got, err := module.ValidateSettings(t.Context(), policy.Call{Settings: json.RawMessage(`{"required":["team"]}`)})
 	checkError(t, err, nil)
 	want := protocol.SettingsValidationResponse{
@@ -90,7 +114,7 @@ func TestPolicyNamesTheMistakeInItsSettings(t *testing.T) {
 
 // Calls of one module do not see each other.
 func TestPolicyCalledByManyAtOnce(t *testing.T) {
-	module := compile(t, newEngine(t, policy.Config{}), policiestest.Module(t, "pod-privileged"))
+	module := realModule(t, "pod-privileged")
 	var wait sync.WaitGroup
 	for k := range 8 {
 		wait.Go(func() {

@@ -62,7 +62,8 @@ type waPC struct {
 func newWaPC(t *testing.T, binary []byte) *waPC {
 	t.Helper()
 	ctx := t.Context()
-	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCoreFeatures(features))
+	// The interpreter is ready in a fraction of the compiler's time.
+	runtime := wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfigInterpreter().WithCoreFeatures(features))
 	t.Cleanup(func() { _ = runtime.Close(context.Background()) })
 	wasi_snapshot_preview1.MustInstantiate(ctx, runtime)
 	host := &waPC{}
