@@ -15,6 +15,18 @@ import (
 	"k8s.io/apiserver/pkg/authorization/authorizer"
 )
 
+// Operation is what a request does to an object.
+type Operation = admission.Operation
+
+// Create is the operation that makes an object.
+const Create = admission.Create
+
+// User is somebody who makes requests.
+type User = user.DefaultInfo
+
+// AllUsers is the group of all users that an API server knows.
+const AllUsers = user.AllAuthenticated
+
 // Request is a request to an API server, as far as webhooks are matched against it.
 type Request struct {
 	// Resource is what the request is for.
@@ -25,7 +37,7 @@ type Request struct {
 	// serves the very same objects, in its order. They count for matchPolicy Equivalent.
 	Equivalents []Resource
 	// Operation is what the request does.
-	Operation admission.Operation
+	Operation Operation
 	// Name of the object.
 	Name string
 	// Namespace is that of the object. For a request about a namespace it is its name.
@@ -186,7 +198,7 @@ func (r Request) attributes() admission.Attributes {
 }
 
 // options are those of a plain request: match conditions may read their kind.
-func options(operation admission.Operation) runtime.Object {
+func options(operation Operation) runtime.Object {
 	typeMeta := func(kind string) metav1.TypeMeta {
 		return metav1.TypeMeta{APIVersion: metav1.SchemeGroupVersion.String(), Kind: kind}
 	}

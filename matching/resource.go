@@ -28,7 +28,7 @@ const anyName = "any"
 
 // attributes are those of a request for an object of the resource about which nothing else
 // is known.
-func (r Resource) attributes(operation admission.Operation) admission.Attributes {
+func (r Resource) attributes(operation Operation) admission.Attributes {
 	namespace := ""
 	if r.Namespaced {
 		namespace = anyName
@@ -44,7 +44,7 @@ func NeverCalled(resource Resource) bool {
 
 // Covers says whether one of the rules matches an operation on objects of the resource,
 // judging by the rule alone: by its operations, groups, versions, resources and scope.
-func Covers(webhookRules []admissionregistrationv1.RuleWithOperations, operation admission.Operation, resource Resource) bool {
+func Covers(webhookRules []admissionregistrationv1.RuleWithOperations, operation Operation, resource Resource) bool {
 	attributes := resource.attributes(operation)
 	for i := range webhookRules {
 		matcher := rules.Matcher{Rule: webhookRules[i], Attr: attributes}

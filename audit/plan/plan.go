@@ -5,8 +5,6 @@ import (
 	"maps"
 	"slices"
 
-	"k8s.io/apiserver/pkg/admission"
-
 	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
@@ -101,4 +99,4 @@ func (p *Plan) restrict(wanted func(Kind, Question) bool) []Kind {
 }
 
 // operation is the one that an audit replays: an object that exists was created.
-const operation = admission.Create
+const operation = matching.Create

@@ -172,10 +172,15 @@ func (w *world) policy(name string, rule policiesv1.Rule, change func(*policiesv
 	status := policy.Status
 	w.create(policy)
 	policy.Status = status
-	if err := w.client.Status().Update(w.t.Context(), policy); err != nil {
+	w.updateStatus(policy)
+	return policy
+}
+
+func (w *world) updateStatus(object client.Object) {
+	w.t.Helper()
+	if err := w.client.Status().Update(w.t.Context(), object); err != nil {
 		w.t.Fatal(err)
 	}
-	return policy
 }
 
 func creating(group, version, resources string) policiesv1.Rule {

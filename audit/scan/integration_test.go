@@ -235,6 +235,52 @@ func TestWildcardsCoverWhatTheClusterServes(t *testing.T) {
 	}
 }
 
+func TestPoliciesAndGroupsOfANamespaceAreAskedThere(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-p", nil)
+	w.namespace("team-q", nil)
+	w.pod("team-p", "web", nil)
+	w.pod("team-q", "web", nil)
+	rules := []policiesv1.Rule{creating("", "v1", "pods,namespaces")}
+	active := policiesv1.PolicyStatus{PolicyStatus: policiesv1.PolicyStateActive}
+
+	policy := &policiesv1.AdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "one", Namespace: "team-p"}}
+	policy.Spec.Module, policy.Spec.Rules = "registry://registry.example.com/one:1", rules
+	w.create(policy)
+	policy.Status = active
+	w.updateStatus(policy)
+	w.double.judge("kw.ap.team-p.one", allow)
+
+	group := &policiesv1.AdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "two", Namespace: "team-p"}}
+	group.Spec.Rules, group.Spec.Expression, group.Spec.Message = rules, "a()", "refused"
+	group.Spec.Policies = map[string]policiesv1.GroupMember{"a": {Module: "registry://registry.example.com/a:1"}}
+	w.create(group)
+	group.Status = active
+	w.updateStatus(group)
+	w.double.judge("kw.apg.team-p.two", func(*unstructured.Unstructured) (bool, string) { return false, "refused" })
+
+	clusterGroup := &policiesv1.ClusterAdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "three"}}
+	clusterGroup.Spec.Rules = []policiesv1.Rule{creating("", "v1", "pods")}
+	clusterGroup.Spec.Expression, clusterGroup.Spec.Message = "a()", "refused"
+	clusterGroup.Spec.Policies = map[string]policiesv1.ContextAwareGroupMember{"a": {GroupMember: policiesv1.GroupMember{Module: "registry://registry.example.com/a:1"}}}
+	w.create(clusterGroup)
+	clusterGroup.Status = active
+	w.updateStatus(clusterGroup)
+	w.double.judge("kw.capg.three", allow)
+
+	w.mustScan()
+	want := map[string][]string{
+		"Pod/team-p/web": {"kw.ap.team-p.one pass", "kw.apg.team-p.two fail refused", "kw.capg.three pass"},
+		"Pod/team-q/web": {"kw.capg.three pass"},
+	}
+	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
+		t.Errorf("reports (-want +got):\n%s", diff)
+	}
+	if !strings.Contains(w.logs.String(), "namespaces: OutsideNamespace") {
+		t.Errorf("the log does not say that namespaces are left out:\n%s", w.logs)
+	}
+}
+
 func TestTargetsLimitAScan(t *testing.T) {
 	w := newWorld(t)
 	w.namespace("team-f", nil)

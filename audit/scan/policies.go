@@ -2,11 +2,13 @@ package scan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
@@ -14,49 +16,83 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// policies reads all policies of all kinds that an audit in the target can need.
+// policies reads all policies of all kinds that an audit of the target can need, each kind
+// at once, whatever the number of namespaces.
 func (s *Scanner) policies(ctx context.Context, target Target) ([]plan.Policy, error) {
-	kinds := []func(context.Context, Target) ([]plan.Policy, error){
-		s.clusterAdmissionPolicies,
+	lists := []client.ObjectList{&policiesv1.ClusterAdmissionPolicyList{}, &policiesv1.ClusterAdmissionPolicyGroupList{}}
+	if !target.ClusterOnly {
+		lists = append(lists, &policiesv1.AdmissionPolicyList{}, &policiesv1.AdmissionPolicyGroupList{})
 	}
 	var policies []plan.Policy
-	errs := make([]error, 0, len(kinds))
-	for _, read := range kinds {
-		some, err := read(ctx, target)
-		policies = append(policies, some...)
-		errs = append(errs, err)
-	}
-	return policies, errors.Join(errs...)
-}
-
-func (s *Scanner) clusterAdmissionPolicies(ctx context.Context, _ Target) ([]plan.Policy, error) {
-	list := &policiesv1.ClusterAdmissionPolicyList{}
-	if err := s.config.Client.List(ctx, list); err != nil {
-		return nil, fmt.Errorf("list ClusterAdmissionPolicies: %w", err)
-	}
-	policies := make([]plan.Policy, 0, len(list.Items))
-	for i := range list.Items {
-		policies = append(policies, clusterAdmissionPolicy(&list.Items[i], s.config.KubewardenNamespace))
+	for _, list := range lists {
+		// The namespace has no meaning for kinds that live in none, and is left out.
+		if err := s.config.Client.List(ctx, list, client.InNamespace(target.Namespace)); err != nil {
+			return nil, fmt.Errorf("list policies: %w", err)
+		}
+		err := apimeta.EachListItem(list, func(object runtime.Object) error {
+			policy, err := s.policy(object)
+			policies = append(policies, policy)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return policies, nil
 }
 
+// policy translates a policy of any kind.
+func (s *Scanner) policy(object runtime.Object) (plan.Policy, error) {
+	switch policy := object.(type) {
+	case *policiesv1.ClusterAdmissionPolicy:
+		return clusterAdmissionPolicy(policy, s.config.KubewardenNamespace), nil
+	case *policiesv1.ClusterAdmissionPolicyGroup:
+		return clusterAdmissionPolicyGroup(policy, s.config.KubewardenNamespace), nil
+	case *policiesv1.AdmissionPolicy:
+		return namespaced(policy, contract.AdmissionPolicyID(policy.Namespace, policy.Name)), nil
+	case *policiesv1.AdmissionPolicyGroup:
+		return namespaced(policy, contract.AdmissionPolicyGroupID(policy.Namespace, policy.Name)), nil
+	default:
+		return plan.Policy{}, fmt.Errorf("read a policy: %T is no kind of policy", object)
+	}
+}
+
 func clusterAdmissionPolicy(policy *policiesv1.ClusterAdmissionPolicy, kubewardenNamespace string) plan.Policy {
-	p := translate(policy, kubewardenNamespace)
-	p.ID = contract.ClusterAdmissionPolicyID(policy.Name)
-	p.Webhook.Name = p.ID
+	p := translate(policy, contract.ClusterAdmissionPolicyID(policy.Name))
+	p.Webhook.NamespaceSelector = namespaceSelector(policy, kubewardenNamespace)
 	p.ContextAware = len(policy.Spec.ContextAwareResources) > 0
 	return p
 }
 
+func clusterAdmissionPolicyGroup(group *policiesv1.ClusterAdmissionPolicyGroup, kubewardenNamespace string) plan.Policy {
+	p := translate(group, contract.ClusterAdmissionPolicyGroupID(group.Name))
+	p.Webhook.NamespaceSelector = namespaceSelector(group, kubewardenNamespace)
+	for _, member := range group.GetMembers() {
+		p.ContextAware = p.ContextAware || len(member.ContextAwareResources) > 0
+	}
+	return p
+}
+
+// namespaced translates a policy or group of a namespace. Whatever scope its rules name,
+// they match objects in namespaces only: those of its own, which the plan sees to. It is
+// never context-aware.
+func namespaced(policy policiesv1.Policy, id string) plan.Policy {
+	p := translate(policy, id)
+	p.Namespace = policy.GetNamespace()
+	for i := range p.Webhook.Rules {
+		p.Webhook.Rules[i].Scope = nil
+	}
+	return p
+}
+
 // translate is what all kinds of policies have in common.
-func translate(policy policiesv1.Policy, kubewardenNamespace string) plan.Policy {
+func translate(policy policiesv1.Policy, id string) plan.Policy {
 	spec := policy.GetAdmissionSpec()
 	return plan.Policy{
+		ID:              id,
 		Name:            policy.GetName(),
 		UID:             policy.GetUID(),
 		ResourceVersion: policy.GetResourceVersion(),
-		Namespace:       policy.GetNamespace(),
 		Server:          policy.GetPolicyServer(),
 		State:           string(policy.GetStatus().PolicyStatus),
 		Deleting:        policy.GetDeletionTimestamp() != nil,
@@ -66,12 +102,12 @@ func translate(policy policiesv1.Policy, kubewardenNamespace string) plan.Policy
 		Severity:        policy.GetAnnotations()[policiesv1.AnnotationSeverity],
 		Category:        policy.GetAnnotations()[policiesv1.AnnotationCategory],
 		Webhook: matching.Webhook{
-			Rules:             rules(spec),
-			MatchPolicy:       spec.MatchPolicy,
-			FailurePolicy:     spec.FailurePolicy,
-			NamespaceSelector: namespaceSelector(policy, kubewardenNamespace),
-			ObjectSelector:    spec.ObjectSelector,
-			MatchConditions:   matchConditions(spec),
+			Name:            id,
+			Rules:           rules(spec),
+			MatchPolicy:     spec.MatchPolicy,
+			FailurePolicy:   spec.FailurePolicy,
+			ObjectSelector:  spec.ObjectSelector,
+			MatchConditions: matchConditions(spec),
 		},
 	}
 }

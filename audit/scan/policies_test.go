@@ -73,6 +73,74 @@ func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
 	}
 }
 
+func ruleOnPods(scope admissionregistrationv1.ScopeType) policiesv1.Rule {
+	return policiesv1.Rule{
+		Operations: []admissionregistrationv1.OperationType{"CREATE"},
+		APIGroups:  []string{""}, APIVersions: []string{"v1"}, Resources: []string{"pods"}, Scope: &scope,
+	}
+}
+
+func TestEachKindOfPolicyHasItsOwn(t *testing.T) {
+	meta := metav1.ObjectMeta{Name: "p", Namespace: "team-a"}
+	groupSpec := policiesv1.PolicyGroupSpec{AdmissionSpec: policiesv1.AdmissionSpec{Rules: []policiesv1.Rule{ruleOnPods(admissionregistrationv1.ClusterScope)}}}
+	namespacedPolicy := &policiesv1.AdmissionPolicy{ObjectMeta: meta}
+	namespacedPolicy.Spec.Rules, namespacedPolicy.Spec.Mutating = groupSpec.Rules, true
+	namespacedGroup := &policiesv1.AdmissionPolicyGroup{ObjectMeta: meta}
+	namespacedGroup.Spec.PolicyGroupSpec = groupSpec
+	clusterGroup := &policiesv1.ClusterAdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "p"}}
+	clusterGroup.Spec.PolicyGroupSpec = groupSpec
+	clusterGroup.Spec.Policies = map[string]policiesv1.ContextAwareGroupMember{
+		"plain":   {},
+		"reading": {ContextAwareResources: []policiesv1.ContextAwareResource{{APIVersion: "v1", Kind: "Pod"}}},
+	}
+	plain := clusterGroup.DeepCopy()
+	delete(plain.Spec.Policies, "reading")
+
+	all := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("kubewarden")}}
+	type own struct {
+		ID, Namespace          string
+		Mutating, ContextAware bool
+		Scope                  *admissionregistrationv1.ScopeType
+		NamespaceSelector      *metav1.LabelSelector
+	}
+	cases := map[string]struct {
+		policy policiesv1.Policy
+		want   own
+	}{
+		"AdmissionPolicy":      {namespacedPolicy, own{ID: "kw.ap.team-a.p", Namespace: "team-a", Mutating: true}},
+		"AdmissionPolicyGroup": {namespacedGroup, own{ID: "kw.apg.team-a.p", Namespace: "team-a"}},
+		"ClusterAdmissionPolicyGroup": {clusterGroup, own{
+			ID: "kw.capg.p", ContextAware: true, Scope: groupSpec.Rules[0].Scope, NamespaceSelector: all,
+		}},
+		"ClusterAdmissionPolicyGroup that reads nothing": {plain, own{ID: "kw.capg.p", Scope: groupSpec.Rules[0].Scope, NamespaceSelector: all}},
+	}
+	scanner := &Scanner{config: Config{KubewardenNamespace: "kubewarden"}}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			p, err := scanner.policy(tc.policy)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := own{p.ID, p.Namespace, p.Mutating, p.ContextAware, p.Webhook.Rules[0].Scope, p.Webhook.NamespaceSelector}
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			if p.Webhook.Name != p.ID {
+				t.Errorf("webhook is named %q, want %q", p.Webhook.Name, p.ID)
+			}
+		})
+	}
+	if _, err := scanner.policy(&policiesv1.PolicyServer{}); err == nil || err.Error() != "read a policy: *v1.PolicyServer is no kind of policy" {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestThePlanKnowsAnActivePolicy(t *testing.T) {
+	if plan.StateActive != string(policiesv1.PolicyStateActive) {
+		t.Errorf("plan.StateActive = %q, the API says %q", plan.StateActive, policiesv1.PolicyStateActive)
+	}
+}
+
 func TestDefaultsOfAPolicy(t *testing.T) {
 	got := clusterAdmissionPolicy(&policiesv1.ClusterAdmissionPolicy{}, "kubewarden")
 	if !got.BackgroundAudit || got.Monitor || got.Server != "default" {

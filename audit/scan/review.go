@@ -8,8 +8,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apiserver/pkg/admission"
-	"k8s.io/apiserver/pkg/authentication/user"
 
 	"github.com/kubewarden/kubewarden-operator/matching"
 )
@@ -46,14 +44,14 @@ func review(resource matching.Resource, object *unstructured.Unstructured) ([]by
 // somebody makes the requests that are matched. A match condition may read the name and
 // the groups of the user, and a request always has some; these are nobody's, so that no
 // exception for somebody applies.
-var somebody = &user.DefaultInfo{Name: "kubewarden:audit-scanner", Groups: []string{user.AllAuthenticated}}
+var somebody = &matching.User{Name: "kubewarden:audit-scanner", Groups: []string{matching.AllUsers}}
 
 // creation is the same request, for matching. The API server treats the creation of a
 // namespace as a request inside of it.
 func creation(resource matching.Resource, object *unstructured.Unstructured, namespaceLabels map[string]string) matching.Request {
 	request := matching.Request{
 		Resource:        resource,
-		Operation:       admission.Create,
+		Operation:       matching.Create,
 		Name:            object.GetName(),
 		Namespace:       object.GetNamespace(),
 		NamespaceLabels: namespaceLabels,
