@@ -18,7 +18,7 @@ func TestDeadline(t *testing.T) {
 	const deadline = 50 * time.Millisecond
 	// How late a call may end: about 1 ms on an idle machine. The bound leaves room for one
 	// that is busy with ten other things; what it tells apart is late from never.
-	const late = 3 * time.Second
+	const late = 10 * time.Second
 
 	sleeping := wasmtest.NewGuest()
 	poll := sleeping.Import("wasi_snapshot_preview1", "poll_oneoff", sleeping.Type(bytes.Repeat([]byte{wasmtest.I32}, 4), []byte{wasmtest.I32}))
@@ -38,7 +38,7 @@ func TestDeadline(t *testing.T) {
 		"exponential recursion":         wasmtest.Recursing(),
 		"tail calls":                    wasmtest.TailCalling(),
 		"filling a page":                wasmtest.FillingMemory(1),
-		"filling 128 MiB":               wasmtest.FillingMemory(2048),
+		"filling 32 MiB":                wasmtest.FillingMemory(512),
 		"denied host calls":             wasmtest.CallingHost("oci", "v1/verify", "{}"),
 		"host calls":                    wasmtest.CallingHost("kubernetes", "can_i", "{}"),
 		"a host call that takes long":   wasmtest.CallingHost("kubernetes", "get_resource", "{}"),
