@@ -172,19 +172,25 @@ func TestPruneLeavesWhatItMust(t *testing.T) {
 			if deleted != tc.deleted || (err != nil) != tc.wantErr {
 				t.Errorf("deleted %d, error %v", deleted, err)
 			}
-			left := &v1alpha2.PolicyReportList{}
-			if err := session.store.client.List(t.Context(), left); err != nil {
-				t.Fatal(err)
-			}
-			names := make([]string, 0, len(left.Items))
-			for i := range left.Items {
-				names = append(names, left.Items[i].Name)
-			}
-			if diff := cmp.Diff(tc.want, names); diff != "" {
+			if diff := cmp.Diff(tc.want, reportNames(t, session)); diff != "" {
 				t.Errorf("left (-want +got):\n%s", diff)
 			}
 		})
 	}
+}
+
+// reportNames are the names of the reports that are stored.
+func reportNames(t *testing.T, session *Session) []string {
+	t.Helper()
+	reports := &v1alpha2.PolicyReportList{}
+	if err := session.store.client.List(t.Context(), reports); err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, 0, len(reports.Items))
+	for i := range reports.Items {
+		names = append(names, reports.Items[i].Name)
+	}
+	return names
 }
 
 func checkPreconditions(t *testing.T, options []client.DeleteOption) {

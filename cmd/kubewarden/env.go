@@ -87,10 +87,10 @@ type choiceValue struct {
 
 var _ pflag.Value = choiceValue{}
 
-// choiceFlag defines a flag that takes one of the allowed words; the first is the default.
-func choiceFlag(flags *pflag.FlagSet, target *string, name, usage string, allowed ...string) {
+// choice is a flag that takes one of the allowed words; the first is the default.
+func choice(target *string, allowed ...string) choiceValue {
 	*target = allowed[0]
-	flags.Var(choiceValue{target: target, allowed: allowed}, name, usage+": "+strings.Join(allowed, ", "))
+	return choiceValue{target: target, allowed: allowed}
 }
 
 func (c choiceValue) Set(text string) error {
@@ -110,4 +110,5 @@ func (c choiceValue) String() string {
 	return *c.target
 }
 
-func (c choiceValue) Type() string { return "string" }
+// Type is what the help shows in the place of a value.
+func (c choiceValue) Type() string { return strings.Join(c.allowed, "|") }

@@ -42,7 +42,7 @@ func operatorCommand() *cobra.Command {
 	flags.StringVar(&config.Render.Image, "image", "", "image of policy servers that name none; left out, the operator's own")
 	flags.StringVar(&pod, "pod", "", "the operator's own Pod in that namespace, whose image policy servers run too")
 	flags.StringSliceVar(&config.Render.ImagePullSecrets, "image-pull-secrets", nil, "Secrets with which nodes pull that image")
-	choiceFlag(flags, &logLevel, "log-level", "least severe lines to log", "info", "debug", "warn", "error")
+	flags.Var(choice(&logLevel, "info", "debug", "warn", "error"), "log-level", "least severe lines to log")
 	bindEnv(command, map[string]string{
 		"namespace":       "POD_NAMESPACE",
 		"service-account": "POD_SERVICE_ACCOUNT",

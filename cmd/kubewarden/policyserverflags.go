@@ -98,8 +98,8 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	boolFlag(flags, &f.disableTimeout, "disable-timeout-protection", "let policies without a timeout of their own take as long as they want")
 	flags.DurationVar(&f.drainPeriod, "drain-period", 10*time.Second, "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
-	choiceFlag(flags, &f.logLevel, "log-level", "least level of log lines", "info", "trace", "debug", "warn", "error")
-	choiceFlag(flags, &f.logFormat, "log-fmt", "format of log lines", telemetry.FormatText, telemetry.FormatJSON)
+	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")
+	flags.Var(choice(&f.logFormat, telemetry.FormatText, telemetry.FormatJSON), "log-fmt", "format of log lines")
 
 	// Accepted because upstream's scripts give them; each is how this server works anyway.
 	flags.Var((*presence)(&f.noColor), "log-no-color", "log lines are never coloured")
