@@ -16,8 +16,8 @@ type Watch struct {
 	// files of a volume by turning a symbolic link in the folder to another place, which
 	// no watch on a file would see.
 	Paths []string
-	// Changed is called when something may have changed: after an event, and now and
-	// then in any case. When it fails it is called again soon.
+	// Changed is called when something may have changed: at the beginning, after an event,
+	// and now and then in any case. When it fails it is called again soon.
 	Changed func() error
 	// Poll is the time between calls without an event, Settle the time to wait after an
 	// event for others that belong to it, and Retry that after a failure. Each has a
@@ -33,7 +33,7 @@ func (w Watch) Run(ctx context.Context) {
 	w.Retry = orDefault(w.Retry, time.Second)
 	events, stop := w.events(ctx)
 	defer stop()
-	timer := time.NewTimer(w.Poll)
+	timer := time.NewTimer(w.Settle) // what changed before there was a watch
 	defer timer.Stop()
 	settling := false
 	for {
