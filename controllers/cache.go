@@ -12,15 +12,18 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
 // cacheOptions narrows what is watched and kept: namespaced objects in the operator's
-// namespace only, and of kinds that others use too, those that the operator made.
+// namespace only, but for policies, and of kinds that others use too, those that the
+// operator made.
 // Everything else is none of its business, Secrets above all.
 func cacheOptions(namespace string) cache.Options {
 	ours := cache.ByObject{Label: labelled(render.LabelInstallation)}
+	everywhere := cache.ByObject{Namespaces: map[string]cache.Config{cache.AllNamespaces: {}}}
 	// When a caBundle was last written is told by the managed fields.
 	webhooks := ours
 	webhooks.Transform = func(object any) (any, error) { return object, nil }
@@ -31,15 +34,17 @@ func cacheOptions(namespace string) cache.Options {
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}: webhooks,
 			&admissionregistrationv1.MutatingWebhookConfiguration{}:   webhooks,
 			&apiextensionsv1.CustomResourceDefinition{}:               {Transform: optional.StripSchemas},
-			&corev1.Pod{}:                   {Label: labelled(render.LabelPolicyServer)},
-			&corev1.ConfigMap{}:             ours,
-			&corev1.Secret{}:                ours,
-			&corev1.Service{}:               ours,
-			&corev1.ServiceAccount{}:        ours,
-			&appsv1.Deployment{}:            ours,
-			&policyv1.PodDisruptionBudget{}: ours,
-			&rbacv1.Role{}:                  ours,
-			&rbacv1.RoleBinding{}:           ours,
+			&corev1.Pod{}:                      {Label: labelled(render.LabelPolicyServer)},
+			&corev1.ConfigMap{}:                ours,
+			&corev1.Secret{}:                   ours,
+			&corev1.Service{}:                  ours,
+			&corev1.ServiceAccount{}:           ours,
+			&appsv1.Deployment{}:               ours,
+			&policyv1.PodDisruptionBudget{}:    ours,
+			&rbacv1.Role{}:                     ours,
+			&rbacv1.RoleBinding{}:              ours,
+			&policiesv1.AdmissionPolicy{}:      everywhere,
+			&policiesv1.AdmissionPolicyGroup{}: everywhere,
 		},
 	}
 }

@@ -12,16 +12,17 @@
 //	                                            Deployment                      ServiceReconciled
 //	                                                                            PolicyWebhooksCleanedUp
 //	                                                                            Ready
-//	ClusterAdmissionPolicy        policy/       ValidatingWebhookConfiguration  PolicyActive
-//	                                            or Mutating-                    PolicyUniquelyReachable
-//	                                                                            PolicyServerConfigurationUpToDate
-//	                                                                            Ready
+//	ClusterAdmissionPolicy,       policy/       ValidatingWebhookConfiguration  PolicyActive
+//	ClusterAdmissionPolicyGroup,                or Mutating-                    PolicyUniquelyReachable
+//	AdmissionPolicy,                                                            PolicyServerConfigurationUpToDate
+//	AdmissionPolicyGroup                                                        Ready
 //
 // A reconcile reads straight down: get, observe (every read), render/ (pure), apply/
 // (every write), status (one deferred patch, on success and on error, when it changed).
-// What they share: certs/ plans the steps with certificates, index/ finds the policies of a PolicyServer, replicas/ reads what the
-// replicas report, optional/ watches kinds that a cluster may lack, resource/ writes
-// finalizers and statuses.
+// What they share: certs/ plans the steps with certificates, index/ finds the policies of
+// a PolicyServer, replicas/ reads what the replicas report, optional/ watches kinds that a
+// cluster may lack, resource/ writes finalizers and statuses. admission/ holds the rules
+// that no schema can, for the reconcilers and for the API server.
 //
 // What belongs in this package itself: the wiring, and metrics over all kinds.
 //

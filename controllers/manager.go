@@ -20,6 +20,7 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/admission"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
@@ -53,6 +54,11 @@ type Config struct {
 	Render render.Config
 	// MetricsAddress and ProbeAddress are host:port; "0" turns the endpoint off.
 	MetricsAddress, ProbeAddress string
+	// WebhookCertificateFolder is where the certificate is with which the API server is
+	// answered about our kinds; "" turns that off.
+	WebhookCertificateFolder string
+	// WebhookPort is where the API server asks.
+	WebhookPort int
 	// LeaderElection lets only one of several operators work.
 	LeaderElection bool
 	// Logger takes the operator's own lines.
@@ -120,7 +126,26 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config Config) (ct
 	if err := config.Registry.Register(newPolicyCollector(manager.GetClient(), config.Logger)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
+	if err := addWebhooks(manager, config); err != nil {
+		return nil, err
+	}
 	return manager, addReconcilers(manager, config)
+}
+
+func addWebhooks(manager ctrl.Manager, config Config) error {
+	if config.WebhookCertificateFolder == "" {
+		return nil
+	}
+	server := &admission.Server{
+		Scheme:            manager.GetScheme(),
+		CertificateFolder: config.WebhookCertificateFolder,
+		Port:              config.WebhookPort,
+		Logger:            config.Logger.WithName("webhook"),
+	}
+	if err := manager.Add(server); err != nil {
+		return fmt.Errorf("add the webhooks: %w", err)
+	}
+	return nil
 }
 
 func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {

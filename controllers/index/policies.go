@@ -34,6 +34,21 @@ func PolicyKinds() []PolicyKind {
 			New:     func() policiesv1.Policy { return &policiesv1.ClusterAdmissionPolicy{} },
 			NewList: func() client.ObjectList { return &policiesv1.ClusterAdmissionPolicyList{} },
 		},
+		{
+			Name:    "ClusterAdmissionPolicyGroup",
+			New:     func() policiesv1.Policy { return &policiesv1.ClusterAdmissionPolicyGroup{} },
+			NewList: func() client.ObjectList { return &policiesv1.ClusterAdmissionPolicyGroupList{} },
+		},
+		{
+			Name:    "AdmissionPolicy",
+			New:     func() policiesv1.Policy { return &policiesv1.AdmissionPolicy{} },
+			NewList: func() client.ObjectList { return &policiesv1.AdmissionPolicyList{} },
+		},
+		{
+			Name:    "AdmissionPolicyGroup",
+			New:     func() policiesv1.Policy { return &policiesv1.AdmissionPolicyGroup{} },
+			NewList: func() client.ObjectList { return &policiesv1.AdmissionPolicyGroupList{} },
+		},
 	}
 }
 

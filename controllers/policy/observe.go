@@ -13,6 +13,7 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/admission"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
@@ -25,9 +26,10 @@ type state struct {
 	// policy is changed in its status only; original is as it was read.
 	policy, original policiesv1.Policy
 	id               string
-	entry            contract.Entry
-	entryHash        string
 	invalid          field.ErrorList
+	// entry is what policies.yml is to hold; without a hash there is none.
+	entry     contract.Entry
+	entryHash string
 
 	kubewarden *operatorv1alpha1.Kubewarden // nil when there is none
 	server     *policiesv1.PolicyServer     // nil when there is none
@@ -60,18 +62,11 @@ func newState(policy policiesv1.Policy) (*state, error) {
 	if !ok {
 		return nil, fmt.Errorf("copy %T: the copy is no policy", policy)
 	}
-	id, entry, err := render.Entry(policy)
+	id, err := render.PolicyID(policy)
 	if err != nil {
 		return nil, err
 	}
-	hash, err := contract.EntryHash(entry)
-	if err != nil {
-		return nil, fmt.Errorf("hash the entry of policy %s: %w", id, err)
-	}
-	return &state{
-		policy: policy, original: original,
-		id: id, entry: entry, entryHash: hash, invalid: validate(policy),
-	}, nil
+	return &state{policy: policy, original: original, id: id, invalid: admission.Policy(policy)}, nil
 }
 
 // observe reads everything that the decision and the status depend on.
@@ -81,6 +76,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if s.server, err = resource.Find(ctx, r.Client, s.policy.GetPolicyServer(), &policiesv1.PolicyServer{}); err != nil {
+		return err
+	}
+	if err := s.renderEntry(); err != nil {
 		return err
 	}
 	if err := r.observeWebhooks(ctx, s); err != nil {
@@ -93,6 +91,22 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	if err != nil && !errors.Is(err, certs.ErrNotPublished) {
 		return fmt.Errorf("read the certificate authority: %w", err)
 	}
+	return nil
+}
+
+// renderEntry makes the entry that policies.yml is to hold. When none can be made, that is
+// the fault of the spec: no server has the policy then.
+func (s *state) renderEntry() error {
+	_, entry, err := render.Entry(s.policy, s.server)
+	if err != nil {
+		s.invalid = append(s.invalid, field.Invalid(field.NewPath("spec"), field.OmitValueType{}, err.Error()))
+		return nil
+	}
+	hash, err := contract.EntryHash(entry)
+	if err != nil {
+		return fmt.Errorf("hash the entry of policy %s: %w", s.id, err)
+	}
+	s.entry, s.entryHash = entry, hash
 	return nil
 }
 
@@ -142,6 +156,9 @@ func (r *Reconciler) observeReplicas(ctx context.Context, s *state) error {
 	byReplica, unreadable := r.Reports.Decode(&reports)
 	for replica, err := range unreadable {
 		ctrl.LoggerFrom(ctx).V(1).Info("A replica's report cannot be read", "replica", replica, "reason", err.Error())
+	}
+	if s.entryHash == "" {
+		return nil
 	}
 	s.replicas, err = replicas.NewSet(pods.Items, byReplica).Policy(s.id, s.entry)
 	return err

@@ -30,6 +30,7 @@ type state struct {
 
 	kubewarden *operatorv1alpha1.Kubewarden // nil when there is none
 	policies   contract.Policies
+	unrendered int32 // bound policies that no entry can be made of
 	pods       []corev1.Pod
 	deployment *appsv1.Deployment // nil when there is none
 	reports    map[string]contract.Report
@@ -93,7 +94,8 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 }
 
 // observePolicies makes the entries of all bound policies. Those that are being deleted
-// are among them: their webhooks are called until they are gone.
+// are among them: their webhooks are called until they are gone. One that no entry can be
+// made of is left out and fails alone; its own condition says why.
 func (r *Reconciler) observePolicies(ctx context.Context, s *state) error {
 	bound, err := index.Policies(ctx, r.Client, index.BoundTo(s.server.Name))
 	if err != nil {
@@ -101,9 +103,11 @@ func (r *Reconciler) observePolicies(ctx context.Context, s *state) error {
 	}
 	s.policies = contract.Policies{}
 	for _, policy := range bound {
-		id, entry, err := render.Entry(policy)
+		id, entry, err := render.Entry(policy, s.server)
 		if err != nil {
-			return err
+			s.unrendered++
+			ctrl.LoggerFrom(ctx).V(1).Info("A policy is left out", "reason", err.Error())
+			continue
 		}
 		s.policies[id] = entry
 	}

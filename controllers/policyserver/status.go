@@ -90,7 +90,7 @@ func (s *state) upToDate() int32 {
 }
 
 func setPolicies(s *state) {
-	counts := &policiesv1.PolicyCounts{}
+	counts := &policiesv1.PolicyCounts{Total: s.unrendered, Failed: s.unrendered}
 	for id, entry := range s.policies {
 		counts.Total++
 		policy, err := s.replicas.Policy(id, entry)

@@ -311,6 +311,9 @@ func TestCounts(t *testing.T) {
 			func(s *state) { s.policies = contract.Policies{"kw.cap.a": {Module: "c"}, "kw.cap.b": {Module: "b"}} },
 			counts{policiesv1.PolicyServerReplicas{Wanted: 2, Ready: 2}, policiesv1.PolicyCounts{Total: 2, Enforced: 1}},
 		},
+		"a policy that no entry can be made of": {func(s *state) { s.unrendered = 1 }, counts{
+			policiesv1.PolicyServerReplicas{Wanted: 2, Ready: 2, UpToDate: 2}, policiesv1.PolicyCounts{Total: 3, Enforced: 2, Failed: 1},
+		}},
 		"no replicas": {func(s *state) { s.replicas = nil }, counts{
 			policiesv1.PolicyServerReplicas{Wanted: 2}, policiesv1.PolicyCounts{Total: 2},
 		}},

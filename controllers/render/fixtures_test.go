@@ -97,6 +97,56 @@ func policy(mutators ...func(*policiesv1.ClusterAdmissionPolicy)) *policiesv1.Cl
 	return policy
 }
 
+// namespacedPolicy returns a mutating AdmissionPolicy in the namespace shop, with a scope
+// that it cannot have.
+func namespacedPolicy() *policiesv1.AdmissionPolicy {
+	cluster := policy(everyField)
+	policy := &policiesv1.AdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "labels"}}
+	policy.Spec.PolicySpec = cluster.Spec.PolicySpec
+	policy.Spec.Rules[0].Scope = new(admissionregistrationv1.AllScopes)
+	return policy
+}
+
+func groupSpec() policiesv1.PolicyGroupSpec {
+	return policiesv1.PolicyGroupSpec{
+		AdmissionSpec: policy().Spec.AdmissionSpec,
+		Expression:    "signed() || !latest()",
+		Message:       "the image must be signed, or its tag must say more than <latest>",
+	}
+}
+
+func member(name string) policiesv1.GroupMember {
+	return policiesv1.GroupMember{Module: "registry://registry.example.com/policies/" + name + ":v1"}
+}
+
+// group returns a ClusterAdmissionPolicyGroup with every field of a member set.
+func group() *policiesv1.ClusterAdmissionPolicyGroup {
+	group := &policiesv1.ClusterAdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "images"}}
+	group.Annotations = map[string]string{policiesv1.AnnotationRefresh: "2026-11-23T10:00:00Z"}
+	group.Spec.PolicyGroupSpec = groupSpec()
+	signed := policiesv1.ContextAwareGroupMember{
+		GroupMember:           member("verify"),
+		ContextAwareResources: []policiesv1.ContextAwareResource{{APIVersion: "v1", Kind: "Secret"}},
+	}
+	signed.Settings = runtime.RawExtension{Raw: []byte(`{"signer":"alice"}`)}
+	signed.TimeoutEvalSeconds = new(int32(4))
+	group.Spec.Policies = map[string]policiesv1.ContextAwareGroupMember{
+		"signed": signed,
+		"latest": {GroupMember: member("latest")},
+	}
+	group.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "production"}}
+	return group
+}
+
+// namespacedGroup returns an AdmissionPolicyGroup in the namespace shop.
+func namespacedGroup() *policiesv1.AdmissionPolicyGroup {
+	group := &policiesv1.AdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Namespace: "shop", Name: "images"}}
+	group.Spec.PolicyGroupSpec = groupSpec()
+	group.Spec.Mode = policiesv1.PolicyModeMonitor
+	group.Spec.Policies = map[string]policiesv1.GroupMember{"signed": member("verify"), "latest": member("latest")}
+	return group
+}
+
 // everyField sets every field of a ClusterAdmissionPolicy's spec.
 func everyField(policy *policiesv1.ClusterAdmissionPolicy) {
 	policy.Annotations = map[string]string{policiesv1.AnnotationRefresh: "2026-11-23T10:00:00Z"}

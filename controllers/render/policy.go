@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"k8s.io/apimachinery/pkg/runtime"
+
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -15,15 +17,28 @@ func PolicyID(policy policiesv1.Policy) (string, error) {
 	switch policy := policy.(type) {
 	case *policiesv1.ClusterAdmissionPolicy:
 		return contract.ClusterAdmissionPolicyID(policy.Name), nil
+	case *policiesv1.ClusterAdmissionPolicyGroup:
+		return contract.ClusterAdmissionPolicyGroupID(policy.Name), nil
+	case *policiesv1.AdmissionPolicy:
+		return contract.AdmissionPolicyID(policy.Namespace, policy.Name), nil
+	case *policiesv1.AdmissionPolicyGroup:
+		return contract.AdmissionPolicyGroupID(policy.Namespace, policy.Name), nil
 	default:
 		return "", fmt.Errorf("policy %s has the unknown kind %T", policy.GetName(), policy)
 	}
 }
 
-// Entry is the entry of a policy in policies.yml, and its key. The values are upstream's
-// (policyserver_controller_configmap.go). A policy that no entry can be made of, such as
-// one without a module, is an error, so that it never spoils the file for the others.
-func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
+// isNamespaced says whether a policy judges its own namespace only.
+func isNamespaced(policy policiesv1.Policy) bool { return policy.GetNamespace() != "" }
+
+// Entry is the entry of a policy in the policies.yml of its PolicyServer, and its key. The
+// values are upstream's (policyserver_controller_configmap.go), except that a namespaced
+// policy gets no host capability which the PolicyServer does not grant. Without a server,
+// which is nil then, none is granted.
+//
+// A policy that no entry can be made of, such as one without a module, is an error, so that
+// it never spoils the file for the others.
+func Entry(policy policiesv1.Policy, server *policiesv1.PolicyServer) (string, contract.Entry, error) {
 	id, err := PolicyID(policy)
 	if err != nil {
 		return "", contract.Entry{}, err
@@ -33,11 +48,17 @@ func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
 		Refresh:        policy.GetAnnotations()[policiesv1.AnnotationRefresh],
 		PolicyMode:     contract.Mode(policy.GetMode()),
 	}
-	if policy, ok := policy.(*policiesv1.ClusterAdmissionPolicy); ok {
+	capabilities := hostCapabilities(policy, server)
+	switch policy := policy.(type) {
+	case *policiesv1.ClusterAdmissionPolicy:
 		fillPolicy(&entry, policy.Spec.PolicySpec)
 		entry.ContextAwareResources = contextAwareResources(policy.Spec.ContextAwareResources)
-		// A cluster-wide policy is written by an administrator and trusted with everything.
-		entry.HostCapabilities = []string{"*"}
+		entry.HostCapabilities = capabilities
+	case *policiesv1.AdmissionPolicy:
+		fillPolicy(&entry, policy.Spec.PolicySpec)
+		entry.HostCapabilities = capabilities
+	case policiesv1.PolicyGroup:
+		fillGroup(&entry, policy, capabilities)
 	}
 	if _, err := json.Marshal(entry); err != nil {
 		return "", contract.Entry{}, fmt.Errorf("encode policy %s: %w", id, err)
@@ -45,12 +66,49 @@ func Entry(policy policiesv1.Policy) (string, contract.Entry, error) {
 	return id, entry, nil
 }
 
+// hostCapabilities are what a policy may ask of its host. A cluster-wide policy is written
+// by an administrator and trusted with everything; a namespaced one is written by a tenant.
+func hostCapabilities(policy policiesv1.Policy, server *policiesv1.PolicyServer) []string {
+	if !isNamespaced(policy) {
+		return []string{"*"}
+	}
+	capabilities := []string{}
+	if server == nil {
+		return capabilities
+	}
+	for _, capability := range server.Spec.NamespacedPoliciesCapabilities {
+		capabilities = append(capabilities, string(capability))
+	}
+	return capabilities
+}
+
 func fillPolicy(entry *contract.Entry, spec policiesv1.PolicySpec) {
 	entry.Module = spec.Module
 	entry.AllowedToMutate = new(spec.Mutating)
-	entry.Settings = slices.Clone(bytes.TrimSpace(spec.Settings.Raw))
+	entry.Settings = settings(spec.Settings)
 	entry.Message = spec.Message
 	entry.TimeoutEvalSeconds = copyOf(spec.TimeoutEvalSeconds)
+}
+
+func fillGroup(entry *contract.Entry, group policiesv1.PolicyGroup, capabilities []string) {
+	spec := group.GetPolicyGroupSpec()
+	entry.Expression = spec.Expression
+	entry.Message = spec.Message
+	members := group.GetMembers()
+	entry.Policies = make(map[string]contract.Member, len(members))
+	for name, member := range members {
+		entry.Policies[name] = contract.Member{
+			Module:                member.Module,
+			Settings:              settings(member.Settings),
+			ContextAwareResources: contextAwareResources(member.ContextAwareResources),
+			TimeoutEvalSeconds:    copyOf(member.TimeoutEvalSeconds),
+			HostCapabilities:      slices.Clone(capabilities),
+		}
+	}
+}
+
+func settings(settings runtime.RawExtension) json.RawMessage {
+	return slices.Clone(bytes.TrimSpace(settings.Raw))
 }
 
 func contextAwareResources(resources []policiesv1.ContextAwareResource) []contract.ContextAwareResource {

@@ -44,7 +44,7 @@ func TestEntry(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			id, got, err := render.Entry(tc.policy)
+			id, got, err := render.Entry(tc.policy, nil)
 			if err != nil {
 				t.Fatalf("render the entry: %v", err)
 			}
@@ -74,9 +74,87 @@ func TestEntryRefuses(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			_, _, err := render.Entry(policy(tc.mutate))
+			_, _, err := render.Entry(policy(tc.mutate), nil)
 			if err == nil || !strings.Contains(err.Error(), tc.want) || !strings.Contains(err.Error(), "kw.cap.no-privileged-pods") {
 				t.Errorf("got error %v, want one that names the policy and says %q", err, tc.want)
+			}
+		})
+	}
+}
+
+func TestPolicyIDs(t *testing.T) {
+	for want, policy := range map[string]policiesv1.Policy{
+		"kw.cap.no-privileged-pods": policy(),
+		"kw.ap.shop.labels":         namespacedPolicy(),
+		"kw.capg.images":            group(),
+		"kw.apg.shop.images":        namespacedGroup(),
+	} {
+		if got, err := render.PolicyID(policy); err != nil || got != want {
+			t.Errorf("got ID %q and error %v, want %q", got, err, want)
+		}
+	}
+}
+
+// TestHostCapabilities holds that a tenant gets no more than the PolicyServer grants, and
+// nothing by default.
+func TestHostCapabilities(t *testing.T) {
+	granting := server(func(spec *policiesv1.PolicyServerSpec) {
+		spec.NamespacedPoliciesCapabilities = []policiesv1.HostCapability{"oci/*", "kubernetes/can_i"}
+	})
+	everything, granted, none := []string{"*"}, []string{"oci/*", "kubernetes/can_i"}, []string{}
+	tests := map[string]struct {
+		policy policiesv1.Policy
+		server *policiesv1.PolicyServer
+		want   []string
+	}{
+		"cluster-wide policy":                  {policy(), server(), everything},
+		"cluster-wide group":                   {group(), granting, everything},
+		"namespaced policy, nothing granted":   {namespacedPolicy(), server(), none},
+		"namespaced policy, something granted": {namespacedPolicy(), granting, granted},
+		"namespaced policy, no server":         {namespacedPolicy(), nil, none},
+		"namespaced group, nothing granted":    {namespacedGroup(), server(), none},
+		"namespaced group, something granted":  {namespacedGroup(), granting, granted},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, entry, err := render.Entry(tc.policy, tc.server)
+			if err != nil {
+				t.Fatalf("render the entry: %v", err)
+			}
+			got := [][]string{}
+			want := [][]string{tc.want}
+			if entry.IsGroup() {
+				if len(entry.HostCapabilities) > 0 {
+					t.Errorf("the group itself has capabilities %v, want none: its members have", entry.HostCapabilities)
+				}
+				want = [][]string{tc.want, tc.want}
+				for _, member := range entry.Policies {
+					got = append(got, member.HostCapabilities)
+				}
+			} else {
+				got = append(got, entry.HostCapabilities)
+			}
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("capabilities (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestEntryRefusesAGroupThatNoServerCouldRead(t *testing.T) {
+	empty := namespacedGroup()
+	empty.Spec.Policies, empty.Spec.Expression = nil, ""
+	broken := group()
+	settings := broken.Spec.Policies["signed"]
+	settings.Settings.Raw = []byte("{")
+	broken.Spec.Policies["signed"] = settings
+	for name, policy := range map[string]policiesv1.Policy{
+		"no members":                empty,
+		"settings that are no JSON": broken,
+	} {
+		t.Run(name, func(t *testing.T) {
+			if _, entry, err := render.Entry(policy, nil); err == nil {
+				t.Errorf("got %+v, want an error", entry)
 			}
 		})
 	}

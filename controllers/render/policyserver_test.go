@@ -26,11 +26,12 @@ func mustRender(t *testing.T, in render.PolicyServerInput) []render.Object {
 	return children
 }
 
+// entries are the policies on a server on which every field is set.
 func entries(t *testing.T, policies ...policiesv1.Policy) contract.Policies {
 	t.Helper()
 	entries := contract.Policies{}
 	for _, policy := range policies {
-		id, entry, err := render.Entry(policy)
+		id, entry, err := render.Entry(policy, server(everything))
 		if err != nil {
 			t.Fatalf("render the entry of %s: %v", policy.GetName(), err)
 		}
@@ -42,6 +43,15 @@ func entries(t *testing.T, policies ...policiesv1.Policy) contract.Policies {
 func TestPolicyServer(t *testing.T) {
 	t.Run("nothing set", func(t *testing.T) {
 		golden(t, "policyserver-default", mustRender(t, serverInput())...)
+	})
+	t.Run("a policy of each kind", func(t *testing.T) {
+		in := serverInput()
+		in.Policies = entries(t, policy(everyField), namespacedPolicy(), group(), namespacedGroup())
+		configMap, err := render.ConfigMap(in)
+		if err != nil {
+			t.Fatalf("render the ConfigMap: %v", err)
+		}
+		golden(t, "configmap-kinds", configMap)
 	})
 	t.Run("everything set, two policies", func(t *testing.T) {
 		in := serverInput(everything)

@@ -63,7 +63,7 @@ func (in WebhookInput) validating(id string) *admissionregistrationv1.Validating
 		Webhooks: []admissionregistrationv1.ValidatingWebhook{{
 			Name:                    WebhookName(id),
 			ClientConfig:            in.clientConfig(id),
-			Rules:                   rules(spec),
+			Rules:                   in.rules(),
 			FailurePolicy:           orDefault(spec.FailurePolicy, admissionregistrationv1.Fail),
 			MatchPolicy:             orDefault(spec.MatchPolicy, admissionregistrationv1.Equivalent),
 			NamespaceSelector:       in.namespaceSelector(),
@@ -84,7 +84,7 @@ func (in WebhookInput) mutating(id string) *admissionregistrationv1.MutatingWebh
 		Webhooks: []admissionregistrationv1.MutatingWebhook{{
 			Name:                    WebhookName(id),
 			ClientConfig:            in.clientConfig(id),
-			Rules:                   rules(spec),
+			Rules:                   in.rules(),
 			FailurePolicy:           orDefault(spec.FailurePolicy, admissionregistrationv1.Fail),
 			MatchPolicy:             orDefault(spec.MatchPolicy, admissionregistrationv1.Equivalent),
 			NamespaceSelector:       in.namespaceSelector(),
@@ -124,18 +124,25 @@ func (in WebhookInput) clientConfig(id string) admissionregistrationv1.WebhookCl
 	}
 }
 
-func rules(spec *policiesv1.AdmissionSpec) []admissionregistrationv1.RuleWithOperations {
+// rules are the policy's. Those of a namespaced policy match namespaced resources only:
+// nothing outside of its namespace is a tenant's to judge.
+func (in WebhookInput) rules() []admissionregistrationv1.RuleWithOperations {
+	spec := in.Policy.GetAdmissionSpec()
 	rules := make([]admissionregistrationv1.RuleWithOperations, 0, len(spec.Rules))
 	for i := range spec.Rules {
 		rule := spec.Rules[i].RuleWithOperations()
 		rule.Scope = orDefault(rule.Scope, admissionregistrationv1.AllScopes)
+		if isNamespaced(in.Policy) {
+			rule.Scope = new(admissionregistrationv1.NamespacedScope)
+		}
 		rules = append(rules, rule)
 	}
 	return rules
 }
 
 // namespaceSelector is the policy's own, whole, and a list of namespaces that are left
-// out: the operator's, unless the policy wants it in, and the exempt ones.
+// out: the operator's, unless the policy wants it in, and the exempt ones. A namespaced
+// policy in an exempt namespace therefore judges nothing.
 func (in WebhookInput) namespaceSelector() *metav1.LabelSelector {
 	selector := &metav1.LabelSelector{}
 	if own := in.Policy.GetNamespaceSelector(); own != nil {

@@ -43,6 +43,20 @@ func TestWebhook(t *testing.T) {
 	})
 }
 
+func TestWebhookOfEachKind(t *testing.T) {
+	for name, policy := range map[string]policiesv1.Policy{
+		"webhook-namespaced":       namespacedPolicy(),
+		"webhook-group":            group(),
+		"webhook-namespaced-group": namespacedGroup(),
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := webhookInput(policy)
+			in.Installation.ExemptNamespaces = []string{"kube-system"}
+			golden(t, name, mustWebhook(t, in))
+		})
+	}
+}
+
 func TestWebhookLeavesItsInputAlone(t *testing.T) {
 	policy := policy(everyField)
 	before := policy.DeepCopy()

@@ -138,16 +138,17 @@ func checkConditions(conditions []metav1.Condition, generation int64, all ...exp
 }
 
 // policyIs complains unless a policy is at a stage, with conditions as expected.
-func (c *cluster) policyIs(policy *policiesv1.ClusterAdmissionPolicy, stage policiesv1.PolicyState, all ...expected) func(context.Context) error {
+func (c *cluster) policyIs(policy policiesv1.Policy, stage policiesv1.PolicyState, all ...expected) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := c.admin.Get(ctx, client.ObjectKeyFromObject(policy), policy); err != nil {
 			return err
 		}
-		if err := checkConditions(policy.Status.Conditions, policy.Generation, all...); err != nil {
+		status := policy.GetStatus()
+		if err := checkConditions(status.Conditions, policy.GetGeneration(), all...); err != nil {
 			return err
 		}
-		if policy.Status.PolicyStatus != stage {
-			return fmt.Errorf("policy %s is %q, want %q", policy.Name, policy.Status.PolicyStatus, stage)
+		if status.PolicyStatus != stage {
+			return fmt.Errorf("policy %s is %q, want %q", policy.GetName(), status.PolicyStatus, stage)
 		}
 		return nil
 	}

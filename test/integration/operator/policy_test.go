@@ -24,16 +24,20 @@ import (
 )
 
 // configures complains until policies.yml holds the policy as its spec says.
-func (c *cluster) configures(policy *policiesv1.ClusterAdmissionPolicy) func(context.Context) error {
+func (c *cluster) configures(policy policiesv1.Policy) func(context.Context) error {
 	return func(ctx context.Context) error {
 		if err := c.admin.Get(ctx, client.ObjectKeyFromObject(policy), policy); err != nil {
 			return err
 		}
-		id, entry, err := render.Entry(policy)
+		server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: policy.GetPolicyServer()}}
+		if err := c.mustExist(ctx, server); err != nil {
+			return err
+		}
+		id, entry, err := render.Entry(policy, server)
 		if err != nil {
 			return err
 		}
-		configMap := named(&corev1.ConfigMap{}, contract.ConfigMapName(policy.Spec.PolicyServer))
+		configMap := named(&corev1.ConfigMap{}, contract.ConfigMapName(server.Name))
 		if err := c.mustExist(ctx, configMap); err != nil {
 			return err
 		}

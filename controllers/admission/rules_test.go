@@ -1,18 +1,20 @@
-package policy
+package admission
 
 import (
 	"strings"
 	"testing"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
-func TestValidate(t *testing.T) {
+func TestRules(t *testing.T) {
 	type words = []string
 	create := []admissionregistrationv1.OperationType{admissionregistrationv1.Create}
 	everyAndCreate := append([]admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll}, create...)
+	noOperation := []admissionregistrationv1.OperationType{""}
 	core, v1 := words{""}, words{"v1"}
 	tests := map[string]struct {
 		rules []policiesv1.Rule
@@ -30,6 +32,12 @@ func TestValidate(t *testing.T) {
 		"a subresource beside all of that kind":   {[]policiesv1.Rule{rule(create, core, v1, words{"pods/*", "pods/exec"})}, words{"spec.rules[0].resources[1]: Invalid"}},
 		"a subresource beside that of everything": {[]policiesv1.Rule{rule(create, core, v1, words{"*/scale", "deployments/scale"})}, words{"spec.rules[0].resources[1]: Invalid"}},
 		"a resource beside its subresources":      {[]policiesv1.Rule{rule(create, core, v1, words{"pods", "pods/*"})}, nil},
+		"no operation":                            {[]policiesv1.Rule{rule(nil, core, v1, words{"pods"})}, words{"spec.rules[0].operations: Required value: a value must be specified"}},
+		"no version":                              {[]policiesv1.Rule{rule(create, core, nil, words{"pods"})}, words{"spec.rules[0]: Required value: apiVersions and resources must have"}},
+		"no resource":                             {[]policiesv1.Rule{rule(create, core, v1, nil)}, words{"spec.rules[0]: Required value: apiVersions and resources must have"}},
+		"an empty resource":                       {[]policiesv1.Rule{rule(create, core, v1, words{"pods", ""})}, words{"spec.rules[0].resources[1]: Required value: must be non-empty"}},
+		"an empty version":                        {[]policiesv1.Rule{rule(create, core, words{""}, words{"pods"})}, words{"spec.rules[0].apiVersions[0]: Required value"}},
+		"an empty operation":                      {[]policiesv1.Rule{rule(noOperation, core, v1, words{"pods"})}, words{"spec.rules[0].operations[0]: Required value"}},
 		"the second rule is at fault": {
 			[]policiesv1.Rule{rule(create, core, v1, words{"pods"}), rule(create, core, v1, words{"*", "pods"})},
 			words{"spec.rules[1].resources[1]: Invalid"},
@@ -39,15 +47,30 @@ func TestValidate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			policy := &policiesv1.ClusterAdmissionPolicy{}
 			policy.Spec.Rules = tc.rules
-			got := validate(policy)
-			if len(got) != len(tc.want) {
-				t.Fatalf("got %v, want errors at %v", got, tc.want)
-			}
-			for i, want := range tc.want {
-				if !strings.HasPrefix(got[i].Error(), want) {
-					t.Errorf("got %q, want it to begin with %q", got[i], want)
-				}
-			}
+			got := Policy(policy)
+			checkErrors(t, got, tc.want...)
 		})
+	}
+}
+
+func rule(operations []admissionregistrationv1.OperationType, groups, versions, resources []string) policiesv1.Rule {
+	return policiesv1.Rule{Operations: operations, APIGroups: groups, APIVersions: versions, Resources: resources}
+}
+
+func podRules() []policiesv1.Rule {
+	create := []admissionregistrationv1.OperationType{admissionregistrationv1.Create}
+	return []policiesv1.Rule{rule(create, []string{""}, []string{"v1"}, []string{"pods"})}
+}
+
+// checkErrors holds that errors are as many as wanted, and begin as wanted, in order.
+func checkErrors(t *testing.T, got field.ErrorList, want ...string) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Fatalf("got errors %v, want %v", got, want)
+	}
+	for i := range want {
+		if !strings.HasPrefix(got[i].Error(), want[i]) {
+			t.Errorf("got error %q, want it to begin with %q", got[i], want[i])
+		}
 	}
 }

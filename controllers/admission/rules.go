@@ -1,4 +1,4 @@
-package policy
+package admission
 
 import (
 	"fmt"
@@ -10,17 +10,16 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
-// validate checks what neither the schema nor the CEL rules of the CRDs can, so that no
-// webhook is rendered from a spec that the API server would refuse later. The rules are
-// those of the API server for webhook configurations; it compiles match conditions itself
-// when the configuration is written.
-func validate(policy policiesv1.Policy) field.ErrorList {
-	var failures field.ErrorList
+const wildcard = "*"
+
+// validateRules holds the rules to what the API server takes in a webhook configuration, so
+// that none is rendered that it would refuse later.
+func validateRules(rules []policiesv1.Rule) field.ErrorList {
 	path := field.NewPath("spec", "rules")
-	rules := policy.GetAdmissionSpec().Rules
 	if len(rules) == 0 {
-		failures = append(failures, field.Required(path, "a value must be specified"))
+		return field.ErrorList{field.Required(path, "a value must be specified")}
 	}
+	var failures field.ErrorList
 	for i := range rules {
 		failures = append(failures, validateRule(path.Index(i), rules[i])...)
 	}
@@ -28,22 +27,42 @@ func validate(policy policiesv1.Policy) field.ErrorList {
 }
 
 func validateRule(path *field.Path, rule policiesv1.Rule) field.ErrorList {
+	switch {
+	case len(rule.Operations) == 0:
+		return field.ErrorList{field.Required(path.Child("operations"), "a value must be specified")}
+	case len(rule.APIVersions) == 0 || len(rule.Resources) == 0:
+		return field.ErrorList{field.Required(path, "apiVersions and resources must have specified values")}
+	}
 	var failures field.ErrorList
 	failures = append(failures, validateWords(path.Child("operations"), rule.Operations)...)
-	failures = append(failures, validateWords(path.Child("apiGroups"), rule.APIGroups)...)
 	failures = append(failures, validateWords(path.Child("apiVersions"), rule.APIVersions)...)
-	return append(failures, validateResources(path.Child("resources"), rule.Resources)...)
+	failures = append(failures, validateWords(path.Child("resources"), rule.Resources)...)
+	failures = append(failures, validateWildcard(path.Child("operations"), rule.Operations)...)
+	failures = append(failures, validateWildcard(path.Child("apiGroups"), rule.APIGroups)...)
+	failures = append(failures, validateWildcard(path.Child("apiVersions"), rule.APIVersions)...)
+	return append(failures, validateCoverage(path.Child("resources"), rule.Resources)...)
 }
 
 func validateWords[T ~string](path *field.Path, words []T) field.ErrorList {
+	var failures field.ErrorList
+	for i, word := range words {
+		if word == "" {
+			failures = append(failures, field.Required(path.Index(i), "must be non-empty"))
+		}
+	}
+	return failures
+}
+
+// validateWildcard refuses a word beside the one that stands for all.
+func validateWildcard[T ~string](path *field.Path, words []T) field.ErrorList {
 	if len(words) > 1 && slices.Contains(words, wildcard) {
 		return field.ErrorList{field.Invalid(path, words, `"*" stands for all of them and must be the only item`)}
 	}
 	return nil
 }
 
-// validateResources refuses a resource beside a wildcard that covers it.
-func validateResources(path *field.Path, resources []string) field.ErrorList {
+// validateCoverage refuses a resource beside a wildcard that covers it.
+func validateCoverage(path *field.Path, resources []string) field.ErrorList {
 	var failures field.ErrorList
 	for i, resource := range resources {
 		for _, other := range resources {

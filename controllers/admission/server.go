@@ -1,0 +1,85 @@
+package admission
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
+	"sigs.k8s.io/controller-runtime/pkg/webhook"
+)
+
+// The files of a certificate, as OLM, cert-manager and upstream name them.
+const (
+	certificateFile = "tls.crt"
+	keyFile         = "tls.key"
+)
+
+// certificatePoll is how often the server looks for a certificate that is not there yet.
+const certificatePoll = 2 * time.Second
+
+// Server answers the API server about our kinds. It runs on every replica of the operator,
+// the leader or not.
+type Server struct {
+	// Scheme knows our kinds.
+	Scheme *runtime.Scheme
+	// CertificateFolder is where the certificate is, or will be. Its files are read again
+	// when they change.
+	CertificateFolder string
+	// Port is where the API server calls.
+	Port int
+	// Logger takes what becomes of it.
+	Logger logr.Logger
+}
+
+var (
+	_ manager.Runnable               = (*Server)(nil)
+	_ manager.LeaderElectionRunnable = (*Server)(nil)
+)
+
+// NeedLeaderElection implements manager.LeaderElectionRunnable.
+func (s *Server) NeedLeaderElection() bool { return false }
+
+// Start answers until ctx ends, from the moment when there is a certificate. Nobody waits
+// for it, and nothing stops when it cannot: the reconcilers hold the rules by themselves.
+func (s *Server) Start(ctx context.Context) error {
+	log := s.Logger.WithValues("folder", s.CertificateFolder)
+	if _, err := os.Stat(s.CertificateFolder); err != nil {
+		log.Info("The API server does not ask for checks of policies: no certificate is mounted")
+		return nil
+	}
+	if err := s.waitForCertificate(ctx); err != nil {
+		return nil //nolint:nilerr // the operator stops, and no certificate came before
+	}
+	server := webhook.NewServer(webhook.Options{
+		Port: s.Port, CertDir: s.CertificateFolder, CertName: certificateFile, KeyName: keyFile,
+	})
+	for path, handler := range Handlers(s.Scheme) {
+		server.Register(path, handler)
+	}
+	log.Info("The API server can ask for checks of policies")
+	if err := server.Start(ctx); err != nil {
+		log.Error(err, "The API server cannot ask for checks of policies any more")
+	}
+	return nil
+}
+
+func (s *Server) waitForCertificate(ctx context.Context) error {
+	err := wait.PollUntilContextCancel(ctx, certificatePoll, true, func(context.Context) (bool, error) {
+		for _, name := range []string{certificateFile, keyFile} {
+			if _, err := os.Stat(filepath.Join(s.CertificateFolder, name)); err != nil {
+				return false, nil //nolint:nilerr // not there yet, for whatever reason
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		return fmt.Errorf("wait for a certificate in %s: %w", s.CertificateFolder, err)
+	}
+	return nil
+}
