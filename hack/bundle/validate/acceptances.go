@@ -1,0 +1,46 @@
+package validate
+
+import "fmt"
+
+// acceptance explains why one finding of a foreign validator stays.
+type acceptance struct {
+	rule, message, reason string
+}
+
+// acceptances are few, and each is looked for: one that explains nothing any more is a
+// finding itself.
+var acceptances = []acceptance{
+	{
+		rule:    "object",
+		message: "RBAC includes permission to create/update poddisruptionbudgets, which could impact cluster stability",
+		reason: "the right is a Role's, in the operator's own namespace, where it keeps policy servers available while nodes are drained; " +
+			"as a permission of the ClusterServiceVersion, where the validator does not look, it would hold in every namespace",
+	},
+}
+
+// accept moves what an acceptance explains out of the findings.
+func (r *Report) accept(acceptances []acceptance) {
+	used := make([]bool, len(acceptances))
+	var left []Finding
+	for _, finding := range r.Findings {
+		explained := false
+		for i, one := range acceptances {
+			if finding.Severity == SeverityWarning && finding.Rule == one.rule && finding.Message == one.message {
+				used[i], explained = true, true
+				r.Accepted = append(r.Accepted, Accepted{Finding: finding, Reason: one.reason})
+			}
+		}
+		if !explained {
+			left = append(left, finding)
+		}
+	}
+	for i, one := range acceptances {
+		if !used[i] {
+			left = append(left, Finding{
+				Rule: "acceptances", Severity: SeverityWarning,
+				Message: fmt.Sprintf("%s does not say %q any more; remove the acceptance", one.rule, one.message),
+			})
+		}
+	}
+	r.Findings = left
+}
