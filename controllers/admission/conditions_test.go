@@ -9,7 +9,7 @@ import (
 
 func TestMatchConditions(t *testing.T) {
 	type conditions = []policiesv1.MatchCondition
-	many := conditions{}
+	many := make(conditions, 0, 65)
 	for i := range 65 {
 		many = append(many, policiesv1.MatchCondition{Name: fmt.Sprintf("c%d", i), Expression: "true"})
 	}

@@ -2,7 +2,9 @@ package admission
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -49,12 +51,12 @@ func (s *Server) NeedLeaderElection() bool { return false }
 // for it, and nothing stops when it cannot: the reconcilers hold the rules by themselves.
 func (s *Server) Start(ctx context.Context) error {
 	log := s.Logger.WithValues("folder", s.CertificateFolder)
-	if _, err := os.Stat(s.CertificateFolder); err != nil {
+	if _, err := os.Stat(s.CertificateFolder); errors.Is(err, fs.ErrNotExist) {
 		log.Info("The API server does not ask for checks of policies: no certificate is mounted")
 		return nil
 	}
-	if err := s.waitForCertificate(ctx); err != nil {
-		return nil //nolint:nilerr // the operator stops, and no certificate came before
+	if s.waitForCertificate(ctx) != nil {
+		return nil // the operator stops, and no certificate came before
 	}
 	server := webhook.NewServer(webhook.Options{
 		Port: s.Port, CertDir: s.CertificateFolder, CertName: certificateFile, KeyName: keyFile,

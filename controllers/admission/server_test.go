@@ -61,7 +61,7 @@ func TestServerAnswersOnceThereIsACertificate(t *testing.T) {
 		}
 		response, err := client.Do(request)
 		if err != nil {
-			return false, nil //nolint:nilerr // it is still looking for the certificate
+			return false, nil // it is still looking for the certificate
 		}
 		return response.StatusCode != http.StatusNotFound, response.Body.Close()
 	})

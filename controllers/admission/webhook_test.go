@@ -40,7 +40,7 @@ func TestConfigurationCallsTheHandlers(t *testing.T) {
 	if err := yaml.UnmarshalStrict(data, configuration); err != nil {
 		t.Fatal(err)
 	}
-	var got []string
+	got := make([]string, 0, len(configuration.Webhooks))
 	for _, webhook := range configuration.Webhooks {
 		got = append(got, *webhook.ClientConfig.Service.Path)
 		if *webhook.FailurePolicy != admissionregistrationv1.Ignore {

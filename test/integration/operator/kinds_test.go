@@ -12,6 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -115,19 +116,20 @@ func TestEveryKindLivesAndDies(t *testing.T) {
 			}
 			within(t, healing, func(ctx context.Context) error { return shared.mustExist(ctx, webhook) })
 
-			if err := shared.admin.Delete(t.Context(), policy); err != nil {
-				t.Fatal(err)
-			}
-			within(t, patience, func(ctx context.Context) error {
-				gone := shared.mustNotExist(ctx, policy)
-				if gone == nil {
-					if err := shared.mustNotExist(ctx, webhook); err != nil {
-						t.Fatal(err)
-					}
-				}
-				return gone
-			})
+			takesItsWebhookAlong(t, policy, webhook)
 		})
+	}
+}
+
+// takesItsWebhookAlong deletes a policy, which is not gone before its webhook is.
+func takesItsWebhookAlong(t *testing.T, policy, webhook client.Object) {
+	t.Helper()
+	if err := shared.admin.Delete(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	within(t, patience, func(ctx context.Context) error { return shared.mustNotExist(ctx, policy) })
+	if err := shared.mustNotExist(t.Context(), webhook); err != nil {
+		t.Fatal(err)
 	}
 }
 
