@@ -35,6 +35,8 @@ func (e *fetchError) Unwrap() error { return e.err }
 type loadError struct {
 	reason  contract.Reason
 	message string
+	// slow says that only time was lacking.
+	slow bool
 }
 
 func (e *loadError) Error() string { return e.message }

@@ -2,6 +2,7 @@ package evaluation
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -91,6 +92,11 @@ type result struct {
 	served *servedPolicy
 	err    error
 }
+
+// slowAttempts is how often a policy that takes too long to check its settings gets
+// another chance, before its settings count as invalid: the machine may be busy, above all
+// when everything starts, but a policy that hangs must not keep a replica unready for ever.
+const slowAttempts = 2
 
 // NewLoader makes a loader. It does nothing before Run.
 func NewLoader(config LoaderConfig) *Loader {
@@ -307,6 +313,9 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 		return
 	}
 	state.failure = newFailure(outcome.job.id, state.hash, state.entry, outcome.err)
+	if loading, is := errors.AsType[*loadError](outcome.err); is && loading.slow && state.attempts < slowAttempts {
+		state.failure.Reason = contract.ReasonUnavailable
+	}
 	if earlier != nil {
 		state.served = l.underEntry(earlier, state.entry)
 	}

@@ -134,7 +134,7 @@ func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
 					wanted.Refused = map[string]error{"bad": tc.refused}
 				}
 				w.loader.Apply(wanted)
-				time.Sleep(6 * time.Second) // of the bubble: beyond the timeout of a settings check
+				time.Sleep(20 * time.Second) // of the bubble: beyond the timeouts of all attempts to check settings
 				synctest.Wait()
 				want(t, w, "good", "good {}")
 				want(t, w, "bad", tc.wantMessage)
@@ -244,6 +244,25 @@ func TestLoaderDoesNotTryAgainWhatIsRefusedForGood(t *testing.T) {
 		wanted.Sources = contract.Sources{InsecureSources: []string{"registry.test"}}
 		w.applyAndWait(wanted)
 		want(t, w, "a", "m {}")
+	})
+}
+
+func TestLoaderGivesSlowSettingsAnotherChance(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.serve("m", "m")
+		w.applyAndWait(entries(contract.Policies{"a": {Module: "m", Settings: settings("hang")}}))
+		// Three attempts of 5 s, with waits of 1 s and 2 s between them.
+		for _, step := range []struct {
+			after time.Duration
+			want  contract.Reason
+		}{{5 * time.Second, contract.ReasonUnavailable}, {6 * time.Second, contract.ReasonUnavailable}, {7 * time.Second, contract.ReasonInvalidSettings}} {
+			time.Sleep(step.after)
+			synctest.Wait()
+			if got := w.Snapshot().Failures["a"].Reason; got != step.want {
+				w.t.Errorf("got reason %s, want %s", got, step.want)
+			}
+			wantReady(w, "after "+step.after.String(), step.want == contract.ReasonInvalidSettings)
+		}
 	})
 }
 

@@ -147,7 +147,7 @@ func (s *modules) load(ctx context.Context, from source, fetcher Fetcher) error 
 	sum := sha256.Sum256(wasm)
 	digest := "sha256:" + hex.EncodeToString(sum[:])
 	if known != "" && digest != known {
-		return &loadError{contract.ReasonInvalidModule, "the module has digest " + digest + ", want " + known}
+		return &loadError{reason: contract.ReasonInvalidModule, message: "the module has digest " + digest + ", want " + known}
 	}
 	if _, err, _ := s.compiles.Do(digest, func() (any, error) { return nil, s.compile(ctx, digest, wasm) }); err != nil {
 		return err

@@ -25,7 +25,7 @@ type servedPolicy struct {
 // prepare makes a policy out of its entry: grants, module, settings.
 func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
 	if entry.IsGroup() {
-		return nil, &loadError{contract.ReasonNotSupported, "policy groups are not supported by this version of the policy server"}
+		return nil, &loadError{reason: contract.ReasonNotSupported, message: "policy groups are not supported by this version of the policy server"}
 	}
 	served, err := l.outline(id, entry)
 	if err != nil {
@@ -49,7 +49,10 @@ func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, f
 func (l *Loader) outline(id string, entry contract.Entry) (*servedPolicy, error) {
 	grants, err := host.NewGrants(entry.HostCapabilities, resourcesOf(entry))
 	if err != nil {
-		return nil, &loadError{contract.ReasonInvalidEntry, "invalid hostCapabilities pattern for policy " + id + ": " + err.Error()}
+		return nil, &loadError{
+			reason:  contract.ReasonInvalidEntry,
+			message: "invalid hostCapabilities pattern for policy " + id + ": " + err.Error(),
+		}
 	}
 	served := &servedPolicy{
 		call:    policy.Call{PolicyID: id, Settings: settingsOf(entry), Capabilities: grants},
@@ -90,7 +93,11 @@ func (l *Loader) checkSettings(ctx context.Context, served *servedPolicy) error 
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
-	case errors.As(err, &failure) && (failure.Kind == policy.KindTimeout || failure.Kind == policy.KindGuest):
+	case errors.As(err, &failure) && failure.Kind == policy.KindTimeout:
+		refused := invalidSettings(&failure.Message)
+		refused.slow = true
+		return refused
+	case errors.As(err, &failure) && failure.Kind == policy.KindGuest:
 		return invalidSettings(&failure.Message)
 	case err != nil:
 		return err
@@ -101,12 +108,12 @@ func (l *Loader) checkSettings(ctx context.Context, served *servedPolicy) error 
 	return nil
 }
 
-func invalidSettings(message *string) error {
+func invalidSettings(message *string) *loadError {
 	text := "no message"
 	if message != nil && *message != "" {
 		text = *message
 	}
-	return &loadError{contract.ReasonInvalidSettings, "Policy settings are invalid: " + text}
+	return &loadError{reason: contract.ReasonInvalidSettings, message: "Policy settings are invalid: " + text}
 }
 
 func sourceOf(entry contract.Entry) source {
