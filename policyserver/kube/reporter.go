@@ -79,7 +79,7 @@ const reportTimeout = 10 * time.Second
 func (r *Reporter) Run(ctx context.Context) {
 	var last payload
 	wait := r.config.RetryFirst
-	for pause(ctx, r.config.Interval) {
+	for {
 		select {
 		case <-ctx.Done():
 			return
@@ -95,6 +95,9 @@ func (r *Reporter) Run(ctx context.Context) {
 		if err == nil {
 			last, wait = next, r.config.RetryFirst
 			r.written.Store(true)
+			if !pause(ctx, r.config.Interval) {
+				return
+			}
 			continue
 		}
 		r.config.Logger.WarnContext(ctx, "write replica report; will retry", "config_map", r.config.Name, "replica", r.config.Replica, "error", err, "wait", wait)
