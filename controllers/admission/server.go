@@ -3,7 +3,6 @@ package admission
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -55,8 +54,8 @@ func (s *Server) Start(ctx context.Context) error {
 		log.Info("The API server does not ask for checks of policies: no certificate is mounted")
 		return nil
 	}
-	if s.waitForCertificate(ctx) != nil {
-		return nil // the operator stops, and no certificate came before
+	if !s.certificateComes(ctx) {
+		return nil
 	}
 	server := webhook.NewServer(webhook.Options{
 		Port: s.Port, CertDir: s.CertificateFolder, CertName: certificateFile, KeyName: keyFile,
@@ -71,17 +70,14 @@ func (s *Server) Start(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) waitForCertificate(ctx context.Context) error {
-	err := wait.PollUntilContextCancel(ctx, certificatePoll, true, func(context.Context) (bool, error) {
+// certificateComes waits for a certificate; false means that the operator stops before.
+func (s *Server) certificateComes(ctx context.Context) bool {
+	return wait.PollUntilContextCancel(ctx, certificatePoll, true, func(context.Context) (bool, error) {
 		for _, name := range []string{certificateFile, keyFile} {
 			if _, err := os.Stat(filepath.Join(s.CertificateFolder, name)); err != nil {
 				return false, nil //nolint:nilerr // not there yet, for whatever reason
 			}
 		}
 		return true, nil
-	})
-	if err != nil {
-		return fmt.Errorf("wait for a certificate in %s: %w", s.CertificateFolder, err)
-	}
-	return nil
+	}) == nil
 }

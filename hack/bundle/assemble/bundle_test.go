@@ -193,25 +193,33 @@ func TestBundleRefuses(t *testing.T) {
 	}{
 		"a version that is none": {func(_ *testing.T, in *Input) { in.Release.Version = "v1" }, `version "v1" is not a semantic version`},
 		"a kind that OLM does not install": {func(t *testing.T, in *Input) {
+			t.Helper()
 			in.Objects = append(in.Objects, decode(t, "{apiVersion: batch/v1, kind: CronJob, metadata: {name: audit}}")...)
 		}, "CronJob audit has no place in a bundle"},
 		"a second Deployment": {func(_ *testing.T, in *Input) { in.Objects = append(in.Objects, find(*in, "Deployment")) }, "Deployments operator and operator"},
 		"no Deployment":       {func(_ *testing.T, in *Input) { in.Objects = in.Objects[:1] }, "no Namespace or no Deployment"},
 		"rights everywhere for a stranger": {func(t *testing.T, in *Input) {
+			t.Helper()
 			set(t, find(*in, "ClusterRoleBinding"), []any{map[string]any{"kind": "ServiceAccount", "name": "stranger", "namespace": "kubewarden"}}, "subjects")
 		}, "ClusterRoleBinding operator names ServiceAccount stranger"},
 		"a ClusterRole that is not there": {func(t *testing.T, in *Input) {
+			t.Helper()
 			set(t, find(*in, "ClusterRoleBinding"), "nobody", "roleRef", "name")
 		}, "ClusterRole nobody is bound to the operator and was not rendered"},
-		"a field that the kind lacks": {func(t *testing.T, in *Input) { set(t, find(*in, "Deployment"), "x", "spec", "replica") }, "replica"},
-		"a kind without sample":       {func(_ *testing.T, in *Input) { in.Samples = nil }, "kind Kubewarden has no sample"},
+		"a field that the kind lacks": {func(t *testing.T, in *Input) {
+			t.Helper()
+			set(t, find(*in, "Deployment"), "x", "spec", "replica")
+		}, "replica"},
+		"a kind without sample": {func(_ *testing.T, in *Input) { in.Samples = nil }, "kind Kubewarden has no sample"},
 		"a kind that nobody described": {func(t *testing.T, in *Input) {
+			t.Helper()
 			set(t, find(*in, "CustomResourceDefinition"), "Stranger", "spec", "names", "kind")
 		}, "kind Stranger has no list of the resources"},
 		"conversion by webhook": {func(t *testing.T, in *Input) {
+			t.Helper()
 			set(t, find(*in, "CustomResourceDefinition"), "Webhook", "spec", "conversion", "strategy")
 		}, "converts by webhook"},
-		"a webhook whose Service is missing": {func(t *testing.T, in *Input) {
+		"a webhook whose Service is missing": {func(_ *testing.T, in *Input) {
 			in.Objects = slices.DeleteFunc(in.Objects, func(object *unstructured.Unstructured) bool { return object.GetName() == "webhook" })
 		}, "no Service webhook with port 443"},
 	} {

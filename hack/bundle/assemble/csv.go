@@ -88,7 +88,7 @@ func serviceVersion(p *parts, in Input) (*operatorsv1alpha1.ClusterServiceVersio
 
 // descriptionOf fills the operator's kinds into its description.
 func descriptionOf(definitions []definition) (string, error) {
-	var kinds []string
+	kinds := make([]string, 0, len(definitions))
 	for _, crd := range definitions {
 		kinds = append(kinds, crd.Spec.Names.Plural)
 	}

@@ -103,7 +103,7 @@ func writeOPM(t *testing.T) string {
 	t.Helper()
 	file := filepath.Join(t.TempDir(), "opm")
 	script := "#!/bin/sh\nif [ $1 = validate ]; then [ ! -e $2/bad.yaml ] || { echo bad >&2; exit 1; }; else echo \"# $*\"; fi\n"
-	if err := os.WriteFile(file, []byte(script), 0o700); err != nil { //nolint:gosec // a program
+	if err := os.WriteFile(file, []byte(script), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return file

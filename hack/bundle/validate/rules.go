@@ -139,7 +139,7 @@ func subjectsOf(object *unstructured.Unstructured) (subjects []map[string]any) {
 // checkImages holds that every image is named where mirroring tools look for it, and that
 // none moves.
 func checkImages(in *input) (messages []string) {
-	var related []string
+	related := make([]string, 0, len(in.CSV.Spec.RelatedImages))
 	for _, image := range in.CSV.Spec.RelatedImages {
 		related = append(related, image.Image)
 	}

@@ -12,10 +12,12 @@ var refusedGroups = []string{everything, "operators.coreos.com", "olm.operatorfr
 
 // checkWebhooks holds what OLM checks when it installs, not before.
 func checkWebhooks(in *input) (messages []string) {
-	var deployments, names []string
-	for _, deployment := range in.CSV.Spec.InstallStrategy.StrategySpec.DeploymentSpecs {
+	specs := in.CSV.Spec.InstallStrategy.StrategySpec.DeploymentSpecs
+	deployments := make([]string, 0, len(specs))
+	for _, deployment := range specs {
 		deployments = append(deployments, deployment.Name)
 	}
+	names := make([]string, 0, len(in.CSV.Spec.WebhookDefinitions))
 	for i := range in.CSV.Spec.WebhookDefinitions {
 		webhook := &in.CSV.Spec.WebhookDefinitions[i]
 		where := "spec.webhookdefinitions: " + webhook.GenerateName
