@@ -47,7 +47,7 @@ func BenchmarkFirstScan(b *testing.B) {
 	benchPlan := plan.New(scanner.compiler, benchInput())
 	b.ResetTimer()
 	for b.Loop() {
-		r := &run{Scanner: scanner, plan: benchPlan, servers: map[string]server{"default": {url: doubleURL}}}
+		r := &run{Scanner: scanner, plan: benchPlan, servers: map[string]endpoint{"default": {url: doubleURL}}}
 		if err := r.pass(b.Context(), "team-a", nil); err != nil {
 			b.Fatal(err)
 		}

@@ -91,7 +91,7 @@ func NewScanner(config Config) (*Scanner, error) {
 type run struct {
 	*Scanner
 	plan    *plan.Plan
-	servers map[string]server
+	servers map[string]endpoint
 	// unknownGroups are API groups that did not say what they serve.
 	unknownGroups map[string]bool
 	counts        counts

@@ -20,15 +20,15 @@ import (
 // PolicyServer's children. Upstream's controller sets it and upstream's scanner reads it.
 const labelInstance = "app.kubernetes.io/instance"
 
-// server is where a policy server answers, or why that is not known.
-type server struct {
+// endpoint is where a policy server answers, or why that is not known.
+type endpoint struct {
 	url string
 	err error
 }
 
 // servers finds the policy servers of policies, each once.
-func (s *Scanner) servers(ctx context.Context, policies []*plan.Policy) map[string]server {
-	servers := map[string]server{}
+func (s *Scanner) servers(ctx context.Context, policies []*plan.Policy) map[string]endpoint {
+	servers := map[string]endpoint{}
 	for _, policy := range policies {
 		if _, known := servers[policy.Server]; known {
 			continue
@@ -37,7 +37,7 @@ func (s *Scanner) servers(ctx context.Context, policies []*plan.Policy) map[stri
 		if err != nil {
 			s.config.Log.ErrorContext(ctx, "cannot find a policy server: its policies yield errors", "policyServer", policy.Server, "error", err.Error())
 		}
-		servers[policy.Server] = server{url: url, err: err}
+		servers[policy.Server] = endpoint{url: url, err: err}
 	}
 	return servers
 }
