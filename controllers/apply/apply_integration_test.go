@@ -354,19 +354,21 @@ func TestApplyRefusesWhatIsNotOurs(t *testing.T) {
 }
 
 func TestApplyRefusesTheChildOfAnotherOwner(t *testing.T) {
-	// The report of "twin" and the configuration of "twin-replicas" have the same name.
-	first, second := newServer(t, "twin", nothing), newServer(t, "twin-replicas", nothing)
+	first, second := newServer(t, "twin", nothing), newServer(t, "sibling", nothing)
 	applier := newApplier()
-	mustApply(t, applier, first.Server, mustRender(t, first)...)
-	err := applier.Apply(t.Context(), second.Server, mustRender(t, second)...)
+	children := mustRender(t, first)
+	mustApply(t, applier, first.Server, children...)
+	report := &corev1.ConfigMap{}
+	report.Name, report.Namespace = contract.ReportConfigMapName("twin"), applytest.Namespace
+	before := get(t, report).DeepCopy()
+
+	err := applier.Apply(t.Context(), second.Server, children...)
 	var refused *apply.ForeignError
 	if !errors.As(err, &refused) || refused.Controller != "PolicyServer twin" {
 		t.Fatalf("got error %v, want a ForeignError that names PolicyServer twin", err)
 	}
-	report := &corev1.ConfigMap{}
-	report.Name, report.Namespace = contract.ReportConfigMapName("twin"), applytest.Namespace
-	if get(t, report); len(report.Data) > 0 {
-		t.Errorf("the report of twin has got the data %v", report.Data)
+	if after := get(t, report); after.ResourceVersion != before.ResourceVersion {
+		t.Errorf("the child of twin was written to: %v, before %v", after.OwnerReferences, before.OwnerReferences)
 	}
 }
 
