@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kubewarden/kubewarden-operator/hack/cluster/progress"
 )
 
@@ -125,5 +127,26 @@ func TestKubernetesHasATrueVersion(t *testing.T) {
 	}
 	if want := "require k8s.io/kubernetes " + KubernetesVersion + "\n"; !strings.Contains(string(modfile), want) {
 		t.Errorf("the module that pins Kubernetes lacks %q", want)
+	}
+}
+
+func TestNamedBinaries(t *testing.T) {
+	names := func(binaries []Binary) (names []string) {
+		for _, binary := range binaries {
+			names = append(names, binary.Name)
+		}
+		return names
+	}
+	for _, tc := range []struct{ given, want []string }{
+		{nil, names(All)},
+		{[]string{"opm", "etcd"}, []string{"opm", "etcd"}},
+	} {
+		got, err := Named(tc.given)
+		if diff := cmp.Diff(tc.want, names(got)); err != nil || diff != "" {
+			t.Errorf("Named(%v): %v, (-want +got):\n%s", tc.given, err, diff)
+		}
+	}
+	if _, err := Named([]string{"docker"}); err == nil || !strings.Contains(err.Error(), `binary "docker" is not known; allowed are kube-apiserver, `) {
+		t.Errorf("Named(docker) = %v, want an error that names what is known", err)
 	}
 }
