@@ -13,6 +13,8 @@ VERSION ?= 0.1.0
 IMG ?= ghcr.io/kubewarden/kubewarden-operator:$(VERSION)
 # local (default), kind or existing: see hack/cluster.
 export CLUSTER ?= local
+# The version that the end-to-end test of OLM upgrades to; it is never published.
+NEXT ?= 0.1.1
 
 BIN := bin
 CLUSTER_BIN := $(BIN)/cluster
@@ -83,8 +85,9 @@ lint: ## Check style and the import rules between the folders
 	@$(call tool,golangci-lint) run
 
 .PHONY: verify
-verify: generate manifests lint ## Fail when generated files are stale, a configuration does not build or the linters find something
-	@test -z "$$(git status --porcelain -- api config)" || { git status --short -- api config; echo 'run "make generate manifests" and commit the result' >&2; exit 1; }
+verify: generate manifests bundle bundle-validate lint ## Fail when generated files are stale, a configuration does not build or the linters find something
+	@test -z "$$(git status --porcelain -- api config bundle catalog)" || { git status --short -- api config bundle catalog; \
+		echo 'run "make generate manifests bundle" and commit the result' >&2; exit 1; }
 	@go mod tidy -diff
 	@for dir in config/default config/samples; do $(call tool,kustomize) build $$dir >/dev/null; done
 
@@ -135,3 +138,27 @@ policies-push: $(CLUSTER_BIN) ## Build the policies and push them to the cluster
 .PHONY: deploy
 deploy: ## Install the operator into the cluster by kustomize
 	@eval "$$($(CLUSTER_BIN) env)"; IMG=$(IMG) hack/demo/deploy.sh
+
+.PHONY: undeploy
+undeploy: $(CLUSTER_BIN) ## Remove what `make deploy` installed, policies included
+	@eval "$$($(CLUSTER_BIN) env)"; \
+		if kubectl get crd kubewardens.operator.kubewarden.io >/dev/null 2>&1; then kubectl delete kubewardens --all --timeout=2m; fi; \
+		kubectl delete -k config/default --ignore-not-found --timeout=2m >/dev/null
+
+##@ OLM
+
+.PHONY: bundle
+bundle: ## Generate the OLM bundle, and the template of the catalog, from config
+	@$(call tool,kustomize) build config/default | go run ./hack/bundle generate --version $(VERSION)
+	@go run ./hack/bundle catalog --image ghcr.io/kubewarden/kubewarden-operator-bundle --output catalog/template.yaml bundle
+
+.PHONY: bundle-validate
+bundle-validate: ## Check the bundle: OLM's validators, and rules of our own
+	@go run ./hack/bundle validate bundle
+
+.PHONY: catalog
+catalog: $(CLUSTER_BIN) ## Make a catalog of the bundle, and of a next version to upgrade to
+	@$(call tool,kustomize) build config/default | \
+		go run ./hack/bundle generate --version $(NEXT) --replaces $(VERSION) --image $(IMG) --output $(BUILD)/bundle-next
+	@go run ./hack/bundle validate $(BUILD)/bundle-next
+	@go run ./hack/bundle catalog --opm "$$($(CLUSTER_BIN) opm)" --output $(BUILD)/catalog bundle $(BUILD)/bundle-next
