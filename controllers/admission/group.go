@@ -1,36 +1,26 @@
 package admission
 
 import (
+	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/policyserver/groups"
 )
 
 // maxTimeoutSeconds is the longest that an API server waits for a webhook.
 const maxTimeoutSeconds = 30
-
-// memberName is what CEL takes as the name of a function.
-var memberName = regexp.MustCompile(`^[_a-zA-Z][_a-zA-Z0-9]*$`)
-
-// reservedWords are words of CEL that no function can be named.
-var reservedWords = []string{
-	"true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if",
-	"import", "let", "loop", "package", "namespace", "return", "var", "void", "while",
-}
 
 func validateGroup(group policiesv1.PolicyGroup) field.ErrorList {
 	path := field.NewPath("spec")
 	spec, members := group.GetPolicyGroupSpec(), group.GetMembers()
 	failures := validateMembers(path.Child("policies"), members)
 	failures = append(failures, validateMemberTimeouts(path.Child("policies"), members, timeoutSeconds(&spec.AdmissionSpec))...)
-	if spec.Expression == "" {
-		failures = append(failures, field.Required(path.Child("expression"), "must be non-empty"))
-	}
+	failures = append(failures, validateGroupExpression(path.Child("expression"), spec.Expression, members)...)
 	if spec.Message == "" {
 		failures = append(failures, field.Required(path.Child("message"), "must be non-empty"))
 	}
@@ -43,12 +33,31 @@ func validateMembers(path *field.Path, members map[string]policiesv1.ContextAwar
 	}
 	var failures field.ErrorList
 	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !memberName.MatchString(name) || slices.Contains(reservedWords, name) {
-			failures = append(failures, field.Invalid(path, name, "policy group member name is invalid: "+
-				"it must be made of letters, digits and underscores, not begin with a digit, and not be a word that CEL reserves"))
+		if err := groups.CheckName(name); err != nil {
+			failures = append(failures, field.Invalid(path, name, err.Error()))
 		}
 	}
 	return failures
+}
+
+// validateGroupExpression compiles the expression as policy servers do. Where the members
+// are refused already, nothing can be said about an expression that calls them.
+func validateGroupExpression(path *field.Path, expression string, members map[string]policiesv1.ContextAwareGroupMember) field.ErrorList {
+	if expression == "" {
+		return field.ErrorList{field.Required(path, "must be non-empty")}
+	}
+	names := slices.Collect(maps.Keys(members))
+	if len(names) == 0 || slices.ContainsFunc(names, func(name string) bool { return groups.CheckName(name) != nil }) {
+		return nil
+	}
+	_, err := groups.Compile(expression, names)
+	if invalid, is := errors.AsType[*groups.Error](err); is {
+		return field.ErrorList{field.Invalid(path, expression, "compilation failed: "+invalid.Detail())}
+	}
+	if err != nil {
+		return field.ErrorList{field.InternalError(path, err)}
+	}
+	return nil
 }
 
 // validateMemberTimeouts sees that the webhook waits for every member that has a timeout of

@@ -51,6 +51,9 @@ func TestGroups(t *testing.T) {
 			}
 		}
 	}
+	expression := func(text string) func(*policiesv1.ClusterAdmissionPolicyGroup) {
+		return func(g *policiesv1.ClusterAdmissionPolicyGroup) { g.Spec.Expression = text }
+	}
 	const sum = "the sum of timeoutEvalSeconds of all members cannot be greater than timeoutSeconds of the group"
 	tests := map[string]struct {
 		change func(*policiesv1.ClusterAdmissionPolicyGroup)
@@ -65,9 +68,21 @@ func TestGroups(t *testing.T) {
 			"spec.policies: Required value: policy groups must have at least one policy member",
 			"spec.expression: Required value",
 		}},
-		"a name with a dash":           {members("a-b"), []string{`spec.policies: Invalid value: "a-b": policy group member name is invalid`}},
-		"a name that begins with 1":    {members("1a"), []string{`spec.policies: Invalid value: "1a": policy group member name is invalid`}},
-		"a name that CEL reserves":     {members("namespace"), []string{`spec.policies: Invalid value: "namespace": policy group member name is invalid`}},
+		"a name with a dash":                     {members("a-b"), []string{`spec.policies: Invalid value: "a-b": policy group member name is invalid`}},
+		"a name that begins with 1":              {members("1a"), []string{`spec.policies: Invalid value: "1a": policy group member name is invalid`}},
+		"a name that CEL reserves":               {members("namespace"), []string{`spec.policies: Invalid value: "namespace": policy group member name is invalid`}},
+		"no expression":                          {expression(""), []string{"spec.expression: Required value: must be non-empty"}},
+		"an expression with all there is":        {expression("(signed() || !trusted()) && 2 > 1 && (trusted() ? signed() : true)"), nil},
+		"an expression that leaves a member out": {expression("signed()"), nil},
+		"an expression with an unknown member": {expression("signed() && absent()"), []string{
+			`spec.expression: Invalid value: "signed() && absent()": compilation failed: line 1, column 19: ` +
+				`there is no member absent(); the members are signed(), trusted()`,
+		}},
+		"an expression that is no verdict": {expression("123"), []string{
+			`spec.expression: Invalid value: "123": compilation failed: line 1, column 1: it must evaluate to bool, got a literal of type int; the members are`,
+		}},
+		"a sum":                        {expression("signed() + 1"), []string{`spec.expression: Invalid value: "signed() + 1": compilation failed: line 1, column 10: there is no operator +`}},
+		"nonsense":                     {expression("signed() and trusted()"), []string{`spec.expression: Invalid value: "signed() and trusted()": compilation failed: line 1, column 10: Syntax error`}},
 		"no message":                   {func(g *policiesv1.ClusterAdmissionPolicyGroup) { g.Spec.Message = "" }, []string{"spec.message: Required value"}},
 		"timeouts that fill the group": {timeouts(new(int32(30)), 15, 15), nil},
 		"timeouts over the default":    {timeouts(nil, 5, 6), []string{`spec.policies: Invalid value: "11 s together": ` + sum}},
