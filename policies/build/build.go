@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 
+	"github.com/open-policy-agent/opa/v1/version"
 	"go.yaml.in/yaml/v3"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -70,16 +70,20 @@ func Names(root string) ([]string, error) {
 	return names, nil
 }
 
-// Build compiles and annotates one policy. The same sources and the same Go version make
-// the same module.
+// Build compiles and annotates one policy. The same sources and the same Toolchain make the
+// same module.
 func Build(ctx context.Context, root, name string) (Policy, error) {
 	described, err := readMetadata(filepath.Join(root, "policies", name, metadataFile))
 	if err != nil {
 		return Policy{}, fmt.Errorf("build policy %s: %w", name, err)
 	}
-	compiled, err := compile(ctx, root, name)
+	compiled, err := compileFolder(ctx, filepath.Join(root, "policies", name), described.ExecutionMode)
 	if err != nil {
 		return Policy{}, fmt.Errorf("build policy %s: %w", name, err)
+	}
+	if described.ProtocolVersion == "" && described.ExecutionMode != metadata.ModeWaPC {
+		// Upstream's tools want a version in every mode and write this one.
+		described.ProtocolVersion = metadata.ProtocolUnknown
 	}
 	payload, err := json.Marshal(described)
 	if err != nil {
@@ -126,24 +130,17 @@ func readMetadata(file string) (metadata.Metadata, error) {
 	return described, nil
 }
 
-// compile makes a reactor: a module without a main that runs, with exported functions.
-func compile(ctx context.Context, root, name string) (module []byte, err error) {
-	directory, err := os.MkdirTemp("", "policy")
-	if err != nil {
-		return nil, fmt.Errorf("make scratch directory: %w", err)
+// compileFolder makes a module out of a folder, in the language of its execution mode.
+func compileFolder(ctx context.Context, folder string, mode metadata.ExecutionMode) ([]byte, error) {
+	switch mode {
+	case metadata.ModeOPA, metadata.ModeGatekeeper:
+		return CompileRego(ctx, os.DirFS(folder), mode)
+	case metadata.ModeWASI:
+		return compileGo(ctx, folder)
+	default:
+		return compileGo(ctx, folder, reactorFlag)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(directory)) }()
-	out := filepath.Join(directory, "policy.wasm")
-	command := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false",
-		"-buildmode=c-shared", "-ldflags=-s -w", "-o", out, "./policies/"+name)
-	command.Dir = root
-	command.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
-	if output, err := command.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("compile: %w\n%s", err, output)
-	}
-	module, err = os.ReadFile(out)
-	if err != nil {
-		return nil, fmt.Errorf("read module: %w", err)
-	}
-	return module, nil
 }
+
+// Toolchain names what modules are compiled by.
+func Toolchain() string { return runtime.Version() + " opa " + version.Version }

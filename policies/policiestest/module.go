@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 
@@ -57,7 +56,7 @@ func cacheDirectory() string {
 // policies, of which there are few enough not to ask which policy needs which.
 func sourceHash(root string) (string, error) {
 	hash := sha256.New()
-	fmt.Fprintln(hash, runtime.Version())
+	fmt.Fprintln(hash, build.Toolchain())
 	err := filepath.WalkDir(filepath.Join(root, "policies"), func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() || strings.HasSuffix(path, "_test.go") {
 			return err
