@@ -39,7 +39,8 @@ type Report struct {
 type Served struct {
 	// Revision is Revision(entry, ModuleDigest).
 	Revision string
-	// ModuleDigest is the digest of the module, without "sha256:".
+	// ModuleDigest is the digest of the module, without "sha256:"; of a group it is one
+	// over the digests of the members' modules.
 	ModuleDigest string
 }
 

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
-	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 )
 
 // EnvironmentConfig is what an Environment is made from. Every field is needed but
@@ -33,6 +35,9 @@ type Environment struct {
 // policySet is everything that is served at one moment.
 type policySet struct {
 	served map[string]*servedPolicy
+	// members are those of the groups that are served, by <group>/<member>: each can be
+	// asked by itself, as if it were a policy that protects and must not mutate.
+	members map[string]*servedPolicy
 	// failures are by ID; a policy can be in both maps: then an earlier revision serves.
 	failures map[string]*Failure
 	// pending are policies that are being prepared and of which nothing serves yet.
@@ -71,22 +76,23 @@ func (e *Error) Error() string { return e.Err.Error() }
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// Evaluate asks a policy about a request and makes the answer. The time a policy takes is
-// bounded by its timeout. A policy that failed, timed out or could not be loaded answers
-// with a denial; any error is an *Error.
+// Evaluate asks a policy, or a member of a group by <group>/<member>, about a request and
+// makes the answer. The time a policy takes is bounded by its timeout. A policy that failed,
+// timed out or could not be loaded answers with a denial; any error is an *Error.
 func (e *Environment) Evaluate(ctx context.Context, policyID string, request Request) (Response, error) {
-	served, failure, err := e.find(policyID)
+	asked, err := e.find(policyID)
 	if err != nil {
 		return Response{}, err
 	}
+	served := asked.served
 	if served != nil {
-		defer served.module.release()
+		defer served.release()
 	}
 	if e.acceptsAll(request) {
-		return e.accept(policyID, served, request), nil
+		return e.accept(asked, request), nil
 	}
 	if served == nil {
-		return e.answerNotLoaded(policyID, failure, request), nil
+		return e.answerNotLoaded(asked, request), nil
 	}
 	started := e.config.Now()
 	verdict, err := served.judge(ctx, request)
@@ -101,49 +107,35 @@ func (e *Environment) Evaluate(ctx context.Context, policyID string, request Req
 	return response, nil
 }
 
-// find gives the policy of an ID with a user of its module counted, or why it is not
-// loaded.
-func (e *Environment) find(policyID string) (*servedPolicy, *Failure, error) {
+// found is what there is under an ID: a policy with users of its modules counted, or why it
+// is not loaded. The ID is one of the configuration, never one that a request made up.
+type found struct {
+	id      string
+	served  *servedPolicy
+	failure *Failure
+}
+
+func (e *Environment) find(policyID string) (found, error) {
+	owner, _, isMember := strings.Cut(policyID, "/")
 	for {
 		set := e.set.Load()
-		if served := set.served[policyID]; served != nil {
-			if served.module.acquire() {
-				return served, nil, nil
+		served := set.served[policyID]
+		if isMember {
+			served = set.members[policyID]
+		}
+		if served != nil {
+			if served.acquire() {
+				return found{id: policyID, served: served}, nil
 			}
 			continue // the set was replaced, and the last request to the old one has ended
 		}
-		if failure := set.failures[policyID]; failure != nil {
-			return nil, failure, nil
+		if failure := set.failures[owner]; failure != nil {
+			return found{id: owner, failure: failure}, nil
 		}
-		if set.pending[policyID] {
-			return nil, nil, &Error{KindUnavailable, fmt.Errorf("policy %s is being loaded", policyID)}
+		if set.pending[owner] {
+			return found{}, &Error{KindUnavailable, fmt.Errorf("policy %s is being loaded", policyID)}
 		}
-		return nil, nil, &Error{KindUnknownPolicy, fmt.Errorf("unknown policy: %s", policyID)}
-	}
-}
-
-// judge is the policy's own verdict.
-func (p *servedPolicy) judge(ctx context.Context, request Request) (Response, error) {
-	if p.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.timeout)
-		defer cancel()
-	}
-	answer, err := p.module.Validate(ctx, p.call, request.Document)
-	if err == nil {
-		return fromPolicy(answer, request.Object)
-	}
-	var failure *policy.Error
-	if !errors.As(err, &failure) {
-		return Response{}, &Error{KindInternal, err}
-	}
-	switch failure.Kind {
-	case policy.KindTimeout, policy.KindGuest:
-		return failed(failure.Message), nil
-	case policy.KindUnavailable:
-		return Response{}, &Error{KindUnavailable, err}
-	default:
-		return Response{}, &Error{KindInternal, err}
+		return found{}, &Error{KindUnknownPolicy, fmt.Errorf("unknown policy: %s", policyID)}
 	}
 }
 
@@ -152,10 +144,10 @@ func (e *Environment) acceptsAll(request Request) bool {
 	return accepted != "" && request.Origin != OriginRaw && request.Namespace == accepted
 }
 
-func (e *Environment) accept(policyID string, served *servedPolicy, request Request) Response {
-	rules := Rules{PolicyID: policyID, Mode: contract.ModeProtect}
-	if served != nil {
-		rules = served.rules
+func (e *Environment) accept(asked found, request Request) Response {
+	rules := Rules{PolicyID: asked.id, Mode: contract.ModeProtect}
+	if asked.served != nil {
+		rules = asked.served.rules
 	}
 	response := Response{Allowed: true}
 	e.config.Observer.Evaluated(describe(rules, request, response))
@@ -164,10 +156,10 @@ func (e *Environment) accept(policyID string, served *servedPolicy, request Requ
 
 // answerNotLoaded answers for a policy of which no revision could be loaded: a denial,
 // but not from a policy that is only to monitor.
-func (e *Environment) answerNotLoaded(policyID string, failure *Failure, request Request) Response {
-	e.config.Observer.NotLoaded(policyID, failure.Reason)
-	verdict := failed(failure.Message)
-	if failure.mode == contract.ModeMonitor && request.Origin != OriginAudit {
+func (e *Environment) answerNotLoaded(asked found, request Request) Response {
+	e.config.Observer.NotLoaded(asked.id, asked.failure.Reason)
+	verdict := failed(asked.failure.Message)
+	if asked.failure.mode == contract.ModeMonitor && request.Origin != OriginAudit {
 		return monitored(verdict)
 	}
 	return verdict
@@ -224,6 +216,13 @@ func logged(verdict Response) slog.Value {
 		if verdict.Status.Message != nil {
 			attributes = append(attributes, slog.String("message", *verdict.Status.Message))
 		}
+		if verdict.Status.Details != nil && len(verdict.Status.Details.Causes) > 0 {
+			causes := make([]string, 0, len(verdict.Status.Details.Causes))
+			for _, cause := range verdict.Status.Details.Causes {
+				causes = append(causes, cause.String())
+			}
+			attributes = append(attributes, slog.Any("causes", causes))
+		}
 	}
 	return slog.GroupValue(attributes...)
 }
@@ -247,6 +246,8 @@ type Snapshot struct {
 	// Policies and Failures are by ID, as in contract.Report.
 	Policies map[string]contract.Served
 	Failures map[string]Failure
+	// Members are the IDs under which members of groups answer by themselves.
+	Members []string
 	// Ready says whether Environment.Ready is nil.
 	Ready bool
 }
@@ -260,8 +261,9 @@ func (e *Environment) Snapshot() Snapshot {
 		Failures: make(map[string]Failure, len(set.failures)),
 	}
 	for id, served := range set.served {
-		snapshot.Policies[id] = contract.Served{Revision: served.revision, ModuleDigest: contract.ShortDigest(served.module.digest)}
+		snapshot.Policies[id] = contract.Served{Revision: served.revision, ModuleDigest: contract.ShortDigest(served.digest)}
 	}
+	snapshot.Members = slices.Sorted(maps.Keys(set.members))
 	for id, failure := range set.failures {
 		snapshot.Failures[id] = *failure
 	}

@@ -37,21 +37,39 @@ type loadError struct {
 	message string
 	// slow says that only time was lacking.
 	slow bool
+	// ofExpression says that the expression of a group is to blame.
+	ofExpression bool
 }
 
 func (e *loadError) Error() string { return e.message }
 
+// memberError is a failure of one member of a group.
+type memberError struct {
+	name, url string
+	err       error
+}
+
+func (e *memberError) Error() string { return "member " + e.name + ": " + messageOf(e.err) }
+
+func (e *memberError) Unwrap() error { return e.err }
+
 // newFailure says why an entry could not be prepared.
 func newFailure(id, hash string, entry contract.Entry, err error) *Failure {
 	failure := &Failure{Wanted: hash, Reason: reasonOf(err), Cause: messageOf(err), mode: entry.PolicyMode}
+	// Upstream names a member of a group in two ways.
+	name, downloaded, url, cause := id, id, entry.Module, failure.Cause
+	if member, is := errors.AsType[*memberError](err); is {
+		name, downloaded, url, cause = memberID(id, member.name), memberID(id, "#"+member.name), member.url, messageOf(member.err)
+	}
 	_, fetching := errors.AsType[*fetchError](err)
+	loading, isLoading := errors.AsType[*loadError](err)
 	switch {
 	case fetching:
-		failure.Message = fmt.Sprintf("bootstrap failure: %s: Error while downloading policy '%s' from %s: %s", id, id, entry.Module, failure.Cause)
-	case failure.Reason == contract.ReasonInvalidSettings:
+		failure.Message = fmt.Sprintf("bootstrap failure: %s: Error while downloading policy '%s' from %s: %s", name, downloaded, url, cause)
+	case failure.Reason == contract.ReasonInvalidSettings, isLoading && loading.ofExpression:
 		failure.Message = failure.Cause
 	default:
-		failure.Message = fmt.Sprintf("bootstrap failure: %s: %s", id, failure.Cause)
+		failure.Message = fmt.Sprintf("bootstrap failure: %s: %s", name, cause)
 	}
 	return failure
 }
@@ -79,6 +97,9 @@ func reasonOf(err error) contract.Reason {
 
 // messageOf is what a user is told of an error; the causes inside a guest stay in the log.
 func messageOf(err error) string {
+	if member, is := errors.AsType[*memberError](err); is {
+		return member.Error()
+	}
 	if engine, is := errors.AsType[*policy.Error](err); is {
 		return engine.Message
 	}

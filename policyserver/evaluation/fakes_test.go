@@ -31,6 +31,8 @@ type world struct {
 	gate     chan struct{} // when not nil, each fetch takes one
 	observed []Evaluation
 	refused  []contract.Reason
+
+	refusedIDs []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -87,10 +89,10 @@ func (w *world) Evaluated(evaluation Evaluation) {
 	w.observed = append(w.observed, evaluation)
 }
 
-func (w *world) NotLoaded(_ string, reason contract.Reason) {
+func (w *world) NotLoaded(id string, reason contract.Reason) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.refused = append(w.refused, reason)
+	w.refused, w.refusedIDs = append(w.refused, reason), append(w.refusedIDs, id)
 }
 
 func (w *world) Prepared(Step, time.Duration) {}
@@ -139,6 +141,7 @@ type fakeModule struct {
 	content string
 	closed  atomic.Bool
 	hold    chan struct{} // Validate waits for it
+	asked   atomic.Int64
 }
 
 func (w *world) compile(_ context.Context, wasm []byte) (Module, error) {
@@ -167,6 +170,7 @@ func (m *fakeModule) ValidateSettings(ctx context.Context, call policy.Call) (pr
 }
 
 func (m *fakeModule) Validate(ctx context.Context, call policy.Call, _ json.RawMessage) (protocol.ValidationResponse, error) {
+	m.asked.Add(1)
 	if m.hold != nil {
 		<-m.hold
 	}
@@ -183,6 +187,21 @@ func (m *fakeModule) Validate(ctx context.Context, call policy.Call, _ json.RawM
 		return protocol.ValidationResponse{}, &policy.Error{Kind: policy.KindUnavailable, Message: "closed"}
 	case strings.Contains(m.content, "internal"):
 		return protocol.ValidationResponse{}, &policy.Error{Kind: policy.KindInternal, Message: "host broke"}
+	case strings.Contains(m.content, "mutate"):
+		return protocol.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(`{"a":1}`)}, nil
+	case strings.Contains(m.content, "silent"):
+		return protocol.ValidationResponse{}, nil
+	case strings.Contains(m.content, "warn"):
+		return protocol.ValidationResponse{
+			Accepted: true, Warnings: []string{"w"}, AuditAnnotations: map[string]string{"k": "v"},
+		}, nil
+	case strings.Contains(m.content, "slow"):
+		select {
+		case <-time.After(1500 * time.Millisecond):
+			return protocol.ValidationResponse{Accepted: true}, nil
+		case <-ctx.Done():
+			return protocol.ValidationResponse{}, &policy.Error{Kind: policy.KindTimeout, Message: "too slow"}
+		}
 	case strings.Contains(m.content, "accept"):
 		return protocol.ValidationResponse{Accepted: true}, nil
 	default:

@@ -148,7 +148,7 @@ func (l *Loader) Run(ctx context.Context) {
 func (l *Loader) stop() {
 	for ; l.jobs > 0; l.jobs-- {
 		if result := <-l.results; result.served != nil {
-			result.served.module.release()
+			result.served.release()
 		}
 	}
 	for _, state := range l.entries {
@@ -177,7 +177,7 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 	}
 	l.publish()
 	for _, served := range gone {
-		served.module.release()
+		served.release()
 	}
 }
 
@@ -296,7 +296,7 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	state := l.entries[outcome.job.id]
 	if state == nil || state.job != outcome.job {
 		if outcome.served != nil { // nobody wants it any more
-			outcome.served.module.release()
+			outcome.served.release()
 		}
 		return
 	}
@@ -305,10 +305,10 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	if outcome.err == nil {
 		state.served, state.failure, state.attempts = outcome.served, nil, 0
 		l.config.Logger.InfoContext(ctx, "policy loaded", "policy_id", outcome.job.id,
-			"revision", state.served.revision, "module", state.entry.Module, "digest", state.served.module.digest)
+			"revision", state.served.revision, "module", state.entry.Module, "digest", state.served.digest)
 		l.publish()
 		if earlier != nil {
-			earlier.module.release()
+			earlier.release()
 		}
 		return
 	}
@@ -354,7 +354,7 @@ func (l *Loader) logFailure(ctx context.Context, id string, state *entryState) {
 func (l *Loader) publish() {
 	before := l.config.Environment.set.Load()
 	set := &policySet{
-		served: map[string]*servedPolicy{}, failures: map[string]*Failure{}, pending: map[string]bool{},
+		served: map[string]*servedPolicy{}, members: map[string]*servedPolicy{}, failures: map[string]*Failure{}, pending: map[string]bool{},
 		configRevision: before.configRevision, ready: before.ready,
 	}
 	settled, ready := true, true
@@ -370,7 +370,7 @@ func (l *Loader) publish() {
 			set.pending[id] = true
 		}
 		if state.served != nil {
-			set.served[id] = state.served
+			set.serve(id, state.served)
 			fmt.Fprintf(&revisions, "%s %s\n", id, state.served.revision)
 		}
 	}
@@ -383,13 +383,30 @@ func (l *Loader) publish() {
 	l.config.Observer.SetChanged(l.config.Environment.Snapshot())
 }
 
+// serve puts a policy into the set, and with a group its members.
+func (s *policySet) serve(id string, served *servedPolicy) {
+	s.served[id] = served
+	if served.group == nil {
+		return
+	}
+	for name, member := range served.group.members {
+		id := memberID(id, name)
+		s.members[id] = &servedPolicy{rules: Rules{PolicyID: id, Mode: contract.ModeProtect}, guest: member}
+	}
+}
+
 // inUse gives the sources of the entries and the digests of the modules that serve.
 func (l *Loader) inUse() (sources map[source]bool, digests map[string]bool) {
 	sources, digests = make(map[source]bool, len(l.entries)), make(map[string]bool, len(l.entries))
 	for _, state := range l.entries {
-		sources[sourceOf(state.entry)] = true
-		if state.served != nil {
-			digests[state.served.module.digest] = true
+		for _, from := range sourcesOf(state.entry) {
+			sources[from] = true
+		}
+		if state.served == nil {
+			continue
+		}
+		for _, guest := range state.served.guests() {
+			digests[guest.module.digest] = true
 		}
 	}
 	return sources, digests

@@ -112,9 +112,47 @@ func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
 			wantReason:  contract.ReasonFetchFailed,
 			wantMessage: "bootstrap failure: bad: Error while downloading policy 'bad' from m: network is down",
 		},
-		"group": {
-			entry:      contract.Entry{Policies: map[string]contract.Member{"a": {Module: "m"}}, Expression: "a()", Message: "no"},
-			wantReason: contract.ReasonNotSupported, wantMessage: "bootstrap failure: bad: policy groups are not supported by this version of the policy server",
+		"group whose expression is none": {
+			entry:       groupOf("a() + 1", map[string]string{"a": "m"}),
+			wantReason:  contract.ReasonInvalidEntry,
+			wantMessage: `error evaluating policy group expression: expression "a() + 1": line 1, column 5: there is no operator +; ` + language + `; the members are a()`,
+		},
+		"group with a member that no expression can call": {
+			entry:       groupOf("true", map[string]string{"a-b": "m"}),
+			wantReason:  contract.ReasonInvalidEntry,
+			wantMessage: `error evaluating policy group expression: policy group member name is invalid: "a-b" must be made of letters, digits and underscores, not begin with a digit, and not be a word that CEL reserves`,
+		},
+		"group with bad settings of a member": {
+			entry: contract.Entry{
+				Policies:   map[string]contract.Member{"a": {Module: "good"}, "b": {Module: "good", Settings: settings("bad")}},
+				Expression: "a()", Message: "no",
+			},
+			wantReason: contract.ReasonInvalidSettings, wantMessage: "member b: Policy settings are invalid: bad is not good",
+		},
+		"group with settings of a member that hang": {
+			entry: contract.Entry{
+				Policies:   map[string]contract.Member{"a": {Module: "good", Settings: settings("hang")}},
+				Expression: "a()", Message: "no",
+			},
+			wantReason: contract.ReasonInvalidSettings, wantMessage: "member a: Policy settings are invalid: too slow",
+		},
+		"group with a bad module": {
+			entry:      groupOf("a()", map[string]string{"a": "good", "b": "broken"}),
+			wantReason: contract.ReasonInvalidModule, wantMessage: "bootstrap failure: bad/b: no module",
+		},
+		"group with an absent module": {
+			entry: groupOf("a()", map[string]string{"a": "good", "b": "m"}), fetch: classified{contract.ReasonModuleNotFound},
+			wantReason:  contract.ReasonModuleNotFound,
+			wantMessage: "bootstrap failure: bad/b: Error while downloading policy 'bad/#b' from m: made up: ModuleNotFound",
+		},
+		"group with a capability that there is none of": {
+			entry: contract.Entry{
+				Policies:   map[string]contract.Member{"a": {Module: "good", HostCapabilities: []string{"oci"}}},
+				Expression: "a()", Message: "no",
+			},
+			wantReason: contract.ReasonInvalidEntry,
+			wantMessage: `bootstrap failure: bad/a: invalid hostCapabilities pattern for policy bad/a: ` +
+				`invalid pattern "oci": not a complete capability path; use "oci/*" to allow all capabilities under it`,
 		},
 		"unreadable entry": {
 			refused:    unreadable,
@@ -447,7 +485,7 @@ func TestLoaderLetsGoOfAPolicyThatCameTooLate(t *testing.T) {
 	module := &sharedModule{Module: &fakeModule{}}
 	module.users.Store(2)
 	w.loader.jobs = 1
-	w.loader.settle(t.Context(), result{job: &job{id: "gone"}, served: &servedPolicy{module: module}}, nil)
+	w.loader.settle(t.Context(), result{job: &job{id: "gone"}, served: &servedPolicy{guest: &guest{module: module}}}, nil)
 	if got := module.users.Load(); got != 1 {
 		t.Errorf("got %d users of the module, want 1", got)
 	}

@@ -2,93 +2,158 @@ package evaluation
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
-// servedPolicy is one policy, ready to be asked. It does not change; a new revision of
-// the policy is another one.
+// servedPolicy is one policy or one group, ready to be asked. It does not change; a new
+// revision of the policy is another one. Either guest or group is set.
 type servedPolicy struct {
 	revision string
-	module   *sharedModule
-	call     policy.Call
-	rules    Rules
-	// timeout bounds one evaluation; 0 does not.
-	timeout time.Duration
+	// digest is that of the module, or of those of a group together.
+	digest string
+	rules  Rules
+	guest  *guest
+	group  *group
 }
 
-// prepare makes a policy out of its entry: grants, module, settings.
+// judge is the policy's own verdict.
+func (p *servedPolicy) judge(ctx context.Context, request Request) (Response, error) {
+	if p.group != nil {
+		return p.group.judge(ctx, request)
+	}
+	return p.guest.judge(ctx, request)
+}
+
+// guests are those whose modules the policy uses.
+func (p *servedPolicy) guests() []*guest {
+	if p.group == nil {
+		return []*guest{p.guest}
+	}
+	all := make([]*guest, 0, len(p.group.members))
+	for _, member := range p.group.members {
+		all = append(all, member)
+	}
+	return all
+}
+
+// acquire counts a user of every module; false means that one of them is closed already.
+func (p *servedPolicy) acquire() bool {
+	guests := p.guests()
+	for i, guest := range guests {
+		if guest.module.acquire() {
+			continue
+		}
+		for _, acquired := range guests[:i] {
+			acquired.module.release()
+		}
+		return false
+	}
+	return true
+}
+
+// release ends what acquire or prepare began.
+func (p *servedPolicy) release() {
+	for _, guest := range p.guests() {
+		if guest.module != nil {
+			guest.module.release()
+		}
+	}
+}
+
+// prepare makes a policy out of its entry: grants, modules, settings.
 func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
+	var served *servedPolicy
+	var err error
 	if entry.IsGroup() {
-		return nil, &loadError{reason: contract.ReasonNotSupported, message: "policy groups are not supported by this version of the policy server"}
+		served, err = l.prepareGroup(ctx, id, entry, fetcher)
+	} else {
+		served, err = l.preparePolicy(ctx, id, entry, fetcher)
 	}
-	served, err := l.outline(id, entry)
 	if err != nil {
 		return nil, err
 	}
-	if served.module, err = l.modules.get(ctx, sourceOf(entry), fetcher); err != nil {
-		return nil, err
-	}
-	served.revision, err = contract.Revision(entry, served.module.digest)
-	if err == nil {
-		err = l.checkSettings(ctx, served)
-	}
-	if err != nil {
-		served.module.release()
+	served.rules = rulesOf(id, entry)
+	if served.revision, err = contract.Revision(entry, served.digest); err != nil {
+		served.release()
 		return nil, err
 	}
 	return served, nil
 }
 
-// outline is everything of a policy that its entry alone decides.
-func (l *Loader) outline(id string, entry contract.Entry) (*servedPolicy, error) {
-	grants, err := host.NewGrants(entry.HostCapabilities, resourcesOf(entry))
+func (l *Loader) preparePolicy(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
+	asked, err := l.newGuest(id, ownMember(entry))
+	if err != nil {
+		return nil, err
+	}
+	if err := l.load(ctx, asked, sourcesOf(entry)[0], fetcher); err != nil {
+		return nil, err
+	}
+	return &servedPolicy{digest: asked.module.digest, guest: asked}, nil
+}
+
+// newGuest is everything of a guest that its entry alone decides: all but the module.
+func (l *Loader) newGuest(id string, member contract.Member) (*guest, error) {
+	asked := &guest{
+		call:    policy.Call{PolicyID: id, Settings: settingsOf(member)},
+		timeout: l.timeoutOf(member),
+	}
+	var err error
+	asked.call.Capabilities, err = host.NewGrants(member.HostCapabilities, resourcesOf(member))
 	if err != nil {
 		return nil, &loadError{
 			reason:  contract.ReasonInvalidEntry,
 			message: "invalid hostCapabilities pattern for policy " + id + ": " + err.Error(),
 		}
 	}
-	served := &servedPolicy{
-		call:    policy.Call{PolicyID: id, Settings: settingsOf(entry), Capabilities: grants},
-		rules:   Rules{PolicyID: id, Mode: entry.PolicyMode, Message: entry.Message},
-		timeout: l.config.PolicyTimeout,
+	return asked, nil
+}
+
+// load gives a guest its module, with a user counted, and has it check its settings.
+func (l *Loader) load(ctx context.Context, asked *guest, from source, fetcher Fetcher) (err error) {
+	if asked.module, err = l.modules.get(ctx, from, fetcher); err != nil {
+		return err
 	}
-	if served.rules.Mode == "" {
-		served.rules.Mode = contract.ModeProtect
+	if err := l.checkSettings(ctx, asked); err != nil {
+		asked.module.release()
+		asked.module = nil
+		return err
 	}
-	if entry.AllowedToMutate != nil {
-		served.rules.AllowedToMutate = *entry.AllowedToMutate
-	}
-	if entry.TimeoutEvalSeconds != nil {
-		served.timeout = time.Duration(*entry.TimeoutEvalSeconds) * time.Second
-	}
-	return served, nil
+	return nil
 }
 
 // underEntry is an earlier revision as it serves on while the entry wanted now cannot be
-// loaded: its module and its settings, under today's mode, rules and grants. A policy that
-// is to monitor, or lost a capability, does so whatever else is wrong with its entry.
+// loaded: its modules and settings, under today's mode, rules and grants. A policy that is
+// to monitor, or lost a capability, does so whatever else is wrong with its entry.
 func (l *Loader) underEntry(earlier *servedPolicy, entry contract.Entry) *servedPolicy {
-	served, err := l.outline(earlier.rules.PolicyID, entry)
-	if err != nil {
-		return earlier
+	id := earlier.rules.PolicyID
+	served := &servedPolicy{revision: earlier.revision, digest: earlier.digest, rules: rulesOf(id, entry)}
+	if earlier.group == nil {
+		served.guest = l.underMember(earlier.guest, ownMember(entry))
+		return served
 	}
-	served.module, served.revision = earlier.module, earlier.revision
-	served.call.Settings = earlier.call.Settings
+	served.group = l.groupUnderEntry(earlier.group, entry)
 	return served
 }
 
-func (l *Loader) checkSettings(ctx context.Context, served *servedPolicy) error {
+// underMember is underEntry for one guest. Grants that cannot be read are none.
+func (l *Loader) underMember(earlier *guest, member contract.Member) *guest {
+	asked, err := l.newGuest(earlier.call.PolicyID, member)
+	if err != nil {
+		asked = &guest{call: policy.Call{PolicyID: earlier.call.PolicyID}, timeout: l.timeoutOf(member)}
+	}
+	asked.module, asked.call.Settings = earlier.module, earlier.call.Settings
+	return asked
+}
+
+func (l *Loader) checkSettings(ctx context.Context, asked *guest) error {
 	started := l.config.Now()
 	bounded, cancel := context.WithTimeout(ctx, l.config.SettingsTimeout)
 	defer cancel()
-	answer, err := served.module.ValidateSettings(bounded, served.call)
+	answer, err := asked.module.ValidateSettings(bounded, asked.call)
 	var failure *policy.Error
 	switch {
 	case ctx.Err() != nil:
@@ -114,23 +179,4 @@ func invalidSettings(message *string) *loadError {
 		text = *message
 	}
 	return &loadError{reason: contract.ReasonInvalidSettings, message: "Policy settings are invalid: " + text}
-}
-
-func sourceOf(entry contract.Entry) source {
-	return source{url: entry.Module, pinned: entry.ModuleDigest, refresh: entry.Refresh}
-}
-
-func settingsOf(entry contract.Entry) json.RawMessage {
-	if absent(entry.Settings) {
-		return json.RawMessage("{}")
-	}
-	return entry.Settings
-}
-
-func resourcesOf(entry contract.Entry) []host.Resource {
-	resources := make([]host.Resource, 0, len(entry.ContextAwareResources))
-	for _, resource := range entry.ContextAwareResources {
-		resources = append(resources, host.Resource{APIVersion: resource.APIVersion, Kind: resource.Kind})
-	}
-	return resources
 }

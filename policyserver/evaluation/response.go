@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
@@ -50,6 +51,17 @@ type Cause struct {
 	Reason  *string `json:"reason"`
 	Message *string `json:"message"`
 	Field   *string `json:"field"`
+}
+
+// String is what a cause says, without quotes.
+func (c Cause) String() string {
+	text := make([]string, 0, 2)
+	for _, part := range []*string{c.Field, c.Message} {
+		if part != nil {
+			text = append(text, *part)
+		}
+	}
+	return strings.Join(text, ": ")
 }
 
 // Rules are what a policy's entry says about its verdicts.
@@ -139,13 +151,21 @@ func withMessage(message string, verdict Response) Response {
 		details = *status.Details
 	}
 	own := ""
-	if status.Message != nil {
-		own = *status.Message
+	if message := verdict.message(); message != nil {
+		own = *message
 	}
 	details.Causes = append(slices.Clone(details.Causes), Cause{Message: &own})
 	status.Message, status.Details = &message, &details
 	verdict.Status = &status
 	return verdict
+}
+
+// message is that of the status, or nil.
+func (r Response) message() *string {
+	if r.Status == nil {
+		return nil
+	}
+	return r.Status.Message
 }
 
 // denial is a rejection with a message and nothing else.

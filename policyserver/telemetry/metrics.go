@@ -168,8 +168,11 @@ func (m *Metrics) Prepared(step evaluation.Step, took time.Duration) {
 func (m *Metrics) SetChanged(snapshot evaluation.Snapshot) {
 	m.loaded.Set(float64(len(snapshot.Policies)))
 	m.failed.Reset()
-	present := make(map[string]bool, len(snapshot.Policies)+len(snapshot.Failures))
+	present := make(map[string]bool, len(snapshot.Policies)+len(snapshot.Failures)+len(snapshot.Members))
 	for id := range snapshot.Policies {
+		present[id] = true
+	}
+	for _, id := range snapshot.Members {
 		present[id] = true
 	}
 	for id, failure := range snapshot.Failures {

@@ -84,9 +84,14 @@ func TestMetrics(t *testing.T) {
 func TestMetricsForgetPoliciesThatAreGone(t *testing.T) {
 	m := NewMetrics("1.2.3")
 	both := map[string]contract.Served{"kw.cap.a": {}, "kw.cap.b": {}}
-	m.SetChanged(evaluation.Snapshot{Policies: both})
+	m.SetChanged(evaluation.Snapshot{Policies: both, Members: []string{"kw.cap.b/member"}})
 	for id := range both {
 		m.Evaluated(evaluation.Evaluation{PolicyID: id})
+	}
+	m.Evaluated(evaluation.Evaluation{PolicyID: "kw.cap.b/member"})
+	m.SetChanged(evaluation.Snapshot{Policies: both, Members: []string{"kw.cap.b/member"}})
+	if got := scrape(t, m); !strings.Contains(got, `"kw.cap.b/member"`) {
+		t.Errorf("got %s, want the series of the member that is still there", got)
 	}
 	m.SetChanged(evaluation.Snapshot{Policies: map[string]contract.Served{"kw.cap.a": {}}})
 	if got := scrape(t, m); !strings.Contains(got, "kw.cap.a") || strings.Contains(got, "kw.cap.b") {

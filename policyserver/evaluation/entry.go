@@ -1,0 +1,77 @@
+package evaluation
+
+import (
+	"encoding/json"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+)
+
+// rulesOf is what an entry says about verdicts. The message of a group is part of its
+// verdict already.
+func rulesOf(id string, entry contract.Entry) Rules {
+	rules := Rules{PolicyID: id, Mode: entry.PolicyMode}
+	if rules.Mode == "" {
+		rules.Mode = contract.ModeProtect
+	}
+	if entry.IsGroup() {
+		return rules
+	}
+	rules.Message = entry.Message
+	rules.AllowedToMutate = entry.AllowedToMutate != nil && *entry.AllowedToMutate
+	return rules
+}
+
+// ownMember is what a policy and a member of a group have in common.
+func ownMember(entry contract.Entry) contract.Member {
+	return contract.Member{
+		Module: entry.Module, ModuleDigest: entry.ModuleDigest, Settings: entry.Settings,
+		ContextAwareResources: entry.ContextAwareResources, TimeoutEvalSeconds: entry.TimeoutEvalSeconds,
+		HostCapabilities: entry.HostCapabilities,
+	}
+}
+
+// memberNames are the names of a group's members, sorted.
+func memberNames(entry contract.Entry) []string { return slices.Sorted(maps.Keys(entry.Policies)) }
+
+// memberID names a member of a group in logs and in the path of a request.
+func memberID(group, name string) string { return group + "/" + name }
+
+// sourcesOf are where the modules of an entry come from, in the order of memberNames.
+func sourcesOf(entry contract.Entry) []source {
+	if !entry.IsGroup() {
+		return []source{{url: entry.Module, pinned: entry.ModuleDigest, refresh: entry.Refresh}}
+	}
+	sources := make([]source, 0, len(entry.Policies))
+	for _, name := range memberNames(entry) {
+		member := entry.Policies[name]
+		sources = append(sources, source{url: member.Module, pinned: member.ModuleDigest, refresh: entry.Refresh})
+	}
+	return sources
+}
+
+// timeoutOf bounds one evaluation; 0 does not.
+func (l *Loader) timeoutOf(member contract.Member) time.Duration {
+	if member.TimeoutEvalSeconds == nil {
+		return l.config.PolicyTimeout
+	}
+	return time.Duration(*member.TimeoutEvalSeconds) * time.Second
+}
+
+func settingsOf(member contract.Member) json.RawMessage {
+	if absent(member.Settings) {
+		return json.RawMessage("{}")
+	}
+	return member.Settings
+}
+
+func resourcesOf(member contract.Member) []host.Resource {
+	resources := make([]host.Resource, 0, len(member.ContextAwareResources))
+	for _, resource := range member.ContextAwareResources {
+		resources = append(resources, host.Resource{APIVersion: resource.APIVersion, Kind: resource.Kind})
+	}
+	return resources
+}
