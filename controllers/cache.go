@@ -3,6 +3,7 @@ package controllers
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -43,6 +44,9 @@ func cacheOptions(namespace string) cache.Options {
 			&policyv1.PodDisruptionBudget{}:    ours,
 			&rbacv1.Role{}:                     ours,
 			&rbacv1.RoleBinding{}:              ours,
+			&rbacv1.ClusterRoleBinding{}:       ours,
+			&batchv1.CronJob{}:                 ours,
+			&batchv1.Job{}:                     ours,
 			&policiesv1.AdmissionPolicy{}:      everywhere,
 			&policiesv1.AdmissionPolicyGroup{}: everywhere,
 		},

@@ -3,8 +3,10 @@
 //
 //	Kind                          folder        children                        conditions
 //	Kubewarden                    stack/        PolicyServer default,           CertificatesReady
-//	                                            Issuers, CA Certificate,        Ready
-//	                                            Secret kubewarden-ca
+//	                                            Issuers, CA Certificate,        ReportKindsServed
+//	                                            Secret kubewarden-ca,           AuditScheduled
+//	                                            CronJob audit-scanner, its      Ready
+//	                                            Jobs, account and rights
 //	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
 //	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
 //	                                            Secret, Service,                PodDisruptionBudgetReconciled

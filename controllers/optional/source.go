@@ -37,7 +37,7 @@ func IsServed(ctx context.Context, reader client.Reader, definition string) (boo
 		}
 		return false, fmt.Errorf("get CustomResourceDefinition %s: %w", definition, err)
 	}
-	return isEstablished(crd), nil
+	return IsEstablished(crd), nil
 }
 
 // StripSchemas is a cache transform for CustomResourceDefinitions: whether they are
@@ -92,7 +92,7 @@ func (s *Source) Start(ctx context.Context, queue queue) error {
 	}
 	follow := func(object any) {
 		if crd, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok && crd.Name == s.Definition {
-			s.follow(ctx, queue, isEstablished(crd))
+			s.follow(ctx, queue, IsEstablished(crd))
 		}
 	}
 	_, err = informer.AddEventHandler(toolscache.ResourceEventHandlerFuncs{
@@ -165,7 +165,8 @@ func (s *Source) watch(ctx context.Context, queue queue) error {
 	return kind.WaitForSync(ctx)
 }
 
-func isEstablished(crd *apiextensionsv1.CustomResourceDefinition) bool {
+// IsEstablished says whether the API server takes objects of the kind that is defined.
+func IsEstablished(crd *apiextensionsv1.CustomResourceDefinition) bool {
 	if crd.DeletionTimestamp != nil {
 		return false
 	}

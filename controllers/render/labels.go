@@ -16,6 +16,7 @@ const (
 	labelManagedBy = "app.kubernetes.io/managed-by"
 
 	componentPolicyServer = "policy-server"
+	componentAuditScanner = "audit-scanner"
 	partOfKubewarden      = "kubewarden"
 	managedByController   = "kubewarden-controller"
 

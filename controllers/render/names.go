@@ -24,8 +24,24 @@ const (
 	// metricsPortName is the name of the second port.
 	metricsPortName = "metrics"
 
+	// AuditScannerName is the CronJob of the scanner, its account and its rights
+	// (the chart's templates/controller/audit-scanner.yaml).
+	AuditScannerName = "audit-scanner"
+	// auditTrust is the ConfigMap of the authorities that the scanner trusts.
+	auditTrust = "audit-scanner-ca"
+
 	// webhookSuffix ends the name of the one webhook in a configuration (constants.go).
 	webhookSuffix = ".kubewarden.admission"
+)
+
+// ClusterRoles that the operator may bind and does not make: they come with it, or with
+// Kubernetes. Each has one binding with a fixed name.
+const (
+	ClusterRoleAuditScanner = "kubewarden-audit-scanner"
+	ClusterRoleView         = "view"
+
+	auditClusterRoleBinding = ClusterRoleAuditScanner
+	auditViewBinding        = ClusterRoleAuditScanner + "-view"
 )
 
 // Names of the cert-manager objects that make up the certificate authority. Secrets that

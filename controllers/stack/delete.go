@@ -19,7 +19,13 @@ import (
 // reconcilers of policies and PolicyServers do that, each for its own objects, as soon as
 // they see the deletion; every object that goes wakes this one. What the Kubewarden owns,
 // such as the default PolicyServer and the certificate authority, goes after it.
+//
+// The audit scanner goes first: a scan that found no active policy would remove all reports,
+// and they are to stay.
 func (r *Reconciler) delete(ctx context.Context, s *state) error {
+	if err := r.pruneAudit(ctx, s); err != nil {
+		return err
+	}
 	if s.remains() != "" {
 		return nil
 	}

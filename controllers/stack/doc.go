@@ -1,6 +1,7 @@
 // Package stack reconciles the Kubewarden object, which is the installation: it drives the
-// certificate authority, makes the default PolicyServer, sums up what became of
-// everything, and is the order of removal when the object goes.
+// certificate authority, makes the default PolicyServer and the audit scanner with the
+// kinds that it reports in, sums up what became of everything, and is the order of removal
+// when the object goes.
 //
 // What belongs here: what concerns the installation as a whole.
 //
@@ -8,7 +9,7 @@
 // suspended or the Kubewarden goes), children of PolicyServers (controllers/policyserver),
 // and which step with the authority comes next (controllers/certs).
 //
-//	deletion:  webhooks gone -> our finalizers off policies and PolicyServers
+//	deletion:  audit scanner gone, webhooks gone -> our finalizers off policies and PolicyServers
 //	           -> children of PolicyServers gone -> our finalizer off the Kubewarden
 //	           -> what it owns is garbage collected; CRDs and the user's objects stay
 //

@@ -35,6 +35,10 @@ type state struct {
 	authority certs.Progress
 	// foreignDefault says that a PolicyServer named default exists which is not ours.
 	foreignDefault bool
+	// audit is what is known of the audit scanner, and reportKinds of the kinds that it
+	// writes; they are empty until they have been looked at.
+	audit       audit
+	reportKinds []reportKind
 }
 
 func newState(kubewarden *operatorv1alpha1.Kubewarden) *state {
@@ -49,6 +53,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	s.servers = servers.Items
 	var err error
 	if s.policies, err = index.Policies(ctx, r.Client); err != nil {
+		return err
+	}
+	if err := r.observeAudit(ctx, s); err != nil {
 		return err
 	}
 	if !s.kubewarden.DeletionTimestamp.IsZero() {

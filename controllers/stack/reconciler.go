@@ -33,7 +33,7 @@ type Config struct {
 	Uncached client.Reader
 	// Cache is where watches on optional kinds begin.
 	Cache cache.Cache
-	// Applier writes the default PolicyServer.
+	// Applier writes children.
 	Applier *apply.Applier
 	// Certificates keeps the certificate authority.
 	Certificates *certs.Certificates
@@ -43,7 +43,7 @@ type Config struct {
 	Render render.Config
 }
 
-// Reconciler keeps the default PolicyServer and the status of the Kubewarden.
+// Reconciler keeps the children and the status of the Kubewarden.
 type Reconciler struct{ Config }
 
 // NewReconciler returns the reconciler of the Kubewarden.
@@ -69,6 +69,10 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	if err := resource.AddFinalizer(ctx, r.Client, kubewarden, operatorv1alpha1.Finalizer); err != nil {
 		return ctrl.Result{}, err
 	}
-	err = errors.Join(r.syncAuthority(ctx, state), r.applyDefaultPolicyServer(ctx, state))
+	err = errors.Join(
+		r.syncAuthority(ctx, state),
+		r.applyDefaultPolicyServer(ctx, state),
+		r.syncAudit(ctx, state),
+	)
 	return ctrl.Result{RequeueAfter: state.authority.After}, err
 }

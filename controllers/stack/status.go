@@ -39,15 +39,18 @@ func setStatus(s *state, neverLockOut []string, cause error) {
 	status.NeverLockOut = neverLockOut
 	if s.observed {
 		setCounts(s)
+		setAudit(s)
 	}
 	verdict := s.verdict(cause)
-	apimeta.SetStatusCondition(&status.Conditions, metav1.Condition{
-		Type:               operatorv1alpha1.ConditionReady,
-		Status:             verdict.status,
-		Reason:             verdict.reason,
-		Message:            verdict.message,
-		ObservedGeneration: s.kubewarden.Generation,
+	s.setCondition(metav1.Condition{
+		Type: operatorv1alpha1.ConditionReady, Status: verdict.status, Reason: verdict.reason, Message: verdict.message,
 	})
+}
+
+// setCondition sets a condition that tells of the spec as it was read.
+func (s *state) setCondition(condition metav1.Condition) {
+	condition.ObservedGeneration = s.kubewarden.Generation
+	apimeta.SetStatusCondition(&s.kubewarden.Status.Conditions, condition)
 }
 
 func setCounts(s *state) {
@@ -100,6 +103,9 @@ func (s *state) verdict(cause error) verdict {
 	if message := s.defaultServerTrouble(); message != "" {
 		return notReady(operatorv1alpha1.ReasonDefaultPolicyServerNotReady, message)
 	}
+	if message := s.auditTrouble(); message != "" {
+		return notReady(operatorv1alpha1.ReasonAuditNotScheduled, message+"; policies are enforced")
+	}
 	return verdict{status: metav1.ConditionTrue, reason: operatorv1alpha1.ReasonEnforcing, message: s.summary()}
 }
 
@@ -124,6 +130,15 @@ func (s *state) defaultServerTrouble() string {
 		}
 	}
 	return "PolicyServer default is not created yet"
+}
+
+// auditTrouble says why no scan starts though audits are wanted; empty when they do.
+func (s *state) auditTrouble() string {
+	scheduled := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionAuditScheduled)
+	if scheduled == nil || scheduled.Status == metav1.ConditionTrue || !s.audits() {
+		return ""
+	}
+	return scheduled.Message
 }
 
 func (s *state) summary() string {
@@ -173,7 +188,8 @@ func transitionOf(before, after *metav1.Condition) string {
 	wasTrue := before != nil && before.Status == metav1.ConditionTrue
 	sameReason := before != nil && before.Reason == after.Reason
 	starting := after.Reason == operatorv1alpha1.ReasonCertificatesNotReady ||
-		after.Reason == operatorv1alpha1.ReasonDefaultPolicyServerNotReady
+		after.Reason == operatorv1alpha1.ReasonDefaultPolicyServerNotReady ||
+		after.Reason == operatorv1alpha1.ReasonAuditNotScheduled
 	switch {
 	case sameReason, starting && !wasTrue:
 		return ""

@@ -7,7 +7,10 @@ import (
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/util/workqueue"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -44,6 +47,15 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&appsv1.Deployment{}, theKubewarden, gone).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, theKubewarden, gone).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, theKubewarden, gone).
+		Owns(&batchv1.CronJob{}).
+		Owns(&corev1.ConfigMap{}).
+		Owns(&corev1.ServiceAccount{}).
+		Owns(&rbacv1.Role{}).
+		Owns(&rbacv1.RoleBinding{}).
+		Owns(&rbacv1.ClusterRoleBinding{}).
+		Watches(&batchv1.Job{}, theKubewarden).
+		Watches(&apiextensionsv1.CustomResourceDefinition{}, theKubewarden,
+			builder.WithPredicates(predicate.NewPredicateFuncs(isReportDefinition))).
 		WatchesRawSource(r.optional(manager, &certmanagerv1.Issuer{}, certs.DefinitionIssuers)).
 		WatchesRawSource(r.optional(manager, &certmanagerv1.Certificate{}, certs.DefinitionCertificates)).
 		WatchesRawSource(atStart{})

@@ -7,6 +7,11 @@ const (
 	// ConditionCertificatesReady is True when there is a certificate authority, and the
 	// webhooks can be given its certificate.
 	ConditionCertificatesReady = "CertificatesReady"
+	// ConditionReportKindsServed is True when the cluster serves the kinds that audit
+	// reports are written as.
+	ConditionReportKindsServed = "ReportKindsServed"
+	// ConditionAuditScheduled is True when scans start by the schedule.
+	ConditionAuditScheduled = "AuditScheduled"
 )
 
 // Reasons of Ready.
@@ -19,6 +24,9 @@ const (
 	ReasonDefaultPolicyServerNotReady = "DefaultPolicyServerNotReady"
 	// ReasonCertificatesNotReady: ConditionCertificatesReady is not True.
 	ReasonCertificatesNotReady = "CertificatesNotReady"
+	// ReasonAuditNotScheduled: ConditionAuditScheduled is False, and audits are wanted.
+	// Policies are enforced all the same.
+	ReasonAuditNotScheduled = "AuditNotScheduled"
 	// ReasonReconciliationFailed: something could not be written; the message says what.
 	ReasonReconciliationFailed = "ReconciliationFailed"
 	// ReasonDeleting: the installation is being removed.
@@ -33,4 +41,29 @@ const (
 	ReasonWaitingForIssuer = "WaitingForIssuer"
 	// ReasonCertManagerNotFound: the provider is cert-manager, which is not installed.
 	ReasonCertManagerNotFound = "CertManagerNotFound"
+)
+
+// Reasons of ReportKindsServed.
+const (
+	// ReasonServed: the kinds are served in the version that reports are written in.
+	// Status True.
+	ReasonServed = "Served"
+	// ReasonNotEstablished: a definition is there and not established yet.
+	ReasonNotEstablished = "NotEstablished"
+	// ReasonVersionNotServed: a definition that somebody else made does not serve that
+	// version.
+	ReasonVersionNotServed = "VersionNotServed"
+)
+
+// Reasons of AuditScheduled; ReasonSuspended and ReasonCertificatesNotReady are others.
+const (
+	// ReasonScheduled: scans start by the schedule. Status True.
+	ReasonScheduled = "Scheduled"
+	// ReasonDisabled: spec.audit.enabled is false. ReportKindsServed has it too.
+	ReasonDisabled = "Disabled"
+	// ReasonInvalidSchedule: spec.audit.schedule is not a schedule. The one before it stays
+	// in force.
+	ReasonInvalidSchedule = "InvalidSchedule"
+	// ReasonReportKindsNotServed: ConditionReportKindsServed is not True.
+	ReasonReportKindsNotServed = "ReportKindsNotServed"
 )

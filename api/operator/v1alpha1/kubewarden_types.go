@@ -40,6 +40,11 @@ type KubewardenSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Certificates Certificates `json:"certificates,omitzero"`
+
+	// Audit says how what exists already is held against the policies.
+	// +optional
+	// +kubebuilder:default={}
+	Audit Audit `json:"audit,omitzero"`
 }
 
 // Enforcement switches all policies.
@@ -114,6 +119,10 @@ type KubewardenStatus struct {
 	// +optional
 	Policies *PolicyCounts `json:"policies,omitempty"`
 
+	// Audit tells of the scans; it is absent while audits are disabled.
+	// +optional
+	Audit *AuditStatus `json:"audit,omitempty"`
+
 	// Conditions tell what is in force and what is not, and why.
 	// +optional
 	// +patchMergeKey=type
@@ -154,6 +163,7 @@ type PolicyCounts struct {
 // +kubebuilder:printcolumn:name="Policy Servers",type=integer,JSONPath=`.status.policyServers.total`
 // +kubebuilder:printcolumn:name="Policies",type=integer,JSONPath=`.status.policies.total`
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.policies.active`
+// +kubebuilder:printcolumn:name="Last Audit",type=date,JSONPath=`.status.audit.lastSuccessfulTime`
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name == 'kubewarden'",message="metadata.name: a cluster has one Kubewarden, and its name is kubewarden"
 type Kubewarden struct {

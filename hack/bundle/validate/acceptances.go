@@ -16,6 +16,15 @@ var acceptances = []acceptance{
 		reason: "the right is a Role's, in the operator's own namespace, where it keeps policy servers available while nodes are drained; " +
 			"as a permission of the ClusterServiceVersion, where the validator does not look, it would hold in every namespace",
 	},
+	{
+		rule: "good-practices",
+		message: "CSV contains permissions to create CRD. An Operator shouldn't deploy or manage other operators (such patterns are known as meta or super operators " +
+			"or include CRDs in its Operands). It's the Operator Lifecycle Manager's job to manage the deployment and lifecycle of operators. " +
+			" Please, review the design of your solution and if you should not be using Dependency Resolution from OLM instead. " +
+			"More info: https://sdk.operatorframework.io/docs/best-practices/common-recommendation/",
+		reason: "the kinds of audit reports are shared by many tools and owned by none: a bundle that owned them would take them from the others, and their reports with them when it goes; " +
+			"the operator creates those that a cluster lacks, and has no right to change or delete any",
+	},
 }
 
 // accept moves what an acceptance explains out of the findings.

@@ -81,7 +81,7 @@ func TestColumns(t *testing.T) {
 			path:     "/apis/operator.kubewarden.io/v1alpha1/kubewardens/kubewarden",
 			want: []string{
 				"Name: kubewarden", "Enforcement: Enabled", "Ready: False", "Reason: InvalidSettings",
-				"Policy Servers: 1", "Policies: 3", "Active: 2", "Age: recent",
+				"Policy Servers: 1", "Policies: 3", "Active: 2", "Last Audit: <nil>", "Age: recent",
 			},
 		},
 	} {
