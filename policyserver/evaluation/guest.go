@@ -30,7 +30,9 @@ func (g *guest) judge(ctx context.Context, request Request) (Response, error) {
 func (g *guest) ask(ctx context.Context, request Request) (Response, *policy.Error, error) {
 	ctx, cancel := within(ctx, g.timeout)
 	defer cancel()
-	answer, err := g.module.Validate(ctx, g.call, request.Document)
+	call := g.call
+	call.Raw = request.Origin == OriginRaw
+	answer, err := g.module.Validate(ctx, call, request.Document)
 	var verdict Response
 	if err == nil {
 		verdict, err = fromPolicy(answer, request.Object)

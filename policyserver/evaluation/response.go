@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
@@ -24,45 +23,15 @@ type Response struct {
 	Warnings         []string
 }
 
-// Status is the part of a Kubernetes Status that an answer carries.
-type Status struct {
-	Status  string   `json:"status,omitempty"`
-	Message *string  `json:"message,omitempty"`
-	Reason  string   `json:"reason,omitempty"`
-	Code    *uint16  `json:"code,omitempty"`
-	Details *Details `json:"details,omitempty"`
-}
-
-// Details are the details of a Status.
-type Details struct {
-	Name   string  `json:"name,omitempty"`
-	Group  string  `json:"group,omitempty"`
-	Kind   string  `json:"kind,omitempty"`
-	UID    string  `json:"uid,omitempty"`
-	Causes []Cause `json:"causes,omitempty"`
-	// RetryAfterSeconds is spelled as Kubernetes does; upstream's retry_after_seconds is
-	// read by nobody.
-	RetryAfterSeconds *int32 `json:"retryAfterSeconds,omitempty"`
-}
-
-// Cause is one cause in a Status. Its members are always present, null when unset, as
-// upstream writes them.
-type Cause struct {
-	Reason  *string `json:"reason"`
-	Message *string `json:"message"`
-	Field   *string `json:"field"`
-}
-
-// String is what a cause says, without quotes.
-func (c Cause) String() string {
-	text := make([]string, 0, 2)
-	for _, part := range []*string{c.Field, c.Message} {
-		if part != nil {
-			text = append(text, *part)
-		}
-	}
-	return strings.Join(text, ": ")
-}
+// The parts of an answer that policies can write themselves.
+type (
+	// Status is the part of a Kubernetes Status that an answer carries.
+	Status = protocol.Status
+	// Details are the details of a Status.
+	Details = protocol.Details
+	// Cause is one cause in a Status.
+	Cause = protocol.Cause
+)
 
 // Rules are what a policy's entry says about its verdicts.
 type Rules struct {
@@ -84,21 +53,27 @@ const (
 
 // fromPolicy turns what a policy answered into its own verdict: allowed is accepted, a
 // status is there when the policy gave a message or a code, and a mutated object becomes
-// the patch that makes it out of object, whether the request was accepted or not.
+// the patch that makes it out of object, whether the request was accepted or not. A policy
+// that answers as a webhook does has made status and patch itself.
 func fromPolicy(answer protocol.ValidationResponse, object json.RawMessage) (Response, error) {
 	verdict := Response{
 		Allowed:          answer.Accepted,
+		Status:           answer.Status,
 		AuditAnnotations: answer.AuditAnnotations,
 		Warnings:         answer.Warnings,
 	}
 	if answer.Message != nil || answer.Code != nil {
 		verdict.Status = &Status{Message: answer.Message, Code: answer.Code}
 	}
-	if absent(answer.MutatedObject) {
+	if absent(answer.MutatedObject) && answer.Patch == nil {
 		return verdict, nil
 	}
 	if absent(object) {
 		return denial(messageMutationOfNothing), nil
+	}
+	if answer.Patch != nil {
+		verdict.Patch = answer.Patch
+		return verdict, nil
 	}
 	patch, err := diff(object, answer.MutatedObject)
 	if err != nil {

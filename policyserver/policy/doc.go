@@ -8,6 +8,7 @@
 //
 //	protocol   what a policy is asked and what it answers, as JSON
 //	wapc       how a waPC guest is called
+//	rego       how a guest that OPA has compiled is called, and its builtins
 //	sandbox    one instance of a guest: fuel, deadline, memory, log output
 //	wasi       the stateless WASI that every guest sees
 //	host       what a guest may ask of the host: grants and dispatch

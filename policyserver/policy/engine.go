@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
@@ -68,7 +69,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	runtime, err := sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
-		Modules:          []sandbox.HostModule{wasi.Module(), wapc.Module()},
+		Modules:          []sandbox.HostModule{wasi.Module(), wapc.Module(), rego.Module()},
 		Now:              config.Now,
 	})
 	if err != nil {
@@ -97,15 +98,12 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	if err != nil {
 		return nil, &Error{Kind: KindInvalidModule, Message: err.Error()}
 	}
-	guest, err := guestFor(described.ExecutionMode)
-	if err != nil {
-		return nil, &Error{Kind: KindInvalidModule, Message: err.Error()}
-	}
 	program, err := e.runtime.Compile(ctx, binary)
 	if err != nil {
 		return nil, compileError(err)
 	}
-	if err := guest.check(program); err != nil {
+	guest, err := e.load(ctx, described.ExecutionMode, program)
+	if err != nil {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
 	sum := sha256.Sum256(binary)
@@ -117,6 +115,21 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		metadata:  described,
 		calls:     newUsers(func() { _ = program.Close(context.WithoutCancel(ctx)) }),
 	}, nil
+}
+
+// loadTimeout bounds what a module does while it is loaded. It is asked for some lists.
+const loadTimeout = 10 * time.Second
+
+// load makes the guest of a program, which may have to be run for that.
+func (e *Engine) load(ctx context.Context, mode metadata.ExecutionMode, program *sandbox.Program) (guest, error) {
+	limited, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	limited, _ = e.runtime.Begin(limited)
+	guest, err := guestFor(limited, mode, program)
+	if errors.Is(err, sandbox.ErrDeadline) && ctx.Err() == nil {
+		return nil, fmt.Errorf("module was not ready within %v", loadTimeout)
+	}
+	return guest, err
 }
 
 // readMetadata reads what the module says of itself and whether that fits this engine.
@@ -136,10 +149,14 @@ func readMetadata(binary []byte) (Metadata, error) {
 
 func compileError(err error) *Error {
 	var cache *fs.PathError
+	var missing *rego.MissingError
 	switch {
+	case errors.As(err, &missing):
+		return &Error{Kind: KindInvalidModule, Message: missing.Error()}
 	case errors.As(err, &cache):
 		return &Error{Kind: KindInternal, Message: "use compilation cache", Err: err}
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded),
+		errors.Is(err, sandbox.ErrCanceled), errors.Is(err, sandbox.ErrDeadline):
 		return &Error{Kind: KindUnavailable, Message: "compile module", Err: err}
 	default:
 		return &Error{Kind: KindInvalidModule, Message: "invalid WebAssembly module: " + err.Error()}

@@ -258,7 +258,7 @@ func TestCompileRefuses(t *testing.T) {
 		"no metadata":       {withMetadata(""), "Policy is missing protocol version, which is required for KubewardenWapc execution mode"},
 		"bad metadata":      {withMetadata(`{}`), "cannot deserialize custom section `io.kubewarden.metadata` of wasm module: rules: missing"},
 		"a later version":   {withMetadata(`{"protocolVersion":"v1","rules":[],"mutating":false,"minimumKubewardenVersion":"9.0.0"}`), "Policy required Kubewarden version 9.0.0 but is running on 1.37.2"},
-		"another mode":      {withMetadata(`{"executionMode":"gatekeeper","rules":[],"mutating":false}`), `execution mode "gatekeeper" is not supported, supported are: kubewarden-wapc`},
+		"another mode":      {withMetadata(`{"executionMode":"gatekeeper","rules":[],"mutating":false}`), `invalid WebAssembly module: module exports no function "builtins"`},
 		"no entry point":    {noCall.Bytes(), `invalid WebAssembly module: module exports no function "__guest_call"`},
 		"a foreign import":  {foreign.Bytes(), "invalid WebAssembly module: module imports function env.sleep, which the host does not provide"},
 		"another signature": {mismatched.Bytes(), "invalid WebAssembly module: module imports function wapc.__console_log with another signature than the host provides"},

@@ -91,27 +91,20 @@ func callError(err error) *Error {
 }
 
 // validateError is what the caller of Validate is told.
-func validateError(err error) *Error {
+func validateError(guest guest, err error) *Error {
 	if known := callError(err); known != nil {
 		return known
 	}
-	if answer, ok := errors.AsType[*answerError](err); ok {
-		return &Error{Kind: KindGuest, Message: "internal server error: " + answer.Error()}
-	}
-	return &Error{Kind: KindGuest, Message: "internal server error: Guest call failure: " + err.Error(), Err: stack(err)}
+	return &Error{Kind: KindGuest, Message: guest.failure(err), Err: stack(err)}
 }
 
 // settingsError is what the caller of ValidateSettings is told: settings over which a
 // guest fails are invalid.
-func settingsError(err error) (protocol.SettingsValidationResponse, error) {
+func settingsError(guest guest, err error) (protocol.SettingsValidationResponse, error) {
 	if known := callError(err); known != nil {
 		return protocol.SettingsValidationResponse{}, known
 	}
-	message := "Error invoking settings validation callback: " + err.Error()
-	if answer, ok := errors.AsType[*answerError](err); ok {
-		message = "error: " + answer.err.Error()
-	}
-	return protocol.SettingsValidationResponse{Message: &message}, nil
+	return protocol.SettingsValidationResponse{Message: new(guest.settingsFailure(err))}, nil
 }
 
 // stack is the part of a trap that is for logs only.

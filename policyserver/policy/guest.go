@@ -8,21 +8,24 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
 )
 
-// guest speaks the protocol of one execution mode. It has no state: that of a call is in
-// the context, that of a guest in its instance.
+// guest speaks the protocol of one execution mode to one program. It does not change: the
+// state of a call is in the context, that of a guest in its instance.
 type guest interface {
-	// check says why a program cannot be called at all; it is asked once, at load.
-	check(program *sandbox.Program) error
 	// init makes a new instance ready for its first call.
 	init(ctx context.Context, instance *sandbox.Instance, session *host.Session) error
 	// validate asks about a request.
 	validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error)
 	// validateSettings asks about settings alone.
 	validateSettings(ctx context.Context, instance *sandbox.Instance, question question) (protocol.SettingsValidationResponse, error)
+	// failure is what the user of a request is told when the guest is to blame for an error.
+	failure(err error) string
+	// settingsFailure is the same for settings.
+	settingsFailure(err error) string
 }
 
 // question is what a guest is asked.
@@ -30,63 +33,35 @@ type question struct {
 	session  *host.Session
 	request  json.RawMessage
 	settings json.RawMessage
+	raw      bool // the request is no AdmissionRequest
+}
+
+// document is the request and the settings as guests of several modes are asked with them.
+func (q question) document() []byte {
+	size := len(q.request) + len(q.settings) + len(`{"request":,"settings":{}}`)
+	return protocol.AppendValidationRequest(make([]byte, 0, size), q.request, q.settings)
 }
 
 // answerError is an error of a guest that answered, but nothing that makes sense.
 type answerError struct{ err error }
 
-func (e *answerError) Error() string { return "invalid response from policy: " + e.err.Error() }
+func (e *answerError) Error() string { return e.err.Error() }
 
 func (e *answerError) Unwrap() error { return e.err }
 
-// guestFor is the guest of an execution mode.
-func guestFor(mode metadata.ExecutionMode) (guest, error) {
-	if mode == metadata.ModeWaPC {
-		return wapcGuest{}, nil
+// guestFor is the guest of an execution mode for a program. The context is that of a Call;
+// the error says why the program cannot be called at all.
+func guestFor(ctx context.Context, mode metadata.ExecutionMode, program *sandbox.Program) (guest, error) {
+	switch mode {
+	case metadata.ModeWaPC:
+		return wapcGuest{}, wapc.Check(program)
+	case metadata.ModeOPA, metadata.ModeGatekeeper:
+		policy, err := rego.Load(ctx, program)
+		if mode == metadata.ModeGatekeeper {
+			return gatekeeperGuest{regoGuest{policy}}, err
+		}
+		return opaGuest{regoGuest{policy}}, err
+	default:
+		return nil, fmt.Errorf("execution mode %q is not supported", mode)
 	}
-	return nil, fmt.Errorf("execution mode %q is not supported, supported are: %s", mode, metadata.ModeWaPC)
-}
-
-// wapcGuest is the guest of mode "kubewarden-wapc".
-type wapcGuest struct{}
-
-var _ guest = wapcGuest{}
-
-func (wapcGuest) check(program *sandbox.Program) error { return wapc.Check(program) }
-
-func (wapcGuest) init(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
-	return wapc.Init(ctx, instance, session)
-}
-
-func (wapcGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
-	size := len(question.request) + len(question.settings) + len(`{"request":,"settings":{}}`)
-	answer, err := wapc.Invoke(ctx, instance, wapc.Request{
-		Operation: "validate",
-		Payload:   protocol.AppendValidationRequest(make([]byte, 0, size), question.request, question.settings),
-		Host:      question.session,
-	})
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	response, err := protocol.DecodeValidationResponse(answer)
-	if err != nil {
-		return protocol.ValidationResponse{}, &answerError{err}
-	}
-	return response, nil
-}
-
-func (wapcGuest) validateSettings(ctx context.Context, instance *sandbox.Instance, question question) (protocol.SettingsValidationResponse, error) {
-	answer, err := wapc.Invoke(ctx, instance, wapc.Request{
-		Operation: "validate_settings",
-		Payload:   protocol.Settings(question.settings),
-		Host:      question.session,
-	})
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, err
-	}
-	response, err := protocol.DecodeSettingsValidationResponse(answer)
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, &answerError{err}
-	}
-	return response, nil
 }

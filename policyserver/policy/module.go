@@ -30,6 +30,8 @@ type Call struct {
 	PolicyID string
 	// Settings is a JSON object; empty or null means an empty one.
 	Settings json.RawMessage
+	// Raw says that the request is any JSON value and no AdmissionRequest.
+	Raw bool
 	// Capabilities are what the policy may ask of the host; the zero value is nothing.
 	Capabilities host.Grants
 }
@@ -47,11 +49,13 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 	var response protocol.ValidationResponse
 	err := m.run(ctx, call, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
 		var err error
-		response, err = m.guest.validate(ctx, instance, question{session: session, request: request, settings: call.Settings})
+		response, err = m.guest.validate(ctx, instance, question{
+			session: session, request: request, settings: call.Settings, raw: call.Raw,
+		})
 		return err
 	})
 	if err != nil {
-		return protocol.ValidationResponse{}, validateError(err)
+		return protocol.ValidationResponse{}, validateError(m.guest, err)
 	}
 	return response, nil
 }
@@ -67,7 +71,7 @@ func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.Sett
 		return err
 	})
 	if err != nil {
-		return settingsError(err)
+		return settingsError(m.guest, err)
 	}
 	return response, nil
 }

@@ -69,6 +69,9 @@ func (d *Dispatcher) Session(policyID string, grants Grants) *Session {
 	return &Session{dispatcher: d, policyID: policyID, grants: grants}
 }
 
+// Grants are those of the session's policy.
+func (s *Session) Grants() Grants { return s.grants }
+
 // Call answers a host call. The text of an error is for the guest; the order of the
 // checks is upstream's.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {

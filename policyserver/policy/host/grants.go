@@ -71,6 +71,9 @@ func (g Grants) AllowsResource(resource Resource) bool {
 	return ok
 }
 
+// ReadsResources says whether there is any kind of object that the policy may read.
+func (g Grants) ReadsResources() bool { return len(g.resources) > 0 }
+
 // String lists the granted patterns: wildcards first, each part sorted.
 func (g Grants) String() string {
 	if g.all {

@@ -78,6 +78,10 @@ func wanted(goType string) string {
 		return "a string"
 	case "uint16":
 		return "an integer from 0 to 65535"
+	case "int32":
+		return "an integer"
+	case "[]json.RawMessage":
+		return "a list"
 	case "[]*string":
 		return "a list of strings"
 	case "map[string]*string":

@@ -37,6 +37,12 @@ type ValidationResponse struct {
 	// MutatedObject is the whole object as the policy wants it, one JSON value; nil when
 	// the policy wants no change.
 	MutatedObject json.RawMessage
+	// Status is the whole status of a policy that answers as a webhook does, as those of
+	// mode "opa" do; Message and Code are nil beside it. It is nil for all others.
+	Status *Status
+	// Patch is a JSON patch (RFC 6902) of a policy that answers as a webhook does;
+	// MutatedObject is nil beside it. It is nil for all others.
+	Patch json.RawMessage
 	// AuditAnnotations are added to the audit record of the request.
 	AuditAnnotations map[string]string
 	// Warnings are shown to the user of the request.
@@ -68,22 +74,40 @@ func DecodeValidationResponse(document []byte) (ValidationResponse, error) {
 	if string(response.MutatedObject) == "null" {
 		response.MutatedObject = nil
 	}
-	for key, value := range annotations {
-		if value == nil {
-			return ValidationResponse{}, fmt.Errorf("audit_annotations[%q]: got null, want a string", key)
-		}
-		if response.AuditAnnotations == nil {
-			response.AuditAnnotations = make(map[string]string, len(annotations))
-		}
-		response.AuditAnnotations[key] = *value
+	if response.AuditAnnotations, err = texts("audit_annotations", annotations); err != nil {
+		return ValidationResponse{}, err
 	}
-	for i, warning := range warnings {
-		if warning == nil {
-			return ValidationResponse{}, fmt.Errorf("warnings[%d]: got null, want a string", i)
-		}
-		response.Warnings = append(response.Warnings, *warning)
+	if response.Warnings, err = lines("warnings", warnings); err != nil {
+		return ValidationResponse{}, err
 	}
 	return response, nil
+}
+
+// texts are the members of an object of strings.
+func texts(key string, members map[string]*string) (map[string]string, error) {
+	if len(members) == 0 {
+		return nil, nil
+	}
+	decoded := make(map[string]string, len(members))
+	for name, value := range members {
+		if value == nil {
+			return nil, fmt.Errorf("%s[%q]: got null, want a string", key, name)
+		}
+		decoded[name] = *value
+	}
+	return decoded, nil
+}
+
+// lines are the elements of a list of strings.
+func lines(key string, elements []*string) ([]string, error) {
+	var decoded []string
+	for i, element := range elements {
+		if element == nil {
+			return nil, fmt.Errorf("%s[%d]: got null, want a string", key, i)
+		}
+		decoded = append(decoded, *element)
+	}
+	return decoded, nil
 }
 
 // SettingsValidationResponse is a policy's answer to its settings.

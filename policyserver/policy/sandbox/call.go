@@ -15,6 +15,8 @@ var ErrCanceled = errors.New("call canceled")
 // Call is the state of one call into a guest, from the making of its instance to its
 // answer. It serves one goroutine.
 type Call struct {
+	// Args are the guest's arguments, the name of its program first.
+	Args []string
 	// Stdin is what the guest reads from its standard input.
 	Stdin []byte
 	// Stdout and Stderr are what it wrote.
@@ -26,6 +28,7 @@ type Call struct {
 	deadline time.Time // zero: none
 	done     <-chan struct{}
 	finished func() error // why done is closed
+	calling  bool         // an imported function is calling the guest
 }
 
 type callKey struct{}
@@ -34,8 +37,8 @@ type callKey struct{}
 // The context that is returned is for everything that happens during the call.
 func (r *Runtime) Begin(ctx context.Context) (context.Context, *Call) {
 	call := &Call{
-		Stdout:   Stream{limit: maxStreamBytes},
-		Stderr:   Stream{limit: maxStreamBytes},
+		Stdout:   NewStream(maxStreamBytes),
+		Stderr:   NewStream(maxStreamBytes),
 		now:      r.now,
 		done:     ctx.Done(),
 		finished: ctx.Err,
@@ -74,20 +77,29 @@ func (c *Call) Check() error {
 	}
 }
 
-// maxStreamBytes bounds what is kept of a guest's output.
+// maxStreamBytes bounds what is kept of a guest's output unless it is wanted for more than
+// a log.
 const maxStreamBytes = 64 << 10
 
 // Stream keeps the beginning of what a guest writes and forgets the rest.
 type Stream struct {
 	content []byte
 	limit   int
+	cut     bool
 }
+
+// NewStream is an empty stream that keeps that many bytes.
+func NewStream(limit int) Stream { return Stream{limit: limit} }
 
 // Write never fails: a guest cannot know that nobody reads on.
 func (s *Stream) Write(content []byte) {
-	content = content[:min(len(content), s.limit-len(s.content))]
-	s.content = append(s.content, content...)
+	kept := content[:min(len(content), s.limit-len(s.content))]
+	s.content = append(s.content, kept...)
+	s.cut = s.cut || len(kept) < len(content)
 }
+
+// Bytes are what was kept; cut says that there was more.
+func (s *Stream) Bytes() (content []byte, cut bool) { return s.content, s.cut }
 
 // String is what was kept.
 func (s *Stream) String() string { return string(s.content) }

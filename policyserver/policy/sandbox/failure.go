@@ -53,6 +53,8 @@ func (h *HostError) Unwrap() error { return h.Err }
 func failure(err error) error {
 	var exit *ExitError
 	var violation *ViolationError
+	var trap *TrapError
+	var host *HostError
 	var defect runtime.Error
 	switch {
 	case err == nil:
@@ -65,6 +67,10 @@ func failure(err error) error {
 		return exit
 	case errors.As(err, &violation):
 		return violation
+	case errors.As(err, &trap): // of a guest that an imported function called
+		return trap
+	case errors.As(err, &host):
+		return host
 	case errors.As(err, &defect):
 		return &HostError{Err: err}
 	default:

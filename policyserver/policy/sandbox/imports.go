@@ -31,6 +31,23 @@ type Function struct {
 type Guest struct {
 	Call   *Call
 	Memory Memory
+
+	module api.Module
+}
+
+// Write copies content into the guest's memory.
+func (g Guest) Write(address uint32, content []byte) error { return g.Memory.Write(address, content) }
+
+// Invoke calls an exported function of the caller, as Instance.Invoke does. A guest that
+// is called so cannot make the host call it once more: that could go on until the host's
+// stack is at its end.
+func (g Guest) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
+	if g.Call.calling {
+		return nil, Violationf("guest was called by the host for the host, which was to call it again")
+	}
+	g.Call.calling = true
+	defer func() { g.Call.calling = false }()
+	return invoke(ctx, g.module, function, args)
 }
 
 // I32 is a list of n i32, for signatures.
@@ -58,7 +75,7 @@ func adapt(run func(context.Context, Guest, []uint64) error) api.GoModuleFunc {
 		call := CallFrom(ctx)
 		err := call.Check()
 		if err == nil {
-			err = run(ctx, Guest{Call: call, Memory: Memory{module.Memory()}}, stack)
+			err = run(ctx, Guest{Call: call, Memory: Memory{module.Memory()}, module: module}, stack)
 		}
 		if err == nil {
 			err = call.Check()

@@ -1,6 +1,10 @@
 package sandbox
 
-import "github.com/tetratelabs/wazero/api"
+import (
+	"bytes"
+
+	"github.com/tetratelabs/wazero/api"
+)
 
 // Memory is a guest's linear memory as an imported function sees it. Addresses and
 // lengths are the guest's and not to be trusted: their sum is taken in 64 bits.
@@ -13,6 +17,24 @@ func (m Memory) View(address, length uint32) ([]byte, error) {
 		return nil, m.outside(address, uint64(length))
 	}
 	return view, nil
+}
+
+// Text is the part of the memory from an address to the zero byte that ends it, without
+// that byte: a string of C, of at most limit bytes. It is valid until the guest runs on.
+func (m Memory) Text(address, limit uint32) ([]byte, error) {
+	size := m.memory.Size()
+	if address >= size {
+		return nil, m.outside(address, 1)
+	}
+	view, err := m.View(address, min(size-address, limit))
+	if err != nil {
+		return nil, err
+	}
+	end := bytes.IndexByte(view, 0)
+	if end < 0 {
+		return nil, Violationf("text at address %#x does not end within %d bytes", address, len(view))
+	}
+	return view[:end], nil
 }
 
 // Write copies content into the memory.

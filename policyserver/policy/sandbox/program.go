@@ -122,13 +122,25 @@ func (i *Instance) Program() *Program { return i.program }
 // Invoke calls an exported function. The context is that of a Call. The error is
 // ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
 func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
-	exported := i.module.ExportedFunction(function)
+	return invoke(ctx, i.module, function, args)
+}
+
+func invoke(ctx context.Context, module api.Module, function string, args []uint64) ([]uint64, error) {
+	exported := module.ExportedFunction(function)
 	if exported == nil {
 		return nil, Violationf("module exports no function %q", function)
 	}
 	results, err := exported.Call(ctx, args...)
 	return results, failure(err)
 }
+
+// Write copies content into the instance's memory.
+func (i *Instance) Write(address uint32, content []byte) error {
+	return i.Memory().Write(address, content)
+}
+
+// Memory is the instance's memory.
+func (i *Instance) Memory() Memory { return Memory{i.module.Memory()} }
 
 // Close gives back what the instance holds.
 func (i *Instance) Close(ctx context.Context) error { return i.module.Close(ctx) }
