@@ -5,8 +5,9 @@
 //	Kubewarden                    stack/        PolicyServer default,           CertificatesReady
 //	                                            Issuers, CA Certificate,        ReportKindsServed
 //	                                            Secret kubewarden-ca,           AuditScheduled
-//	                                            CronJob audit-scanner, its      Ready
-//	                                            Jobs, account and rights
+//	                                            CronJob audit-scanner, its      RecommendedPoliciesApplied
+//	                                            Jobs, account and rights,       Ready
+//	                                            recommended policies
 //	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
 //	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
 //	                                            Secret, Service,                PodDisruptionBudgetReconciled

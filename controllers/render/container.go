@@ -30,11 +30,7 @@ func (in PolicyServerInput) container() corev1.Container {
 		Image: Image(in.Server, in.Config.Image),
 		Args:  []string{commandPolicyServer},
 		Env:   in.environment(),
-		Ports: []corev1.ContainerPort{
-			{Name: servicePortName, ContainerPort: ports.webhook, Protocol: corev1.ProtocolTCP},
-			{Name: "readiness", ContainerPort: ports.readiness, Protocol: corev1.ProtocolTCP},
-			{Name: metricsPortName, ContainerPort: ports.metrics, Protocol: corev1.ProtocolTCP},
-		},
+		Ports: in.containerPorts(ports),
 		Resources: corev1.ResourceRequirements{
 			Limits:   spec.Limits.DeepCopy(),
 			Requests: spec.Requests.DeepCopy(),
@@ -43,6 +39,27 @@ func (in PolicyServerInput) container() corev1.Container {
 		ReadinessProbe:  readinessProbe(ports.readiness),
 		SecurityContext: containerSecurityContext(spec.SecurityContexts),
 	}
+}
+
+func (in PolicyServerInput) containerPorts(ports ports) []corev1.ContainerPort {
+	listening := []corev1.ContainerPort{
+		{Name: servicePortName, ContainerPort: ports.webhook, Protocol: corev1.ProtocolTCP},
+		{Name: "readiness", ContainerPort: ports.readiness, Protocol: corev1.ProtocolTCP},
+	}
+	if !in.withoutMetrics() {
+		listening = append(listening, corev1.ContainerPort{
+			Name: metricsPortName, ContainerPort: ports.metrics, Protocol: corev1.ProtocolTCP,
+		})
+	}
+	return listening
+}
+
+// withoutMetrics says whether there is no port for metrics. Where the env of the
+// PolicyServer has a say, there is one.
+func (in PolicyServerInput) withoutMetrics() bool {
+	return in.Installation.WithoutMetrics && !slices.ContainsFunc(in.Server.Spec.Env, func(variable corev1.EnvVar) bool {
+		return variable.Name == contract.EnvEnableMetrics
+	})
 }
 
 // readinessProbe asks often, so that a new replica takes part soon, and forgives twice,
@@ -79,7 +96,7 @@ func (in PolicyServerInput) environment() []corev1.EnvVar {
 		}
 	}
 	slices.Reverse(environment)
-	for _, variable := range defaultEnvironment {
+	for _, variable := range in.defaultEnvironment() {
 		if !taken[variable.Name] {
 			environment = append(environment, variable)
 		}
@@ -88,9 +105,11 @@ func (in PolicyServerInput) environment() []corev1.EnvVar {
 }
 
 // defaultEnvironment is what a user may set otherwise.
-var defaultEnvironment = []corev1.EnvVar{
-	{Name: contract.EnvLogLevel, Value: "info"},
-	{Name: contract.EnvEnableMetrics, Value: "true"},
+func (in PolicyServerInput) defaultEnvironment() []corev1.EnvVar {
+	return []corev1.EnvVar{
+		{Name: contract.EnvLogLevel, Value: "info"},
+		{Name: contract.EnvEnableMetrics, Value: strconv.FormatBool(!in.Installation.WithoutMetrics)},
+	}
 }
 
 func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {

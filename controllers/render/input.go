@@ -35,6 +35,8 @@ type Installation struct {
 	UID  types.UID
 	// ExemptNamespaces are never guarded; the operator's own need not be among them.
 	ExemptNamespaces []string
+	// WithoutMetrics has policy servers serve no metrics, unless their env says otherwise.
+	WithoutMetrics bool
 }
 
 // NewInstallation reads a Kubewarden.
@@ -43,6 +45,7 @@ func NewInstallation(kubewarden *operatorv1alpha1.Kubewarden) Installation {
 		Name:             kubewarden.Name,
 		UID:              kubewarden.UID,
 		ExemptNamespaces: slices.Clone(kubewarden.Spec.ExemptNamespaces),
+		WithoutMetrics:   !valueOr(kubewarden.Spec.Telemetry.Metrics, true),
 	}
 }
 

@@ -17,6 +17,7 @@ const (
 
 	componentPolicyServer = "policy-server"
 	componentAuditScanner = "audit-scanner"
+	componentPolicy       = "policy"
 	partOfKubewarden      = "kubewarden"
 	managedByController   = "kubewarden-controller"
 

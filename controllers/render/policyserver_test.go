@@ -186,6 +186,42 @@ func TestDeploymentEnvironment(t *testing.T) {
 	}
 }
 
+func TestMetricsCanBeDoneWithout(t *testing.T) {
+	metrics := func(value string) []corev1.EnvVar {
+		return []corev1.EnvVar{{Name: contract.EnvEnableMetrics, Value: value}}
+	}
+	tests := map[string]struct {
+		without bool
+		env     []corev1.EnvVar
+		want    string
+		ports   int
+	}{
+		"as a rule there are metrics":                  {want: "true", ports: 2},
+		"the installation has none":                    {without: true, want: "false", ports: 1},
+		"the installation has none, this server does":  {without: true, env: metrics("true"), want: "true", ports: 2},
+		"this server has none, and its Service a port": {env: metrics("false"), want: "false", ports: 2},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			in := serverInput(func(spec *policiesv1.PolicyServerSpec) { spec.Env = tc.env })
+			in.Installation.WithoutMetrics = tc.without
+			container := render.Deployment(in).Spec.Template.Spec.Containers[0]
+			for _, variable := range container.Env {
+				if variable.Name == contract.EnvEnableMetrics && variable.Value != tc.want {
+					t.Errorf("%s is %q, want %q", variable.Name, variable.Value, tc.want)
+				}
+			}
+			if got := len(render.Service(in).Spec.Ports); got != tc.ports {
+				t.Errorf("the Service has %d ports, want %d", got, tc.ports)
+			}
+			// The readiness probe has a port of its own, which no Service leads to.
+			if got := len(container.Ports) - 1; got != tc.ports {
+				t.Errorf("the container has %d ports for others, want %d", got, tc.ports)
+			}
+		})
+	}
+}
+
 func TestUserVariablesComeFirst(t *testing.T) {
 	deployment := render.Deployment(serverInput(func(spec *policiesv1.PolicyServerSpec) {
 		spec.Env = []corev1.EnvVar{{Name: "B", Value: "1"}, {Name: "A", Value: "$(B)"}}

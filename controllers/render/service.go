@@ -13,7 +13,7 @@ import (
 // audit scanner calls the first.
 func Service(in PolicyServerInput) *corev1.Service {
 	ports := in.ports()
-	return &corev1.Service{
+	service := &corev1.Service{
 		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Service"),
 		ObjectMeta: in.childMeta(ServiceName(in.Server.Name)),
 		Spec: corev1.ServiceSpec{
@@ -22,22 +22,23 @@ func Service(in PolicyServerInput) *corev1.Service {
 				labelInstance: childName(in.Server.Name),
 				labelPartOf:   partOfKubewarden,
 			},
-			Ports: []corev1.ServicePort{
-				{
-					Name:       servicePortName,
-					Protocol:   corev1.ProtocolTCP,
-					Port:       contract.PortService,
-					TargetPort: intstr.FromInt32(ports.webhook),
-				},
-				{
-					Name:       metricsPortName,
-					Protocol:   corev1.ProtocolTCP,
-					Port:       valueOr(in.Server.Spec.MetricsPort, contract.PortMetrics),
-					TargetPort: intstr.FromInt32(ports.metrics),
-				},
-			},
+			Ports: []corev1.ServicePort{{
+				Name:       servicePortName,
+				Protocol:   corev1.ProtocolTCP,
+				Port:       contract.PortService,
+				TargetPort: intstr.FromInt32(ports.webhook),
+			}},
 		},
 	}
+	if !in.withoutMetrics() {
+		service.Spec.Ports = append(service.Spec.Ports, corev1.ServicePort{
+			Name:       metricsPortName,
+			Protocol:   corev1.ProtocolTCP,
+			Port:       valueOr(in.Server.Spec.MetricsPort, contract.PortMetrics),
+			TargetPort: intstr.FromInt32(ports.metrics),
+		})
+	}
+	return service
 }
 
 // PodDisruptionBudget is what the spec says or, for two replicas and more, one replica at

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"context"
+	"errors"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
@@ -23,7 +24,7 @@ import (
 // The audit scanner goes first: a scan that found no active policy would remove all reports,
 // and they are to stay.
 func (r *Reconciler) delete(ctx context.Context, s *state) error {
-	if err := r.pruneAudit(ctx, s); err != nil {
+	if err := errors.Join(r.pruneAudit(ctx, s), r.pruneRecommended(ctx, s)); err != nil {
 		return err
 	}
 	if s.remains() != "" {

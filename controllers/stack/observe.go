@@ -39,6 +39,7 @@ type state struct {
 	// writes; they are empty until they have been looked at.
 	audit       audit
 	reportKinds []reportKind
+	recommended recommended
 }
 
 func newState(kubewarden *operatorv1alpha1.Kubewarden) *state {

@@ -73,6 +73,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 		r.syncAuthority(ctx, state),
 		r.applyDefaultPolicyServer(ctx, state),
 		r.syncAudit(ctx, state),
+		r.syncRecommended(ctx, state),
 	)
 	return ctrl.Result{RequeueAfter: state.authority.After}, err
 }

@@ -40,6 +40,7 @@ func setStatus(s *state, neverLockOut []string, cause error) {
 	if s.observed {
 		setCounts(s)
 		setAudit(s)
+		setRecommended(s)
 	}
 	verdict := s.verdict(cause)
 	s.setCondition(metav1.Condition{
@@ -147,6 +148,9 @@ func (s *state) summary() string {
 		status.Policies.Active, status.Policies.Total, status.PolicyServers.Ready, status.PolicyServers.Total)
 	if s.foreignDefault {
 		summary += "; PolicyServer default was not made by this operator and is used as it is"
+	}
+	if len(s.recommended.foreign) > 0 {
+		summary += "; " + s.foreignPolicies()
 	}
 	return summary
 }

@@ -12,6 +12,9 @@ const (
 	ConditionReportKindsServed = "ReportKindsServed"
 	// ConditionAuditScheduled is True when scans start by the schedule.
 	ConditionAuditScheduled = "AuditScheduled"
+	// ConditionRecommendedPoliciesApplied is True when the recommended policies exist as
+	// they are wanted.
+	ConditionRecommendedPoliciesApplied = "RecommendedPoliciesApplied"
 )
 
 // Reasons of Ready.
@@ -59,11 +62,24 @@ const (
 const (
 	// ReasonScheduled: scans start by the schedule. Status True.
 	ReasonScheduled = "Scheduled"
-	// ReasonDisabled: spec.audit.enabled is false. ReportKindsServed has it too.
+	// ReasonDisabled: it is not wanted. ReportKindsServed and RecommendedPoliciesApplied
+	// have it too.
 	ReasonDisabled = "Disabled"
 	// ReasonInvalidSchedule: spec.audit.schedule is not a schedule. The one before it stays
 	// in force.
 	ReasonInvalidSchedule = "InvalidSchedule"
 	// ReasonReportKindsNotServed: ConditionReportKindsServed is not True.
 	ReasonReportKindsNotServed = "ReportKindsNotServed"
+)
+
+// Reasons of RecommendedPoliciesApplied; ReasonDisabled and ReasonReconciliationFailed are
+// others.
+const (
+	// ReasonApplied: all of them exist. Status True.
+	ReasonApplied = "Applied"
+	// ReasonForeignPolicies: policies that somebody else made have the names of some, and
+	// are left alone.
+	ReasonForeignPolicies = "ForeignPolicies"
+	// ReasonReplacing: some are deleted first, since no policy goes from protect to monitor.
+	ReasonReplacing = "Replacing"
 )

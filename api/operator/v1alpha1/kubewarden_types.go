@@ -45,6 +45,25 @@ type KubewardenSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Audit Audit `json:"audit,omitzero"`
+
+	// RecommendedPolicies are policies that come with the operator.
+	// +optional
+	// +kubebuilder:default={}
+	RecommendedPolicies RecommendedPolicies `json:"recommendedPolicies,omitzero"`
+
+	// Telemetry says what policy servers tell about themselves.
+	// +optional
+	// +kubebuilder:default={}
+	Telemetry Telemetry `json:"telemetry,omitzero"`
+}
+
+// Telemetry says what policy servers tell about themselves.
+type Telemetry struct {
+	// Metrics has every policy server answer Prometheus, at the port metrics of its
+	// Service. The env of a PolicyServer can say otherwise for that one.
+	// +optional
+	// +kubebuilder:default=true
+	Metrics *bool `json:"metrics,omitempty"`
 }
 
 // Enforcement switches all policies.
@@ -122,6 +141,11 @@ type KubewardenStatus struct {
 	// Audit tells of the scans; it is absent while audits are disabled.
 	// +optional
 	Audit *AuditStatus `json:"audit,omitempty"`
+
+	// RecommendedPolicies counts the recommended policies that the operator made; it is
+	// absent while they are disabled.
+	// +optional
+	RecommendedPolicies *PolicyCounts `json:"recommendedPolicies,omitempty"`
 
 	// Conditions tell what is in force and what is not, and why.
 	// +optional
