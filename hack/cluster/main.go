@@ -66,7 +66,7 @@ CLUSTER=existing  the cluster of the current kubeconfig`,
 		lifeCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
 		statusCommand(), envCommand(), kubeconfigCommand(),
 		buildCommand(), assetsCommand(), imageCommand(), loadCommand(),
-		olmCommand(), catalogCommand(), opmCommand(),
+		olmCommand(), olmRemoveCommand(), catalogCommand(), opmCommand(),
 		registryServeCommand(),
 	)
 	return root

@@ -37,7 +37,33 @@ func installOLM(target cluster, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	config := addons.OLM{ImageOLM: manager, ImageCatalog: catalog}
+	if config.CRDs, err = definitionsOLM(ctx, cache); err != nil {
+		return err
+	}
+	kubectl, err := target.Kubectl(ctx)
+	if err != nil {
+		return err
+	}
+	return cache.Progress.Step("install the Operator Lifecycle Manager", func() error { return addons.InstallOLM(ctx, kubectl, config) })
+}
+
+// definitionsOLM is the folder with the CustomResourceDefinitions of OLM.
+func definitionsOLM(ctx context.Context, cache *build.Cache) (string, error) {
 	source, err := cache.ModuleDir(ctx, build.OLM.Module, "github.com/operator-framework/api")
+	return filepath.Join(source, "crds"), err
+}
+
+func olmRemoveCommand() *cobra.Command {
+	return lifeCommand("olm-remove", "Remove the Operator Lifecycle Manager that `olm` installed", removeOLM)
+}
+
+func removeOLM(target cluster, ctx context.Context) error {
+	cache, err := newCache()
+	if err != nil {
+		return err
+	}
+	definitions, err := definitionsOLM(ctx, cache)
 	if err != nil {
 		return err
 	}
@@ -45,8 +71,8 @@ func installOLM(target cluster, ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return cache.Progress.Step("install the Operator Lifecycle Manager", func() error {
-		return addons.InstallOLM(ctx, kubectl, addons.OLM{ImageOLM: manager, ImageCatalog: catalog, CRDs: filepath.Join(source, "crds")})
+	return cache.Progress.Step("remove the Operator Lifecycle Manager", func() error {
+		return addons.RemoveOLM(ctx, kubectl, addons.OLM{CRDs: definitions})
 	})
 }
 

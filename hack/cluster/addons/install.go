@@ -47,8 +47,7 @@ func Install(ctx context.Context, kubectl Kubectl, config Config) error {
 	if err := InstallCertManager(ctx, kubectl, config); err != nil {
 		return err
 	}
-	_, err := kubectl.Run(ctx, "", "--namespace=kube-system", "rollout", "status", "deployment/coredns", "--timeout=120s")
-	return err
+	return kubectl.available(ctx, "kube-system", "coredns")
 }
 
 // InstallCertManager applies cert-manager and waits until it is available.
@@ -59,11 +58,28 @@ func InstallCertManager(ctx context.Context, kubectl Kubectl, config Config) err
 	if err := kubectl.apply(ctx, "cert-manager.yaml", config); err != nil {
 		return err
 	}
-	for _, wait := range [][]string{
-		{"wait", "--for=condition=Established", "crd/certificates.cert-manager.io", "crd/issuers.cert-manager.io", "--timeout=60s"},
-		{"--namespace=cert-manager", "rollout", "status", "deployment/cert-manager", "--timeout=120s"},
-	} {
-		if _, err := kubectl.Run(ctx, "", wait...); err != nil {
+	if err := kubectl.established(ctx, "crd/certificates.cert-manager.io", "crd/issuers.cert-manager.io"); err != nil {
+		return err
+	}
+	return kubectl.available(ctx, "cert-manager", "cert-manager")
+}
+
+// established waits until custom kinds are served.
+func (k Kubectl) established(ctx context.Context, crds ...string) error {
+	// kubectl cannot read the conditions of a definition that is so new that it has none;
+	// the accepted names come with the first.
+	for _, state := range []string{"jsonpath={.status.acceptedNames.listKind}", "condition=Established"} {
+		if _, err := k.Run(ctx, "", append([]string{"wait", "--for=" + state, "--timeout=60s"}, crds...)...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// available waits for Deployments of a namespace.
+func (k Kubectl) available(ctx context.Context, namespace string, deployments ...string) error {
+	for _, name := range deployments {
+		if _, err := k.Run(ctx, "", "--namespace="+namespace, "rollout", "status", "deployment/"+name, "--timeout=180s"); err != nil {
 			return err
 		}
 	}

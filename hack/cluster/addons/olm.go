@@ -16,13 +16,31 @@ func InstallOLM(ctx context.Context, kubectl Kubectl, config OLM) error {
 		return err
 	}
 	// Its configuration is an object of one of its own kinds.
-	if _, err := kubectl.Run(ctx, "", "wait", "--for=condition=Established", "crd/olmconfigs.operators.coreos.com", "--timeout=60s"); err != nil {
+	if err := kubectl.established(ctx, "crd/olmconfigs.operators.coreos.com"); err != nil {
 		return err
 	}
 	if err := kubectl.apply(ctx, "olm.yaml", config); err != nil {
 		return err
 	}
-	return kubectl.available(ctx, "olm-operator", "catalog-operator")
+	return kubectl.available(ctx, "olm", "olm-operator", "catalog-operator")
+}
+
+// RemoveOLM takes away what InstallOLM and ServeCatalog applied: the kinds first, and with
+// them every subscription and version, while OLM is there to let go of them. An OLM that was
+// installed by others is left alone.
+func RemoveOLM(ctx context.Context, kubectl Kubectl, config OLM) error {
+	const mark = "clusterrolebinding/kubewarden-cluster-olm"
+	ours, err := kubectl.Run(ctx, "", "get", mark, "--ignore-not-found", "--output=name")
+	if err != nil || ours == "" {
+		return err
+	}
+	// What marks it as ours is last, so that a removal that was interrupted can be repeated.
+	for _, what := range [][]string{{"-f", config.CRDs}, {"namespace/olm"}, {mark}} {
+		if _, err := kubectl.Run(ctx, "", append([]string{"delete", "--ignore-not-found", "--timeout=120s"}, what...)...); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Catalog is a catalog that is served inside the cluster.
@@ -42,15 +60,5 @@ func ServeCatalog(ctx context.Context, kubectl Kubectl, catalog Catalog) error {
 	if err := kubectl.apply(ctx, "catalog.yaml", catalog); err != nil {
 		return err
 	}
-	return kubectl.available(ctx, "kubewarden-catalog")
-}
-
-// available waits for Deployments of the namespace of OLM.
-func (k Kubectl) available(ctx context.Context, deployments ...string) error {
-	for _, name := range deployments {
-		if _, err := k.Run(ctx, "", "--namespace=olm", "rollout", "status", "deployment/"+name, "--timeout=180s"); err != nil {
-			return err
-		}
-	}
-	return nil
+	return kubectl.available(ctx, "olm", "kubewarden-catalog")
 }
