@@ -21,10 +21,12 @@ import (
 const catalogDir = "configs"
 
 func olmCommand() *cobra.Command {
-	return lifeCommand("olm", "Install the Operator Lifecycle Manager into the cluster", installOLM)
+	return lifeCommand("olm", "Install the Operator Lifecycle Manager into the cluster", func(target cluster, ctx context.Context) error {
+		return installOLM(ctx, target)
+	})
 }
 
-func installOLM(target cluster, ctx context.Context) error {
+func installOLM(ctx context.Context, target cluster) error {
 	cache, err := newCache()
 	if err != nil {
 		return err
@@ -55,10 +57,12 @@ func definitionsOLM(ctx context.Context, cache *build.Cache) (string, error) {
 }
 
 func olmRemoveCommand() *cobra.Command {
-	return lifeCommand("olm-remove", "Remove the Operator Lifecycle Manager that `olm` installed", removeOLM)
+	return lifeCommand("olm-remove", "Remove the Operator Lifecycle Manager that `olm` installed", func(target cluster, ctx context.Context) error {
+		return removeOLM(ctx, target)
+	})
 }
 
-func removeOLM(target cluster, ctx context.Context) error {
+func removeOLM(ctx context.Context, target cluster) error {
 	cache, err := newCache()
 	if err != nil {
 		return err

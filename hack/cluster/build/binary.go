@@ -92,8 +92,10 @@ func kubernetes(name, hint string) Binary {
 		{"gitTreeState", "clean"},
 		{"gitCommit", "unknown"},
 	}
-	flags := []string{"-s -w"}
-	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+	packages := []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"}
+	flags := make([]string, 0, 1+len(packages)*len(values))
+	flags = append(flags, "-s -w")
+	for _, pkg := range packages {
 		for _, value := range values {
 			flags = append(flags, "-X "+pkg+"."+value[0]+"="+value[1])
 		}

@@ -144,7 +144,7 @@ func always(string) bool { return true }
 
 // isAbandoned says whether nothing listens at a socket any more.
 func isAbandoned(path string) bool {
-	connection, err := net.Dial("unix", path)
+	connection, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: path, Net: "unix"})
 	if err == nil {
 		_ = connection.Close()
 	}

@@ -3,7 +3,9 @@ package node
 import (
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"os"
+	"slices"
 	"testing"
 	"time"
 )
@@ -24,25 +26,12 @@ func TestPKI(t *testing.T) {
 		{"registry-ca", "registry", layout.NodeIP, "", ""},
 	} {
 		t.Run(tc.leaf+" "+tc.host, func(t *testing.T) {
-			pair, err := tls.LoadX509KeyPair(layout.path("pki", tc.leaf+".crt"), layout.path("pki", tc.leaf+".key"))
-			if err != nil {
-				t.Fatal(err)
+			subject := verify(t, layout.path("pki", tc.authority+".crt"), layout.path("pki", tc.leaf), x509.VerifyOptions{DNSName: tc.host, CurrentTime: now})
+			if tc.user != "" && subject.CommonName != tc.user {
+				t.Errorf("user is %q, want %q", subject.CommonName, tc.user)
 			}
-			authority, err := os.ReadFile(layout.path("pki", tc.authority+".crt"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			roots := x509.NewCertPool()
-			roots.AppendCertsFromPEM(authority)
-			usages := []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
-			if _, err := pair.Leaf.Verify(x509.VerifyOptions{DNSName: tc.host, Roots: roots, CurrentTime: now, KeyUsages: usages}); err != nil {
-				t.Errorf("verify: %v", err)
-			}
-			if tc.user != "" && pair.Leaf.Subject.CommonName != tc.user {
-				t.Errorf("user is %q, want %q", pair.Leaf.Subject.CommonName, tc.user)
-			}
-			if tc.group != "" && (len(pair.Leaf.Subject.Organization) != 1 || pair.Leaf.Subject.Organization[0] != tc.group) {
-				t.Errorf("groups are %q, want %q", pair.Leaf.Subject.Organization, tc.group)
+			if tc.group != "" && !slices.Equal(subject.Organization, []string{tc.group}) {
+				t.Errorf("groups are %q, want %q", subject.Organization, tc.group)
 			}
 		})
 	}
@@ -50,4 +39,25 @@ func TestPKI(t *testing.T) {
 	if _, err := tls.LoadX509KeyPair(layout.path("pki", "ca.crt"), layout.path("pki", "ca.key")); err != nil {
 		t.Error(err)
 	}
+}
+
+// verify fails unless the authority of a file vouches for a pair of files, and returns whose
+// the pair is.
+func verify(t *testing.T, authority, leaf string, options x509.VerifyOptions) pkix.Name {
+	t.Helper()
+	pair, err := tls.LoadX509KeyPair(leaf+".crt", leaf+".key")
+	if err != nil {
+		t.Fatal(err)
+	}
+	content, err := os.ReadFile(authority)
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.Roots = x509.NewCertPool()
+	options.Roots.AppendCertsFromPEM(content)
+	options.KeyUsages = []x509.ExtKeyUsage{x509.ExtKeyUsageAny}
+	if _, err := pair.Leaf.Verify(options); err != nil {
+		t.Errorf("verify: %v", err)
+	}
+	return pair.Leaf.Subject
 }

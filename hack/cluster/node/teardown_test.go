@@ -147,7 +147,7 @@ func TestRemoveMatching(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var got []string
+	got := make([]string, 0, len(entries))
 	for _, entry := range entries {
 		got = append(got, entry.Name())
 	}
