@@ -39,7 +39,7 @@ func generateCommand() *cobra.Command {
 	var samples, output string
 	cmd := &cobra.Command{
 		Use:   "generate",
-		Short: "Write the bundle of what kustomize renders from config/default, read from standard input",
+		Short: "Write the bundle of what kustomize renders from config/manifests, read from standard input",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			in := assemble.Input{Release: release}

@@ -2,6 +2,7 @@ package assemble
 
 import (
 	"fmt"
+	"path/filepath"
 
 	operatorsv1alpha1 "github.com/operator-framework/api/pkg/operators/v1alpha1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -32,6 +33,11 @@ func Bundle(in Input) (Files, error) {
 	}
 	for _, object := range parts.manifests {
 		if err := files.addManifest(object); err != nil {
+			return nil, err
+		}
+	}
+	if parts.scorecard != nil {
+		if err := files.addObject(filepath.Join(scorecardDir, "config.yaml"), parts.scorecard.Object); err != nil {
 			return nil, err
 		}
 	}

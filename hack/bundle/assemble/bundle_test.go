@@ -80,6 +80,7 @@ func TestBundleHoldsWhatOLMInstallsAndNothingElse(t *testing.T) {
 		"manifests/operator_rbac.authorization.k8s.io_v1_rolebinding.yaml",
 		"manifests/viewer_rbac.authorization.k8s.io_v1_clusterrole.yaml",
 		"metadata/annotations.yaml",
+		"tests/scorecard/config.yaml",
 	}
 	files := makeBundle(t, newInput(t))
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(files))); diff != "" {
@@ -278,5 +279,21 @@ func TestWriteLeavesNothingOfTheBundleBefore(t *testing.T) {
 	want := map[string]string{"manifests/old.yaml": "", "manifests/new.yaml": "new", "metadata/kept.yaml": "new"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("files (-want +got):\n%s", diff)
+	}
+}
+
+func TestTheScorecardIsInTheBundleWhereItWasRendered(t *testing.T) {
+	const label = "operators.operatorframework.io.test.config.v1"
+	in := newInput(t)
+	with := makeBundle(t, in)
+	in.Objects = slices.DeleteFunc(in.Objects, func(object *unstructured.Unstructured) bool { return object.GetKind() == "Configuration" })
+	without := makeBundle(t, in)
+	for _, name := range []string{"Dockerfile", "metadata/annotations.yaml"} {
+		if !strings.Contains(string(with[name]), label) {
+			t.Errorf("%s lacks %s:\n%s", name, label, with[name])
+		}
+		if strings.Contains(string(without[name]), "scorecard") {
+			t.Errorf("%s of a bundle without a scorecard names one:\n%s", name, without[name])
+		}
 	}
 }

@@ -1,4 +1,4 @@
-// Package assemble turns what kustomize renders from config/default, and the samples, into
+// Package assemble turns what kustomize renders from config/manifests, and the samples, into
 // a bundle in the registry+v1 format that OLM v0 and OLM v1 install.
 //
 // What belongs here: what a bundle says in other words than the configuration.
@@ -6,6 +6,7 @@
 //	Deployment, and what its account may do everywhere  -> in the ClusterServiceVersion
 //	CustomResourceDefinitions, samples                  -> beside it, and described in it
 //	rights inside the operator's own namespace          -> a Role and a RoleBinding without namespace
+//	what the scorecard tests                            -> beside them, for those who run it
 //	Namespace, the account                              -> OLM's to make
 //
 // OLM turns the permissions of a ClusterServiceVersion into ClusterRoles when an operator

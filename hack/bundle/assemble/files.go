@@ -19,6 +19,7 @@ import (
 const (
 	manifestsDir = "manifests"
 	metadataDir  = "metadata"
+	scorecardDir = "tests/scorecard"
 )
 
 // Files are the files of a bundle: their content by their path in it.
@@ -69,9 +70,12 @@ func (f Files) addManifest(object *unstructured.Unstructured) error {
 }
 
 func (f Files) add(name string, object map[string]any) error {
-	path := filepath.Join(manifestsDir, name)
+	return f.addObject(filepath.Join(manifestsDir, name), object)
+}
+
+func (f Files) addObject(path string, object map[string]any) error {
 	if _, taken := f[path]; taken {
-		return fmt.Errorf("the bundle has two manifests %s", path)
+		return fmt.Errorf("the bundle has two files %s", path)
 	}
 	content, err := yaml.Marshal(tidy(object))
 	if err != nil {

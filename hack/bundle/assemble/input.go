@@ -19,7 +19,7 @@ import (
 
 // Input is what a bundle is made of.
 type Input struct {
-	// Objects are what kustomize renders from config/default.
+	// Objects are what kustomize renders from config/manifests.
 	Objects []*unstructured.Unstructured
 	// Samples are examples of the operator's own kinds, at least one of each.
 	Samples []*unstructured.Unstructured

@@ -29,6 +29,8 @@ type parts struct {
 	services        []*unstructured.Unstructured
 	accounts        []*unstructured.Unstructured
 	certificates    []*unstructured.Unstructured
+	// scorecard says which tests the scorecard runs on the bundle; it may be nil.
+	scorecard *unstructured.Unstructured
 }
 
 // definition is a CustomResourceDefinition, read, and as it is in the bundle.
@@ -46,7 +48,7 @@ func sortOut(objects []*unstructured.Unstructured) (*parts, error) {
 		}
 	}
 	if p.namespace == nil || p.deployment == nil {
-		return nil, errors.New("what was rendered has no Namespace or no Deployment; config/default has one of each")
+		return nil, errors.New("what was rendered has no Namespace or no Deployment; config/manifests has one of each")
 	}
 	if err := p.takeRights(); err != nil {
 		return nil, err
@@ -83,6 +85,8 @@ func (p *parts) take(object *unstructured.Unstructured) error {
 		p.services = append(p.services, object)
 	case "ValidatingWebhookConfiguration.admissionregistration.k8s.io", "MutatingWebhookConfiguration.admissionregistration.k8s.io":
 		p.webhooks = append(p.webhooks, object)
+	case "Configuration.scorecard.operatorframework.io":
+		p.scorecard = object
 	case "Certificate.cert-manager.io":
 		p.certificates = append(p.certificates, object)
 	case "Issuer.cert-manager.io":
