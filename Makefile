@@ -83,6 +83,7 @@ fmt: ## Format the code and its imports
 .PHONY: lint
 lint: ## Check style and the import rules between the folders
 	@$(call tool,golangci-lint) run
+	@cd hack/cluster && go tool -modfile=../tools/golangci-lint/go.mod golangci-lint run
 
 .PHONY: verify
 verify: generate manifests bundle bundle-validate lint ## Fail when generated files are stale, a configuration does not build or the linters find something
@@ -123,6 +124,10 @@ $(CLUSTER_BIN):
 cluster-binaries: $(CLUSTER_BIN) ## Compile what the cluster is made of; cached outside of the tree
 	@$(CLUSTER_BIN) build
 
+.PHONY: olm-binaries
+olm-binaries: $(CLUSTER_BIN) ## Compile the Operator Lifecycle Manager and opm; cached outside of the tree
+	@$(CLUSTER_BIN) build olm catalog opm
+
 .PHONY: cluster-up
 cluster-up: $(CLUSTER_BIN) ## Bring the cluster up; does only what is missing
 	@$(CLUSTER_BIN) up
@@ -149,7 +154,7 @@ undeploy: $(CLUSTER_BIN) ## Remove what `make deploy` installed, policies includ
 
 .PHONY: bundle
 bundle: ## Generate the OLM bundle, and the template of the catalog, from config
-	@$(call tool,kustomize) build config/default | go run ./hack/bundle generate --version $(VERSION)
+	@$(call tool,kustomize) build config/manifests | go run ./hack/bundle generate --version $(VERSION)
 	@go run ./hack/bundle catalog --image ghcr.io/kubewarden/kubewarden-operator-bundle --output catalog/template.yaml bundle
 
 .PHONY: bundle-validate
@@ -158,7 +163,14 @@ bundle-validate: ## Check the bundle: OLM's validators, and rules of our own
 
 .PHONY: catalog
 catalog: $(CLUSTER_BIN) ## Make a catalog of the bundle, and of a next version to upgrade to
-	@$(call tool,kustomize) build config/default | \
+	@$(call tool,kustomize) build config/manifests | \
 		go run ./hack/bundle generate --version $(NEXT) --replaces $(VERSION) --image $(IMG) --output $(BUILD)/bundle-next
 	@go run ./hack/bundle validate $(BUILD)/bundle-next
 	@go run ./hack/bundle catalog --opm "$$($(CLUSTER_BIN) opm)" --output $(BUILD)/catalog bundle $(BUILD)/bundle-next
+
+.PHONY: e2e-olm
+e2e-olm: cluster-up image-load policies-push undeploy catalog ## End-to-end test of a life under OLM: installed, upgraded, removed in either order
+	@$(CLUSTER_BIN) olm
+	@export KUBEWARDEN_CATALOG="$$($(CLUSTER_BIN) catalog $(BUILD)/catalog)"; eval "$$($(CLUSTER_BIN) env)"; \
+		go test -count=1 -tags=e2e_olm -timeout=15m -v ./test/e2e/olm/
+	@$(CLUSTER_BIN) olm-remove
