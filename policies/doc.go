@@ -1,8 +1,8 @@
 // Package policies is the home of the policies that this project ships: small, tested
 // ones to begin with, and guests for tests and benchmarks.
 //
-// What belongs here: a folder per policy, with its logic in plain Go, its tests, and
-// metadata.yml; guest, the glue that every policy of ours is linked with; build, which
+// What belongs here: a folder per policy, with its logic in plain Go or in Rego
+// (policy.rego), its tests, and metadata.yml; guest, the glue that every policy in Go is linked with; build, which
 // makes modules out of the folders; and policiestest, which hands built modules to tests.
 //
 // What never does: a module (*.wasm). Whoever needs one builds it.

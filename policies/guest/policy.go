@@ -13,6 +13,9 @@ import (
 // Request is what a policy is asked about: an AdmissionRequest of Kubernetes, as far as
 // our policies read it, and the policy's settings.
 type Request struct {
+	// Document is the whole request as it came. That of a policy of type raw is any JSON
+	// value, and nothing else of it is set.
+	Document json.RawMessage
 	// Kind is the kind of Object.
 	Kind Kind
 	// Operation is CREATE, UPDATE, DELETE or CONNECT.
@@ -34,30 +37,28 @@ type Kind struct {
 type Response struct {
 	Accepted bool   `json:"accepted"`
 	Message  string `json:"message,omitempty"`
+	// MutatedObject is the whole object as the policy wants it; nil wants no change.
+	MutatedObject json.RawMessage `json:"mutated_object,omitempty"`
 }
 
 // Accept lets the request pass.
 func Accept() Response { return Response{Accepted: true} }
+
+// Mutate lets the request pass with the object changed.
+func Mutate(object json.RawMessage) Response { return Response{Accepted: true, MutatedObject: object} }
 
 // Reject refuses the request; the user sees the message.
 func Reject(message string) Response { return Response{Message: message} }
 
 // Policy is what the author of a policy writes.
 type Policy struct {
+	// Raw says that requests are of any form; without it they are AdmissionRequests.
+	Raw bool
 	// Validate gives the verdict. An error denies the request, too, as a failure of the
 	// policy and not of the request.
 	Validate func(Request) (Response, error)
 	// ValidateSettings says what is wrong with settings; nil means nothing is.
 	ValidateSettings func(settings json.RawMessage) error
-}
-
-var registered Policy
-
-// Register makes this the policy that the module answers with. It returns something only
-// so that it can stand at a package variable: a c-shared module runs no main function.
-func Register(policy Policy) struct{} {
-	registered = policy
-	return struct{}{}
 }
 
 // Answer answers one waPC call. Operations and documents are upstream's.
@@ -76,30 +77,40 @@ func (p Policy) Answer(operation string, payload []byte) ([]byte, error) {
 
 func (p Policy) validate(payload []byte) ([]byte, error) {
 	var document struct {
-		Request struct {
-			Kind      Kind            `json:"kind"`
-			Operation string          `json:"operation"`
-			Object    json.RawMessage `json:"object"`
-		} `json:"request"`
+		Request  json.RawMessage `json:"request"`
 		Settings json.RawMessage `json:"settings"`
 	}
 	if err := json.Unmarshal(payload, &document); err != nil {
 		return nil, fmt.Errorf("decode validation request: %w", err)
 	}
-	request := document.Request
-	if bytes.Equal(request.Object, []byte("null")) {
-		request.Object = nil
+	request := Request{Document: document.Request, Settings: document.Settings}
+	if !p.Raw {
+		if err := request.decode(); err != nil {
+			return nil, fmt.Errorf("decode validation request: %w", err)
+		}
 	}
-	response, err := p.Validate(Request{
-		Kind:      request.Kind,
-		Operation: request.Operation,
-		Object:    request.Object,
-		Settings:  document.Settings,
-	})
+	response, err := p.Validate(request)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(response)
+}
+
+// decode reads what an AdmissionRequest holds.
+func (r *Request) decode() error {
+	var request struct {
+		Kind      Kind            `json:"kind"`
+		Operation string          `json:"operation"`
+		Object    json.RawMessage `json:"object"`
+	}
+	if err := json.Unmarshal(r.Document, &request); err != nil {
+		return err
+	}
+	r.Kind, r.Operation = request.Kind, request.Operation
+	if !bytes.Equal(request.Object, []byte("null")) {
+		r.Object = request.Object
+	}
+	return nil
 }
 
 func (p Policy) validateSettings(payload []byte) ([]byte, error) {

@@ -64,6 +64,7 @@ func TestAnswer(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := guest.Request{
+		Document:  json.RawMessage(`{"kind":{"group":"apps","version":"v1","kind":"Deployment"},"operation":"UPDATE","object":{"n":1.0}}`),
 		Kind:      guest.Kind{Group: "apps", Version: "v1", Kind: "Deployment"},
 		Operation: "UPDATE",
 		Object:    json.RawMessage(`{"n":1.0}`),

@@ -1,7 +1,10 @@
 package main
 
-import "github.com/kubewarden/kubewarden-operator/policies/guest"
+import (
+	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/wapc"
+)
 
-var _ = guest.Register(guest.Policy{Validate: validate, ValidateSettings: validateSettings})
+var _ = wapc.Register(guest.Policy{Validate: validate, ValidateSettings: validateSettings})
 
 func main() {}

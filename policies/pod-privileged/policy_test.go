@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 )
 
@@ -54,8 +56,8 @@ func TestValidate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got != tc.want {
-				t.Errorf("got %+v, want %+v", got, tc.want)
+			if diff := cmp.Diff(tc.want, got); diff != "" {
+				t.Errorf("-want +got\n%s", diff)
 			}
 		})
 	}
@@ -74,8 +76,8 @@ func TestValidateWorkloads(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: %v", kind, err)
 			}
-			if got != want {
-				t.Errorf("%s: got %+v, want %+v", kind, got, want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("%s: -want +got\n%s", kind, diff)
 			}
 		}
 	}
@@ -83,7 +85,7 @@ func TestValidateWorkloads(t *testing.T) {
 
 func TestValidateWithoutObject(t *testing.T) {
 	got, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Operation: "DELETE"})
-	if err != nil || got != guest.Accept() {
+	if err != nil || !got.Accepted {
 		t.Errorf("got %+v, %v; want an accepted deletion", got, err)
 	}
 }

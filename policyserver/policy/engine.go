@@ -69,7 +69,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	runtime, err := sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
-		Modules:          []sandbox.HostModule{wasi.Module(), wapc.Module(), rego.Module()},
+		Modules:          append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()),
 		Now:              config.Now,
 	})
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
 )
 
 // guest speaks the protocol of one execution mode to one program. It does not change: the
@@ -61,6 +62,8 @@ func guestFor(ctx context.Context, mode metadata.ExecutionMode, program *sandbox
 			return gatekeeperGuest{regoGuest{policy}}, err
 		}
 		return opaGuest{regoGuest{policy}}, err
+	case metadata.ModeWASI:
+		return wasiGuest{}, wasi.CheckCommand(program)
 	default:
 		return nil, fmt.Errorf("execution mode %q is not supported", mode)
 	}

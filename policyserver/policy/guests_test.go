@@ -54,14 +54,23 @@ func realModule(t *testing.T, name string) *policy.Module {
 	return module
 }
 
+// policyTest is a question to a policy of this project.
+type policyTest struct {
+	policy   string
+	settings string
+	request  json.RawMessage
+	want     protocol.ValidationResponse
+}
+
+// service is an AdmissionRequest for a Service.
+func service(kind string) json.RawMessage {
+	return fmt.Appendf(nil, `{"uid":"1299d386-525b-4032-98ae-1949f69f9cfc","kind":{"group":"","version":"v1","kind":"Service"},`+
+		`"operation":"CREATE","object":{"apiVersion":"v1","kind":"Service","spec":{"type":%q,"ports":[{"port":80}]}}}`, kind)
+}
+
 // The policies of this project give the verdicts they should when they really run.
 func TestPolicies(t *testing.T) {
-	tests := map[string]struct {
-		policy   string
-		settings string
-		request  json.RawMessage
-		want     protocol.ValidationResponse
-	}{
+	tests := map[string]policyTest{
 		"a privileged Pod": {
 			policy: "pod-privileged", request: admission(5000, true, `{}`),
 			want: protocol.ValidationResponse{Message: new("Privileged container is not allowed")},
@@ -80,6 +89,41 @@ func TestPolicies(t *testing.T) {
 			want: protocol.ValidationResponse{
 				Message: new(`mandatory label "team" is missing; label "env" has value "qa", which does not match "^(dev|prod)$"`),
 			},
+		},
+	}
+	tests["a Service that opens a port on every node"] = policyTest{
+		policy: "disallow-service-nodeport", request: service("NodePort"),
+		want: protocol.ValidationResponse{Status: &protocol.Status{Message: new("Services of type NodePort are not allowed")}},
+	}
+	tests["a Service of the cluster"] = policyTest{
+		policy: "disallow-service-nodeport", request: service("ClusterIP"), want: protocol.ValidationResponse{Accepted: true},
+	}
+	tests["a container without limits"] = policyTest{
+		policy: "container-limits", settings: `{"cpu":"1","memory":"1Gi"}`, request: admission(5000, false, `{}`),
+		want: protocol.ValidationResponse{Message: new(`container "main" has no memory limit, container "main" has no cpu limit`)},
+	}
+	tests["limits that are not looked at"] = policyTest{
+		policy: "container-limits", request: admission(5000, false, `{}`), want: protocol.ValidationResponse{Accepted: true},
+	}
+	tests["an image from elsewhere"] = policyTest{
+		policy: "trusted-registries", settings: `{"registries":["registry.example/side"]}`, request: admission(200, false, `{}`),
+		want: protocol.ValidationResponse{Message: new(`container "main": image "registry.example/app:1.2.3" is not from a trusted registry`)},
+	}
+	tests["images that are trusted"] = policyTest{
+		policy: "trusted-registries", settings: `{"registries":["registry.example"]}`, request: admission(5000, false, `{}`),
+		want: protocol.ValidationResponse{Accepted: true},
+	}
+	tests["a raw request"] = policyTest{
+		policy: "raw-validation", settings: `{"validUsers":["tonio"],"validActions":["eats"],"validResources":["hay"]}`,
+		request: json.RawMessage(`{"user":"tonio","action":"eats","resource":"banana"}`),
+		want:    protocol.ValidationResponse{Message: new(`resource "banana" is not allowed`)},
+	}
+	tests["a capability to be dropped"] = policyTest{
+		policy: "drop-capabilities", settings: `{"required_drop_capabilities":["NET_ADMIN"]}`,
+		request: json.RawMessage(`{"kind":{"group":"","version":"v1","kind":"Pod"},"object":{"spec":{"containers":[{"name":"a"}],"n":1.50}}}`),
+		want: protocol.ValidationResponse{
+			Accepted:      true,
+			MutatedObject: json.RawMessage(`{"spec":{"containers":[{"name":"a","securityContext":{"capabilities":{"drop":["NET_ADMIN"]}}}],"n":1.50}}`),
 		},
 	}
 	for name, tc := range tests {

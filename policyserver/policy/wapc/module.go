@@ -12,7 +12,6 @@ import (
 // API server takes, several times over.
 const (
 	maxResponse = 16 << 20
-	maxPayload  = 16 << 20
 	maxText     = 64 << 10
 )
 
@@ -65,17 +64,9 @@ func (c call) arg(index int) uint32 { return uint32(c.stack[index]) }
 
 func (c call) result(value uint32) { c.stack[0] = uint64(value) }
 
-// bytes is the part of the guest's memory that two parameters name.
-func (c call) bytes(index int, what string, limit uint32) ([]byte, error) {
-	address, length := c.arg(index), c.arg(index+1)
-	if length > limit {
-		return nil, sandbox.Violationf("%s has %d bytes, at most %d are allowed", what, length, limit)
-	}
-	return c.memory.View(address, length)
-}
-
-func (c call) string(index int, what string) (string, error) {
-	text, err := c.bytes(index, what, maxText)
+// argument is the text that the first two parameters name.
+func (c call) argument(what string) (string, error) {
+	text, err := sandbox.Argument{What: what, Limit: maxText}.Read(c.memory, c.stack)
 	if err != nil {
 		return "", err
 	}
@@ -95,7 +86,7 @@ func guestRequest(_ context.Context, c call) error {
 }
 
 func guestResponse(_ context.Context, c call) error {
-	response, err := c.bytes(0, "response", maxResponse)
+	response, err := sandbox.Argument{What: "response", Limit: maxResponse}.Read(c.memory, c.stack)
 	if err != nil {
 		return err
 	}
@@ -104,7 +95,7 @@ func guestResponse(_ context.Context, c call) error {
 }
 
 func guestError(_ context.Context, c call) error {
-	text, err := c.string(0, "error message")
+	text, err := c.argument("error message")
 	if err != nil {
 		return err
 	}
@@ -114,21 +105,11 @@ func guestError(_ context.Context, c call) error {
 
 func hostCall(ctx context.Context, c call) error {
 	c.hostResponse, c.hostError = nil, ""
-	var names [3]string
-	for i, what := range []string{"binding", "namespace", "operation"} {
-		name, err := c.string(2*i, what)
-		if err != nil {
-			return err
-		}
-		names[i] = name
-	}
-	payload, err := c.bytes(6, "payload", maxPayload)
+	request, err := host.ReadCall(c.memory, c.stack)
 	if err != nil {
 		return err
 	}
-	response, err := c.host.Call(ctx, host.Call{
-		Binding: names[0], Namespace: names[1], Operation: names[2], Payload: payload,
-	})
+	response, err := c.host.Call(ctx, request)
 	if err != nil {
 		c.hostError = err.Error()
 		c.result(0)
@@ -158,7 +139,7 @@ func hostError(_ context.Context, c call) error {
 }
 
 func consoleLog(ctx context.Context, c call) error {
-	text, err := c.string(0, "console text")
+	text, err := c.argument("console text")
 	if err != nil {
 		return err
 	}

@@ -75,8 +75,8 @@ var functions = []struct {
 	params string
 	run    run
 }{
-	{"args_get", "ii", nothing},
-	{"args_sizes_get", "ii", noSizes},
+	{"args_get", "ii", arguments},
+	{"args_sizes_get", "ii", argumentSizes},
 	{"environ_get", "ii", nothing},
 	{"environ_sizes_get", "ii", noSizes},
 	{"clock_res_get", "ii", clockResolution},
@@ -128,7 +128,7 @@ func unsupported(context.Context, sandbox.Guest, []uint64) (errno, error)  { ret
 func unseekable(context.Context, sandbox.Guest, []uint64) (errno, error)   { return noSeek, nil }
 func noDescriptor(context.Context, sandbox.Guest, []uint64) (errno, error) { return badFD, nil }
 
-// noSizes answers that there is nothing: no arguments, no environment.
+// noSizes answers that there is no environment.
 func noSizes(_ context.Context, guest sandbox.Guest, args []uint64) (errno, error) {
 	if guest.Memory.WriteUint32(uint32(args[0]), 0) != nil || guest.Memory.WriteUint32(uint32(args[1]), 0) != nil {
 		return fault, nil

@@ -1,0 +1,67 @@
+package policy
+
+import (
+	"context"
+	"errors"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
+)
+
+// wasiGuest is the guest of mode "wasi": a command that is run with the name of what is
+// asked as its argument and the question as its standard input.
+type wasiGuest struct{}
+
+var _ guest = wasiGuest{}
+
+func (wasiGuest) init(context.Context, *sandbox.Instance, *host.Session) error { return nil }
+
+func (wasiGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
+	answer, err := wasi.Run(ctx, instance, wasi.Command{
+		Args:  []string{"validate"},
+		Stdin: question.document(),
+		Host:  question.session,
+	})
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
+	response, err := protocol.DecodeValidationResponse(answer)
+	if err != nil {
+		return protocol.ValidationResponse{}, &answerError{err}
+	}
+	return response, nil
+}
+
+func (wasiGuest) validateSettings(ctx context.Context, instance *sandbox.Instance, question question) (protocol.SettingsValidationResponse, error) {
+	answer, err := wasi.Run(ctx, instance, wasi.Command{
+		Args:  []string{"validate-settings"},
+		Stdin: protocol.Settings(question.settings),
+		Host:  question.session,
+	})
+	if err != nil {
+		return protocol.SettingsValidationResponse{}, err
+	}
+	response, err := protocol.DecodeSettingsValidationResponse(answer)
+	if err != nil {
+		return protocol.SettingsValidationResponse{}, &answerError{err}
+	}
+	return response, nil
+}
+
+// failure has upstream's texts: what a failing command wrote is the message as it is.
+func (wasiGuest) failure(err error) string {
+	if answer, ok := errors.AsType[*answerError](err); ok {
+		return "internal server error: Cannot deserialize policy validation response: " + answer.Error()
+	}
+	return err.Error()
+}
+
+// settingsFailure has upstream's texts.
+func (wasiGuest) settingsFailure(err error) string {
+	if answer, ok := errors.AsType[*answerError](err); ok {
+		return "Cannot deserialize settings validation response: " + answer.Error()
+	}
+	return err.Error()
+}
