@@ -175,7 +175,7 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 func addReconcilers(manager ctrl.Manager, config Config) error {
 	applier := apply.NewApplier(apply.Config{Client: manager.GetClient(), Uncached: manager.GetAPIReader()})
 	certificates := certs.NewCertificates(certs.Config{
-		Client: manager.GetClient(), Applier: applier, Render: config.Render, Now: config.Now,
+		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Applier: applier, Render: config.Render, Now: config.Now,
 	})
 	recorder := manager.GetEventRecorder(eventSource)
 	reports := &replicas.Reports{}

@@ -6,17 +6,12 @@ import (
 	"fmt"
 	"time"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
-	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
-	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
@@ -28,6 +23,8 @@ var ErrNotPublished = errors.New("no certificate authority is published yet")
 type Config struct {
 	// Client reads from the caches of the manager.
 	Client client.Client
+	// Uncached reads from the API server, before a key is made that must be the only one.
+	Uncached client.Reader
 	// Applier writes.
 	Applier *apply.Applier
 	// Render is what the operator knows of itself.
@@ -39,19 +36,23 @@ type Config struct {
 // Certificates observes the certificates of an installation and takes the next step with
 // them. It is safe for concurrent use.
 type Certificates struct {
-	client  client.Client
-	applier *apply.Applier
-	render  render.Config
-	now     func() time.Time
+	client   client.Client
+	uncached client.Reader
+	applier  *apply.Applier
+	render   render.Config
+	now      func() time.Time
+	asked    *questions
 }
 
 // NewCertificates returns Certificates that work on what the configuration gives them.
 func NewCertificates(config Config) *Certificates {
 	return &Certificates{
-		client:  config.Client,
-		applier: config.Applier,
-		render:  config.Render,
-		now:     config.Now,
+		client:   config.Client,
+		uncached: config.Uncached,
+		applier:  config.Applier,
+		render:   config.Render,
+		now:      config.Now,
+		asked:    &questions{},
 	}
 }
 
@@ -66,6 +67,8 @@ type Progress struct {
 	Message string
 	// After is when to look again though nothing happened; 0 means never.
 	After time.Duration
+	// Provider is whom to record as the provider of the installation; empty for no change.
+	Provider operatorv1alpha1.CertificateProvider
 }
 
 // CABundle is what webhooks must trust, in PEM: the authority that signs and those that
@@ -103,132 +106,92 @@ func (c *Certificates) secret(ctx context.Context, name string) (*corev1.Secret,
 	return secret, nil
 }
 
-// request returns how the issuer treats a Certificate.
-func (c *Certificates) request(ctx context.Context, name string) (Request, error) {
-	certificate := &certmanagerv1.Certificate{}
+// uncachedSecret is secret by the API server's word.
+func (c *Certificates) uncachedSecret(ctx context.Context, name string) (*corev1.Secret, error) {
+	secret := &corev1.Secret{}
 	key := client.ObjectKey{Namespace: c.render.Namespace, Name: name}
-	request := Request{Name: "Certificate " + key.String()}
-	if err := c.client.Get(ctx, key, certificate); err != nil {
-		if apierrors.IsNotFound(err) || apimeta.IsNoMatchError(err) {
-			return request, nil
-		}
-		return Request{}, fmt.Errorf("read Certificate %s: %w", key, err)
+	if err := c.uncached.Get(ctx, key, secret); client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read Secret %s: %w", key, err)
 	}
-	request.Since = certificate.CreationTimestamp.Time
-	for _, condition := range certificate.Status.Conditions {
-		if condition.Type != certmanagerv1.CertificateConditionReady || condition.Status == cmmetav1.ConditionTrue {
-			continue
-		}
-		request.Message = condition.Message
-		if condition.LastTransitionTime != nil && condition.LastTransitionTime.After(request.Since) {
-			request.Since = condition.LastTransitionTime.Time
-		}
-	}
-	return request, nil
+	return secret, nil
 }
 
-// adopt makes an issued Secret go with its owner: cert-manager leaves it behind when its
-// Certificate goes, private key and all, unless it is told to own it.
-func (c *Certificates) adopt(ctx context.Context, owner client.Object, secret *corev1.Secret) error {
-	controller := metav1.GetControllerOf(secret)
-	if secret.UID == "" || (controller != nil && controller.UID != owner.GetUID()) {
-		return nil
-	}
-	reference := &corev1.Secret{}
-	reference.Name, reference.Namespace = secret.Name, secret.Namespace
-	return c.applier.Apply(ctx, owner, reference)
+// named is a Secret of which nothing but the name is known.
+func (c *Certificates) named(secret string) *corev1.Secret {
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: c.render.Namespace, Name: secret}}
 }
 
-// installed says whether the cluster serves cert-manager's kinds.
-func (c *Certificates) installed(ctx context.Context) (bool, error) {
-	for _, definition := range []string{DefinitionIssuers, DefinitionCertificates} {
-		if served, err := optional.IsServed(ctx, c.client, definition); err != nil || !served {
-			return false, err
-		}
-	}
-	return true, nil
-}
-
-// SyncAuthority makes the authority exist, and publishes it once it is issued. The next
-// steps are woken by the Secrets of KubewardenForSecret, by what the Kubewarden owns, and
-// by the definitions of cert-manager's kinds.
+// SyncAuthority chooses the provider, makes the authority exist, and publishes it once it is
+// issued. The next steps are woken by the Secrets of KubewardenForSecret, by what the
+// Kubewarden owns, and by the definitions of cert-manager's kinds.
 func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (Progress, error) {
-	installed, err := c.installed(ctx)
+	state, choice, err := c.choose(ctx, kubewarden)
 	if err != nil {
 		return Progress{}, err
 	}
-	if !installed {
-		return c.withoutIssuer(ctx)
-	}
-	installation := render.NewInstallation(kubewarden)
-	if err := c.applier.Apply(ctx, kubewarden, render.CertificateAuthority(c.render, installation)...); err != nil {
-		return Progress{}, err
-	}
-	state, err := c.observeAuthority(ctx, kubewarden)
+	published, err := c.published(ctx)
 	if err != nil {
 		return Progress{}, err
 	}
-	plan := PlanAuthority(state)
+	if choice.Provider == "" {
+		return Progress{
+			Ready: len(published.Current) > 0, Reason: choice.Remark.Reason, Message: choice.Remark.Message, After: choice.After,
+		}, nil
+	}
+	authority, err := c.of(choice.Provider).authority(ctx, demand{kubewarden: kubewarden, because: choice.Because})
+	if err != nil {
+		return Progress{}, err
+	}
+	plan := PlanAuthority(AuthorityState{
+		Now: state.Now, Request: authority.request, Issued: authority.pair.Certificate, Published: published,
+	})
 	if plan.Step == StepPublish {
-		secret := render.PublishedCA(render.PublishedCAInput{
-			Config: c.render, Installation: installation,
-			Current: plan.Publish.Current, Old: plan.Publish.Old, ChangedAt: plan.Publish.ChangedAt,
-		})
-		if err := c.applier.Apply(ctx, kubewarden, secret); err != nil {
+		if err := c.publish(ctx, kubewarden, plan.Publish); err != nil {
 			return Progress{}, err
 		}
-		state.Published = plan.Publish
+		published = plan.Publish
 	}
-	return authorityProgress(plan, state.Published), nil
+	// What a choice replaces is kept until the choice is recorded.
+	changing := choice.Provider == builtIn && state.asksCertManager()
+	if state.Recorded == choice.Provider && !changing {
+		if err := c.other(choice.Provider).withdraw(ctx, kubewarden); err != nil {
+			return Progress{}, err
+		}
+	}
+	return authorityProgress(plan, choice, authority, published), authority.refused
 }
 
-// withoutIssuer is the progress where nobody can issue. What is published stays good.
-func (c *Certificates) withoutIssuer(ctx context.Context) (Progress, error) {
-	published, err := c.published(ctx)
-	if err != nil {
-		return Progress{}, err
-	}
-	return Progress{
-		Ready:   len(published.Current) > 0,
-		Reason:  operatorv1alpha1.ReasonCertManagerNotFound,
-		Message: "cert-manager is not installed: the cluster does not know its kinds Issuer and Certificate",
-	}, nil
+func (c *Certificates) publish(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden, authorities Published) error {
+	return c.applier.Apply(ctx, kubewarden, render.PublishedCA(render.PublishedCAInput{
+		Config: c.render, Installation: render.NewInstallation(kubewarden),
+		Current: authorities.Current, Old: authorities.Old, ChangedAt: authorities.ChangedAt,
+	}))
 }
 
-func (c *Certificates) observeAuthority(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (AuthorityState, error) {
-	request, err := c.request(ctx, render.CertificateCA)
-	if err != nil {
-		return AuthorityState{}, err
-	}
-	issued, err := c.secret(ctx, render.CertificateCA)
-	if err != nil {
-		return AuthorityState{}, err
-	}
-	if err := c.adopt(ctx, kubewarden, issued); err != nil {
-		return AuthorityState{}, err
-	}
-	published, err := c.published(ctx)
-	if err != nil {
-		return AuthorityState{}, err
-	}
-	return AuthorityState{
-		Now:     c.now(),
-		Request: request,
-		// Of an authority that signs itself, this is its own certificate.
-		Issued:    issued.Data[corev1.TLSCertKey],
-		Published: published,
-	}, nil
-}
-
-func authorityProgress(plan AuthorityPlan, published Published) Progress {
+// authorityProgress tells of the step that was taken. A provider that has not issued yet is
+// not recorded: until then the choice costs nothing to change.
+func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, published Published) Progress {
 	progress := Progress{
-		Ready:   len(published.Current) > 0,
-		Reason:  operatorv1alpha1.ReasonIssued,
-		Message: plan.Message,
-		After:   plan.After,
+		Ready:    len(published.Current) > 0,
+		Reason:   operatorv1alpha1.ReasonIssued,
+		After:    soonest(plan.After, choice.After),
+		Provider: choice.Provider,
 	}
 	if plan.Step == StepWait {
-		progress.Reason = operatorv1alpha1.ReasonWaitingForIssuer
+		progress.Provider = ""
+	}
+	switch {
+	case authority.request.Obstacle != "":
+		progress.Reason, progress.Message = authority.request.Reason, authority.request.Obstacle
+		if progress.Ready {
+			progress.Message += "; what was issued before stays in use until it expires"
+		}
+	case plan.Step == StepWait:
+		progress.Reason, progress.Message = operatorv1alpha1.ReasonWaitingForIssuer, plan.Message
+	case choice.Remark.Reason != "":
+		progress.Reason, progress.Message = choice.Remark.Reason, choice.Remark.Message
+	case authority.remark.Reason != "":
+		progress.Reason, progress.Message = authority.remark.Reason, authority.remark.Message
 	}
 	return progress
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/google/go-cmp/cmp"
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	corev1 "k8s.io/api/core/v1"
-	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -63,7 +62,8 @@ func newStage(t *testing.T) *stage {
 	s := &stage{t: t, now: noon}
 	s.applier = apply.NewApplier(apply.Config{Client: environment.Cached, Uncached: environment.Uncached})
 	s.certificates = certs.NewCertificates(certs.Config{
-		Client: environment.Cached, Applier: s.applier, Render: s.config(), Now: func() time.Time { return s.now },
+		Client: environment.Cached, Uncached: environment.Uncached,
+		Applier: s.applier, Render: s.config(), Now: func() time.Time { return s.now },
 	})
 	s.kubewarden = &operatorv1alpha1.Kubewarden{}
 	s.kubewarden.Name = operatorv1alpha1.KubewardenName
@@ -93,7 +93,7 @@ func (s *stage) clear() {
 			s.t.Errorf("delete all %T: %v", object, err)
 		}
 	}
-	for _, name := range []string{render.SecretCA, render.CertificateCA, render.IssuedName("default"), render.ServingSecretName("default")} {
+	for _, name := range []string{render.SecretCA, render.CertificateCA, render.BuiltInCA, render.IssuedName("default"), render.ServingSecretName("default")} {
 		s.gone(name)
 	}
 }
@@ -168,6 +168,7 @@ func (s *stage) syncAuthority() certs.Progress {
 	if err != nil {
 		s.t.Fatalf("sync the authority: %v", err)
 	}
+	certs.SetCertificatesReady(s.kubewarden, progress)
 	return progress
 }
 
@@ -241,27 +242,10 @@ func TestSyncAuthority(t *testing.T) {
 
 func TestSyncAuthorityTellsWhatTheIssuerSays(t *testing.T) {
 	s := newStage(t)
+	s.kubewarden.Spec.Certificates.Provider = certManager
 	s.now = time.Now()
 	s.syncAuthority()
-	certificate := &certmanagerv1.Certificate{}
-	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.CertificateCA}
-	if err := environment.Direct.Get(t.Context(), key, certificate); err != nil {
-		t.Fatalf("get the Certificate: %v", err)
-	}
-	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{
-		Type: certmanagerv1.CertificateConditionReady, Status: cmmetav1.ConditionFalse, Message: "the issuer is on holiday",
-	}}
-	if err := environment.Direct.Status().Update(t.Context(), certificate); err != nil {
-		t.Fatalf("update the status: %v", err)
-	}
-	err := wait.PollUntilContextTimeout(t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
-		cached := &certmanagerv1.Certificate{}
-		err := environment.Cached.Get(ctx, key, cached)
-		return err == nil && len(cached.Status.Conditions) > 0, nil
-	})
-	if err != nil {
-		t.Fatalf("wait for the cache to show the status: %v", err)
-	}
+	s.answer("the issuer is on holiday")
 	if progress := s.syncAuthority(); progress.After == 0 {
 		t.Errorf("at first: %+v, want to look again when patience is over", progress)
 	}
@@ -271,33 +255,51 @@ func TestSyncAuthorityTellsWhatTheIssuerSays(t *testing.T) {
 	if progress.Message != want {
 		t.Errorf("the message is %q, want %q", progress.Message, want)
 	}
-	certs.SetCertificatesReady(s.kubewarden, progress)
 	condition := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionCertificatesReady)
 	if condition == nil || condition.Status != metav1.ConditionFalse || condition.Message != want {
 		t.Errorf("the condition is %+v", condition)
 	}
+	if s.kubewarden.Status.CertificateProvider != "" {
+		t.Errorf("provider %s is recorded, want none before one has issued", s.kubewarden.Status.CertificateProvider)
+	}
 }
 
-// serverStage is a stage with an authority and a PolicyServer whose Certificate exists.
+// answer has cert-manager say something about the request for an authority.
+func (s *stage) answer(message string) {
+	s.t.Helper()
+	certificate := &certmanagerv1.Certificate{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.CertificateCA}
+	if err := environment.Direct.Get(s.t.Context(), key, certificate); err != nil {
+		s.t.Fatalf("get the Certificate: %v", err)
+	}
+	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{
+		Type: certmanagerv1.CertificateConditionReady, Status: cmmetav1.ConditionFalse, Message: message,
+	}}
+	if err := environment.Direct.Status().Update(s.t.Context(), certificate); err != nil {
+		s.t.Fatalf("update the status: %v", err)
+	}
+	err := wait.PollUntilContextTimeout(s.t.Context(), 10*time.Millisecond, 10*time.Second, true, func(ctx context.Context) (bool, error) {
+		cached := &certmanagerv1.Certificate{}
+		err := environment.Cached.Get(ctx, key, cached)
+		return err == nil && len(cached.Status.Conditions) > 0, nil
+	})
+	if err != nil {
+		s.t.Fatalf("wait for the cache to show the status: %v", err)
+	}
+}
+
+// serverStage is a stage with a PolicyServer.
 type serverStage struct {
 	*stage
-	server       *policiesv1.PolicyServer
-	installation render.Installation
-	certificate  *certmanagerv1.Certificate
+	server *policiesv1.PolicyServer
 }
 
-func newServerStage(t *testing.T, ca authority) *serverStage {
+func newServerStage(t *testing.T) *serverStage {
 	t.Helper()
 	s := &serverStage{stage: newStage(t), server: &policiesv1.PolicyServer{}}
-	s.replaceAuthority(ca)
 	s.server.Name = "default"
 	if err := environment.Direct.Create(t.Context(), s.server); err != nil {
 		t.Fatalf("create the PolicyServer: %v", err)
-	}
-	s.installation = render.NewInstallation(s.kubewarden)
-	s.certificate = render.ServingCertificate(render.PolicyServerInput{Config: s.config(), Installation: s.installation, Server: s.server})
-	if err := s.applier.Apply(t.Context(), s.server, s.certificate); err != nil {
-		t.Fatalf("apply the Certificate: %v", err)
 	}
 	return s
 }
@@ -311,14 +313,20 @@ func (s *serverStage) replaceAuthority(ca authority) {
 	s.published()
 }
 
+// issuePair has cert-manager answer the Certificate that sync applied.
 func (s *serverStage) issuePair(pair certs.Pair) {
 	s.t.Helper()
-	s.issue(s.certificate.Spec.SecretName, pair, s.certificate.Spec.SecretTemplate.Labels)
+	certificate := &certmanagerv1.Certificate{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.IssuedName(s.server.Name)}
+	if err := environment.Direct.Get(s.t.Context(), key, certificate); err != nil {
+		s.t.Fatalf("get the Certificate: %v", err)
+	}
+	s.issue(certificate.Spec.SecretName, pair, certificate.Spec.SecretTemplate.Labels)
 }
 
 func (s *serverStage) sync() certs.Progress {
 	s.t.Helper()
-	progress, err := s.certificates.SyncServer(s.t.Context(), s.server, s.installation)
+	progress, err := s.certificates.SyncServer(s.t.Context(), s.server, s.kubewarden)
 	if err != nil {
 		s.t.Fatalf("sync the server: %v", err)
 	}
@@ -344,7 +352,7 @@ func (s *serverStage) trust(bundle []byte) {
 		Operations: []admissionregistrationv1.OperationType{"CREATE"}, APIGroups: []string{"example.com"},
 		APIVersions: []string{"v1"}, Resources: []string{"things"},
 	}}
-	webhook, err := render.Webhook(render.WebhookInput{Config: s.config(), Installation: s.installation, Policy: policy, CABundle: bundle})
+	webhook, err := render.Webhook(render.WebhookInput{Config: s.config(), Installation: render.NewInstallation(s.kubewarden), Policy: policy, CABundle: bundle})
 	if err != nil {
 		s.t.Fatalf("render the webhook: %v", err)
 	}
@@ -363,7 +371,8 @@ func (s *serverStage) trust(bundle []byte) {
 
 func TestSyncServerPresentsTheFirstPairAtOnce(t *testing.T) {
 	ca := newAuthority(t, "ca", noon.Add(9*year))
-	s := newServerStage(t, ca)
+	s := newServerStage(t)
+	s.replaceAuthority(ca)
 	if progress := s.sync(); progress.Ready || progress.Reason != policiesv1.ReasonWaitingForCertificate {
 		t.Errorf("before anything is issued: %+v, want to wait for the certificate", progress)
 	}
@@ -404,8 +413,10 @@ func TestSyncServerPresentsTheFirstPairAtOnce(t *testing.T) {
 
 func TestSyncServerPresentsTheNextPairOnceItIsTrusted(t *testing.T) {
 	ca, next := newAuthority(t, "ca", noon.Add(9*year)), newAuthority(t, "next", noon.Add(9*year))
-	s := newServerStage(t, ca)
+	s := newServerStage(t)
+	s.replaceAuthority(ca)
 	firstPair, nextPair := ca.issue(t, dnsName, noon.Add(year)), next.issue(t, dnsName, noon.Add(year))
+	s.sync()
 	s.issuePair(firstPair)
 	s.sync()
 	s.presents(firstPair)
@@ -431,28 +442,4 @@ func TestSyncServerPresentsTheNextPairOnceItIsTrusted(t *testing.T) {
 	s.now = time.Now().Add(11 * time.Second)
 	s.sync()
 	s.presents(nextPair)
-}
-
-func TestWithoutCertManager(t *testing.T) {
-	s := newStage(t)
-	withoutDefinitions := certs.NewCertificates(certs.Config{
-		Client: noDefinitions{environment.Cached}, Applier: s.applier, Render: s.config(), Now: func() time.Time { return s.now },
-	})
-	progress, err := withoutDefinitions.SyncAuthority(t.Context(), s.kubewarden)
-	if err != nil {
-		t.Fatalf("sync the authority: %v", err)
-	}
-	if progress.Ready || progress.Reason != operatorv1alpha1.ReasonCertManagerNotFound {
-		t.Errorf("got %+v, want to miss cert-manager", progress)
-	}
-}
-
-// noDefinitions is a cluster without any CustomResourceDefinition.
-type noDefinitions struct{ client.Client }
-
-func (c noDefinitions) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
-	if _, ok := object.(*apiextensionsv1.CustomResourceDefinition); ok {
-		return apierrors.NewNotFound(certmanagerv1.Resource("customresourcedefinitions"), key.Name)
-	}
-	return c.Client.Get(ctx, key, object, options...)
 }

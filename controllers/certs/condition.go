@@ -1,6 +1,8 @@
 package certs
 
 import (
+	"fmt"
+
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -8,7 +10,7 @@ import (
 )
 
 // SetCertificatesReady records the progress of the authority in the condition
-// CertificatesReady and, once it is issued, the provider, which is decided only once.
+// CertificatesReady and, once it has issued, the provider.
 // Nothing is written to the API server.
 func SetCertificatesReady(kubewarden *operatorv1alpha1.Kubewarden, progress Progress) {
 	condition := metav1.Condition{
@@ -21,11 +23,12 @@ func SetCertificatesReady(kubewarden *operatorv1alpha1.Kubewarden, progress Prog
 	if progress.Ready {
 		condition.Status = metav1.ConditionTrue
 	}
+	if progress.Provider != "" {
+		kubewarden.Status.CertificateProvider = progress.Provider
+	}
 	if condition.Message == "" {
-		condition.Message = "the certificate authority is issued and published"
+		condition.Message = fmt.Sprintf("the certificate authority is issued by provider %s, and published",
+			kubewarden.Status.CertificateProvider)
 	}
 	apimeta.SetStatusCondition(&kubewarden.Status.Conditions, condition)
-	if progress.Reason == operatorv1alpha1.ReasonIssued {
-		kubewarden.Status.CertificateProvider = operatorv1alpha1.CertificateProviderCertManager
-	}
 }

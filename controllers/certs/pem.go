@@ -73,24 +73,47 @@ func untilFirstExpiry(certificates []*x509.Certificate, now time.Time) time.Dura
 	return first
 }
 
+// isAuthority says whether a PEM text begins with the certificate of an authority.
+func isAuthority(text []byte) bool {
+	certificates, err := parseCertificates(text)
+	return err == nil && len(certificates) > 0 && certificates[0].IsCA
+}
+
+// soonest is the shorter of two times to wait, of which 0 means for ever.
+func soonest(a, b time.Duration) time.Duration {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
+}
+
 func (p Pair) equal(other Pair) bool {
 	return bytes.Equal(p.Certificate, other.Certificate) && bytes.Equal(p.Key, other.Key)
 }
 
 var errNoPair = errors.New("there is no certificate")
 
+// load reads a pair that fits together and is valid now.
+func (p Pair) load(now time.Time) (*tls.Certificate, error) {
+	if len(p.Certificate) == 0 {
+		return nil, errNoPair
+	}
+	loaded, err := tls.X509KeyPair(p.Certificate, p.Key)
+	if err != nil {
+		return nil, fmt.Errorf("read the pair: %w", err)
+	}
+	if now.Before(loaded.Leaf.NotBefore) || !now.Before(loaded.Leaf.NotAfter) {
+		return nil, fmt.Errorf("the certificate is valid from %s to %s",
+			loaded.Leaf.NotBefore.Format(time.RFC3339), loaded.Leaf.NotAfter.Format(time.RFC3339))
+	}
+	return &loaded, nil
+}
+
 // usable says whether a server can present the pair now.
 func (s ServerState) usable(pair Pair) error {
-	if len(pair.Certificate) == 0 {
-		return errNoPair
-	}
-	loaded, err := tls.X509KeyPair(pair.Certificate, pair.Key)
+	loaded, err := pair.load(s.Now)
 	if err != nil {
-		return fmt.Errorf("read the pair: %w", err)
-	}
-	if s.Now.Before(loaded.Leaf.NotBefore) || !s.Now.Before(loaded.Leaf.NotAfter) {
-		return fmt.Errorf("the certificate is valid from %s to %s",
-			loaded.Leaf.NotBefore.Format(time.RFC3339), loaded.Leaf.NotAfter.Format(time.RFC3339))
+		return err
 	}
 	return loaded.Leaf.VerifyHostname(s.DNSName)
 }

@@ -28,17 +28,29 @@ const (
 	StepPublish Step = "Publish"
 	// StepPresent: the issued pair goes into the mounted Secret.
 	StepPresent Step = "Present"
+	// StepIssue: the built-in provider is to sign a new pair.
+	StepIssue Step = "Issue"
 )
 
-// Request is a Certificate as its issuer treats it.
+// Request is what a provider was asked for, and how it is treated.
 type Request struct {
-	// Name is for messages.
+	// Name is for messages: who is waited for to do what.
 	Name string
 	// Since is when the issuer was last asked: when the Certificate was made, or ceased
 	// to be ready.
 	Since time.Time
 	// Message is what the issuer says about it; empty when it says nothing.
 	Message string
+	// Obstacle is what no patience overcomes, and what to do about it; empty when nothing
+	// is in the way.
+	Obstacle string
+	// Reason is the condition reason that goes with the obstacle.
+	Reason string
+}
+
+// overdue says whether the issuer has taken too long.
+func (r Request) overdue(now time.Time) bool {
+	return !r.Since.IsZero() && now.Sub(r.Since) >= patience
 }
 
 // AuthorityState is what is known of the authority.
@@ -79,11 +91,11 @@ type AuthorityPlan struct {
 // trusted beside a new authority as long as it is valid: certificates that it signed are
 // presented for some time yet.
 func PlanAuthority(state AuthorityState) AuthorityPlan {
-	issued, err := parseCertificates(state.Issued)
-	if err != nil || len(issued) == 0 || !issued[0].IsCA {
+	if !isAuthority(state.Issued) {
 		message, after := waiting(state.Request, state.Now)
 		return AuthorityPlan{Step: StepWait, Message: message, After: after}
 	}
+	issued, _ := parseCertificates(state.Issued)
 	current := encodeCertificates(issued[:1])
 	// Who published a bundle that cannot be read trusted nobody.
 	before, _ := parseCertificates(state.Published.Bundle())
@@ -163,10 +175,15 @@ func PlanServer(state ServerState) ServerPlan {
 
 // waiting says what an issuer is waited for, and what it has to say once it took too long.
 func waiting(request Request, now time.Time) (message string, after time.Duration) {
-	message = "waiting for cert-manager to issue " + request.Name
-	rest := patience - now.Sub(request.Since)
-	if request.Since.IsZero() || rest > 0 {
-		return message, max(rest, 0)
+	if request.Obstacle != "" {
+		return request.Obstacle, 0
+	}
+	message = "waiting for " + request.Name
+	switch {
+	case request.Since.IsZero():
+		return message, 0
+	case !request.overdue(now):
+		return message, patience - now.Sub(request.Since)
 	}
 	message = fmt.Sprintf("%s, which is not ready after %s", message, patience)
 	if request.Message != "" {

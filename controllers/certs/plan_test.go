@@ -17,7 +17,7 @@ func TestPlanAuthority(t *testing.T) {
 	third := newAuthority(t, "third", noon.Add(10*year))
 	expired := newAuthority(t, "expired", noon)
 	leaf := first.issue(t, dnsName, noon.Add(year))
-	request := certs.Request{Name: "Certificate kubewarden/kubewarden-ca-cm", Since: noon.Add(-time.Minute), Message: "issuer not found"}
+	request := certs.Request{Name: "cert-manager to issue Certificate kubewarden/kubewarden-ca-cm", Since: noon.Add(-time.Minute), Message: "issuer not found"}
 	fresh := certs.Request{Name: request.Name, Since: noon.Add(-15 * time.Second)}
 	publish := func(current, old []byte) certs.AuthorityPlan {
 		return certs.AuthorityPlan{Step: certs.StepPublish, Publish: certs.Published{Current: current, Old: old, ChangedAt: noon}}
@@ -29,7 +29,7 @@ func TestPlanAuthority(t *testing.T) {
 		want      certs.AuthorityPlan
 	}{
 		"nothing asked for yet": {
-			request: certs.Request{Name: "Certificate a/b"},
+			request: certs.Request{Name: "cert-manager to issue Certificate a/b"},
 			want:    certs.AuthorityPlan{Step: certs.StepWait, Message: "waiting for cert-manager to issue Certificate a/b"},
 		},
 		"asked for a moment ago": {
@@ -45,6 +45,10 @@ func TestPlanAuthority(t *testing.T) {
 				Step:    certs.StepWait,
 				Message: "waiting for cert-manager to issue Certificate kubewarden/kubewarden-ca-cm, which is not ready after 1m0s: issuer not found",
 			},
+		},
+		"something is in the way, however long one waits": {
+			request: certs.Request{Name: request.Name, Since: request.Since, Message: "no", Obstacle: "install it"},
+			want:    certs.AuthorityPlan{Step: certs.StepWait, Message: "install it"},
 		},
 		"what was issued is no authority": {
 			request: fresh, issued: leaf.Certificate,
@@ -105,7 +109,7 @@ func TestPlanServer(t *testing.T) {
 	expired := ca.issue(t, dnsName, noon)
 	misnamed := ca.issue(t, "somebody.else.svc", noon.Add(year))
 	mixed := certs.Pair{Certificate: oldPair.Certificate, Key: newPair.Key}
-	request := certs.Request{Name: "Certificate a/b", Since: noon.Add(-time.Hour), Message: "no such issuer"}
+	request := certs.Request{Name: "cert-manager to issue Certificate a/b", Since: noon.Add(-time.Hour), Message: "no such issuer"}
 
 	trusting := func(name string, since time.Duration, authorities ...authority) certs.Trust {
 		trust := certs.Trust{Name: name, Since: noon.Add(-since)}

@@ -10,24 +10,26 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
-// SyncServer moves the pair that was issued for a policy server into the Secret that its
-// replicas mount, when the plan says so. The Certificate is one of the children that
-// render.PolicyServer makes, and is applied before. The next steps are woken by the
-// Secrets of PolicyServerForSecret; PlanServer looks again at webhooks by itself.
-func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (Progress, error) {
-	issued, err := c.secret(ctx, render.IssuedName(server.Name))
-	if err != nil {
-		return Progress{}, err
+// SyncServer asks the provider in use for the pair of a policy server, and moves it into
+// the Secret that the replicas mount when the plan says so. The next steps are woken by the
+// Secrets of PolicyServerForSecret, by what the PolicyServer owns, and by a change of the
+// provider; PlanServer looks again at webhooks by itself.
+func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.PolicyServer, kubewarden *operatorv1alpha1.Kubewarden) (Progress, error) {
+	installation := render.NewInstallation(kubewarden)
+	issued := issued{request: Request{Obstacle: "waiting until certificates can be issued: the condition CertificatesReady of the Kubewarden tells more"}}
+	if provider := c.of(kubewarden.Status.CertificateProvider); provider != nil {
+		var err error
+		if issued, err = provider.pair(ctx, server, installation); err != nil {
+			return Progress{}, err
+		}
 	}
-	if err := c.adopt(ctx, server, issued); err != nil {
-		return Progress{}, err
-	}
-	state, err := c.observeServer(ctx, server.Name, pairOf(issued))
+	state, err := c.observeServer(ctx, server.Name, issued)
 	if err != nil {
 		return Progress{}, err
 	}
@@ -42,7 +44,15 @@ func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.Policy
 			return Progress{}, err
 		}
 	}
-	return serverProgress(plan), nil
+	progress := serverProgress(plan)
+	progress.After = soonest(progress.After, issued.plan.After)
+	return progress, nil
+}
+
+// WithdrawServer has nothing issued any more for a policy server. The Secrets are children
+// like others, for the caller to remove.
+func (c *Certificates) WithdrawServer(ctx context.Context, server *policiesv1.PolicyServer) error {
+	return (&certManagerProvider{c}).withdrawPair(ctx, server)
 }
 
 func serverProgress(plan ServerPlan) Progress {
@@ -58,11 +68,7 @@ func serverProgress(plan ServerPlan) Progress {
 	return progress
 }
 
-func (c *Certificates) observeServer(ctx context.Context, name string, issued Pair) (ServerState, error) {
-	request, err := c.request(ctx, render.IssuedName(name))
-	if err != nil {
-		return ServerState{}, err
-	}
+func (c *Certificates) observeServer(ctx context.Context, name string, issued issued) (ServerState, error) {
 	presented, err := c.secret(ctx, render.ServingSecretName(name))
 	if err != nil {
 		return ServerState{}, err
@@ -78,9 +84,9 @@ func (c *Certificates) observeServer(ctx context.Context, name string, issued Pa
 	trust := Trust{Name: "Secret " + render.SecretCA, CABundle: published.Bundle(), Since: published.ChangedAt}
 	return ServerState{
 		Now:       c.now(),
-		Request:   request,
+		Request:   issued.request,
 		DNSName:   render.DNSName(name, c.render.Namespace),
-		Issued:    issued,
+		Issued:    issued.pair,
 		Presented: pairOf(presented),
 		Trust:     append([]Trust{trust}, webhooks...),
 	}, nil

@@ -5,7 +5,9 @@ import (
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -27,12 +29,22 @@ func KubewardenForSecret(namespace string) handler.MapFunc {
 			return nil
 		}
 		switch secret.GetName() {
-		case render.CertificateCA, render.SecretCA:
+		case render.CertificateCA, render.BuiltInCA, render.SecretCA:
 			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
 		default:
 			return nil
 		}
 	}
+}
+
+// ProviderChanged passes events after which another provider may sign: SyncServer has
+// something to do then.
+func ProviderChanged() predicate.Predicate {
+	return predicate.Funcs{UpdateFunc: func(event event.UpdateEvent) bool {
+		before, _ := event.ObjectOld.(*operatorv1alpha1.Kubewarden)
+		after, _ := event.ObjectNew.(*operatorv1alpha1.Kubewarden)
+		return before != nil && after != nil && before.Status.CertificateProvider != after.Status.CertificateProvider
+	}}
 }
 
 // PolicyServerForSecret asks for the next step with the pair of a policy server when the

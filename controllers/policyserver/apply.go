@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,14 +26,11 @@ func (r *Reconciler) apply(ctx context.Context, s *state, children []render.Obje
 		return err
 	}
 	s.applied = true
-	if !s.certManager {
-		children = slices.DeleteFunc(slices.Clone(children), isCertificate)
-	}
 	for _, child := range children {
 		s.note(conditionOf(child), r.Applier.Apply(ctx, s.server, child))
 	}
 	var err error
-	s.certificate, err = r.Certificates.SyncServer(ctx, s.server, render.NewInstallation(s.kubewarden))
+	s.certificate, err = r.Certificates.SyncServer(ctx, s.server, s.kubewarden)
 	s.note(policiesv1.ConditionCertSecretReconciled, err)
 	return errors.Join(s.failures(), r.prune(ctx, s, children), r.pruneReports(ctx, s))
 }
@@ -60,8 +56,6 @@ func conditionOf(child render.Object) string {
 	switch child.(type) {
 	case *corev1.ConfigMap:
 		return policiesv1.ConditionConfigMapReconciled
-	case *certmanagerv1.Certificate, *corev1.Secret:
-		return policiesv1.ConditionCertSecretReconciled
 	case *policyv1.PodDisruptionBudget:
 		return policiesv1.ConditionPodDisruptionBudgetReconciled
 	case *corev1.Service:
@@ -71,26 +65,18 @@ func conditionOf(child render.Object) string {
 	}
 }
 
-func isCertificate(child render.Object) bool {
-	_, ok := child.(*certmanagerv1.Certificate)
-	return ok
-}
-
 // prune removes children that are no longer rendered.
 func (r *Reconciler) prune(ctx context.Context, s *state, keep []render.Object) error {
 	return r.Applier.Prune(ctx, r.scope(s, render.PolicyServerKinds()), keep...)
 }
 
-// scope is where children of some kinds are. A kind that is not served has none.
+// scope is where children of some kinds are.
 func (r *Reconciler) scope(s *state, kinds []schema.GroupVersionKind) apply.Scope {
-	served := slices.DeleteFunc(slices.Clone(kinds), func(kind schema.GroupVersionKind) bool {
-		return kind.Group == certmanagerv1.SchemeGroupVersion.Group && !s.certManager
-	})
 	return apply.Scope{
 		Owner:     s.server,
 		Namespace: r.Render.Namespace,
 		Labels:    render.PolicyServerLabels(s.server.Name),
-		Kinds:     served,
+		Kinds:     kinds,
 	}
 }
 

@@ -27,6 +27,9 @@ func (r *Reconciler) uninstall(ctx context.Context, s *state) error {
 	if len(s.webhooks) > 0 {
 		return nil
 	}
+	if err := r.Certificates.WithdrawServer(ctx, s.server); err != nil {
+		return err
+	}
 	kinds := append(render.PolicyServerKinds(), corev1.SchemeGroupVersion.WithKind("Secret"))
 	if err := r.Applier.Prune(ctx, r.scope(s, kinds)); err != nil {
 		return err

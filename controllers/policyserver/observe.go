@@ -16,7 +16,6 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
-	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
@@ -36,8 +35,6 @@ type state struct {
 	reports    map[string]contract.Report
 	reporting  []string // every key of the report ConfigMap
 	replicas   replicas.Set
-	// certManager says whether the kind Certificate is served.
-	certManager bool
 	// webhooks are the IDs of policies whose webhooks call the server; known only while
 	// the server or the installation is being deleted.
 	webhooks []string
@@ -78,9 +75,6 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if err := r.observeReplicas(ctx, s); err != nil {
-		return err
-	}
-	if s.certManager, err = optional.IsServed(ctx, r.Client, certs.DefinitionCertificates); err != nil {
 		return err
 	}
 	leaving := !s.server.DeletionTimestamp.IsZero() || s.kubewarden != nil && !s.kubewarden.DeletionTimestamp.IsZero()

@@ -160,9 +160,6 @@ func setChildren(s *state) {
 
 // waitingForCertificate says what the certificate waits for.
 func (s *state) waitingForCertificate() string {
-	if !s.certManager {
-		return "waiting for a certificate, and cert-manager, which is to issue it, is not installed"
-	}
 	if s.certificate.Message == "" {
 		return "waiting for a certificate"
 	}

@@ -30,7 +30,7 @@ func serving(t *testing.T, changes ...func(*state)) *state {
 	s := newState(server)
 	s.kubewarden = &operatorv1alpha1.Kubewarden{}
 	s.policies = contract.Policies{"kw.cap.a": {Module: "a"}, "kw.cap.b": {Module: "b"}}
-	s.certManager, s.observed, s.applied = true, true, true
+	s.observed, s.applied = true, true
 	s.certificate = certs.Progress{Ready: true}
 	s.deployment = &appsv1.Deployment{}
 	for _, name := range []string{"pod-a", "pod-b"} {
@@ -156,11 +156,6 @@ func TestReady(t *testing.T) {
 				s.certificate = certs.Progress{Message: "waiting for cert-manager to issue x"}
 			}),
 			want: conditionWords{"False", "WaitingForCertificate", "0 of 2 replicas ready; waiting for cert-manager to issue x"},
-		},
-		"cert-manager is not installed": {
-			state: serving(t, unready(2), func(s *state) { s.certManager, s.certificate = false, certs.Progress{} }),
-			want: conditionWords{"False", "WaitingForCertificate", "0 of 2 replicas ready; " +
-				"waiting for a certificate, and cert-manager, which is to issue it, is not installed"},
 		},
 		"scaled to zero": {
 			state: serving(t, func(s *state) { s.server.Spec.Replicas, s.replicas = new(int32), nil }),

@@ -31,7 +31,7 @@ import (
 // SetupWithManager makes the manager call Reconcile for a PolicyServer when anything
 // changes that its children or its status depend on.
 func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.Options) error {
-	generation := builder.WithPredicates(predicate.GenerationChangedPredicate{})
+	installation := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, certs.ProviderChanged()))
 	webhook := handler.EnqueueRequestsFromMapFunc(r.serverForWebhook)
 	controllerBuilder := ctrl.NewControllerManagedBy(manager).
 		Named("policyserver").
@@ -48,7 +48,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(serverByLabel)).
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, webhook).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, webhook).
-		Watches(&operatorv1alpha1.Kubewarden{}, handler.EnqueueRequestsFromMapFunc(r.everyServerFor), generation).
+		Watches(&operatorv1alpha1.Kubewarden{}, handler.EnqueueRequestsFromMapFunc(r.everyServerFor), installation).
 		WatchesRawSource(&optional.Source{
 			Cache:      r.Cache,
 			Client:     r.Client,

@@ -12,8 +12,8 @@ import (
 
 // Lifetimes of certificates; those of upstream (certs package of its controller).
 const (
-	authorityLifetime   = 10 * 365 * 24 * time.Hour
-	servingLifetime     = 365 * 24 * time.Hour
+	AuthorityLifetime   = 10 * 365 * 24 * time.Hour
+	ServingLifetime     = 365 * 24 * time.Hour
 	servingRenewalAhead = 60 * 24 * time.Hour
 )
 
@@ -36,7 +36,7 @@ func CertificateAuthority(config Config, installation Installation) []Object {
 				SecretName: CertificateCA,
 				CommonName: SecretCA,
 				IsCA:       true,
-				Duration:   &metav1.Duration{Duration: authorityLifetime},
+				Duration:   &metav1.Duration{Duration: AuthorityLifetime},
 				// To change the key is to change whom API servers trust; a renewal that is
 				// not prepared for it would cut them off.
 				PrivateKey:     privateKey(certmanagerv1.RotationPolicyNever),
@@ -57,16 +57,16 @@ func CertificateAuthority(config Config, installation Installation) []Object {
 
 // ServingCertificate asks cert-manager for the pair of a PolicyServer. The Secret it
 // issues into bears the labels of a child, so that it leads back to the PolicyServer.
-func ServingCertificate(in PolicyServerInput) *certmanagerv1.Certificate {
-	meta := in.childMeta(IssuedName(in.Server.Name))
+func ServingCertificate(config Config, installation Installation, policyServer string) *certmanagerv1.Certificate {
+	meta := issuedMeta(config, installation, policyServer)
 	return &certmanagerv1.Certificate{
 		TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
 		ObjectMeta: meta,
 		Spec: certmanagerv1.CertificateSpec{
 			SecretName: meta.Name,
 			// No common name: it is limited to 64 bytes, and nobody looks at it any more.
-			DNSNames:       []string{DNSName(in.Server.Name, in.Config.Namespace)},
-			Duration:       &metav1.Duration{Duration: servingLifetime},
+			DNSNames:       []string{DNSName(policyServer, config.Namespace)},
+			Duration:       &metav1.Duration{Duration: ServingLifetime},
 			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
 			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
@@ -123,7 +123,57 @@ func PublishedCA(in PublishedCAInput) *corev1.Secret {
 	}
 }
 
-// ServingSecretInput is what the Secret that replicas mount is rendered from.
+// issuedMeta is the metadata of what a pair is issued by and into.
+func issuedMeta(config Config, installation Installation, policyServer string) metav1.ObjectMeta {
+	return metav1.ObjectMeta{
+		Name:      IssuedName(policyServer),
+		Namespace: config.Namespace,
+		Labels:    merge(commonLabels(policyServer), installation.labels()),
+	}
+}
+
+// IssuedSecret is what the built-in provider issues the pair of a PolicyServer into. It is
+// of the type that cert-manager gives its own, so that it can be written over that: the type
+// of a Secret cannot change.
+func IssuedSecret(in ServingSecretInput) *corev1.Secret {
+	meta := issuedMeta(in.Config, in.Installation, in.PolicyServer)
+	meta.Annotations = map[string]string{AnnotationBuiltIn: "true"}
+	return &corev1.Secret{
+		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
+		ObjectMeta: meta,
+		Type:       corev1.SecretTypeTLS,
+		Data:       in.data(),
+	}
+}
+
+// BuiltInAuthorityInput is what the Secret of the built-in authority is rendered from.
+type BuiltInAuthorityInput struct {
+	Config       Config
+	Installation Installation
+	// Certificate is the authority's own and Key its private key, in PEM. Both are empty to
+	// render the metadata alone, for an authority that exists.
+	Certificate, Key []byte
+	// Because is what kept cert-manager from being chosen; empty when nothing did.
+	Because string
+}
+
+// BuiltInAuthority is the Secret that holds the authority of the built-in provider.
+func BuiltInAuthority(in BuiltInAuthorityInput) *corev1.Secret {
+	secret := &corev1.Secret{
+		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
+		ObjectMeta: installationMeta(in.Config, in.Installation, BuiltInCA),
+		Type:       corev1.SecretTypeTLS,
+	}
+	if in.Because != "" {
+		secret.Annotations = map[string]string{AnnotationChosenBecause: in.Because}
+	}
+	if len(in.Certificate) > 0 {
+		secret.Data = map[string][]byte{corev1.TLSCertKey: slices.Clone(in.Certificate), corev1.TLSPrivateKeyKey: slices.Clone(in.Key)}
+	}
+	return secret
+}
+
+// ServingSecretInput is what the Secrets with the pair of a PolicyServer are rendered from.
 type ServingSecretInput struct {
 	Config       Config
 	Installation Installation
@@ -131,6 +181,13 @@ type ServingSecretInput struct {
 	PolicyServer string
 	// Certificate is the chain and Key the private key, in PEM.
 	Certificate, Key []byte
+}
+
+func (in ServingSecretInput) data() map[string][]byte {
+	return map[string][]byte{
+		corev1.TLSCertKey:       slices.Clone(in.Certificate),
+		corev1.TLSPrivateKeyKey: slices.Clone(in.Key),
+	}
 }
 
 // ServingSecret is the Secret that replicas mount. Its type is upstream's, so that one
@@ -145,10 +202,7 @@ func ServingSecret(in ServingSecretInput) *corev1.Secret {
 			Annotations: map[string]string{AnnotationCertFormat: CertFormat},
 		},
 		Type: corev1.SecretTypeOpaque,
-		Data: map[string][]byte{
-			corev1.TLSCertKey:       slices.Clone(in.Certificate),
-			corev1.TLSPrivateKeyKey: slices.Clone(in.Key),
-		},
+		Data: in.data(),
 	}
 }
 

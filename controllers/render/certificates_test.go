@@ -23,19 +23,35 @@ func TestCertificateSecrets(t *testing.T) {
 	}
 	alone := render.PublishedCA(in)
 	in.Old = []byte("old")
-	golden(t, "certificate-secrets", alone, render.PublishedCA(in), render.ServingSecret(render.ServingSecretInput{
+	pair := render.ServingSecretInput{
+		Config: config(), Installation: installation(), PolicyServer: "default",
+		Certificate: []byte("chain"), Key: []byte("key"),
+	}
+	golden(t, "certificate-secrets", alone, render.PublishedCA(in), render.ServingSecret(pair))
+}
+
+func TestBuiltInProvider(t *testing.T) {
+	authority := render.BuiltInAuthorityInput{
+		Config: config(), Installation: installation(), Because: "Issued: cert-manager is not installed",
+	}
+	metadata := render.BuiltInAuthority(authority)
+	authority.Certificate, authority.Key = []byte("certificate"), []byte("key")
+	golden(t, "certificate-built-in", render.BuiltInAuthority(authority), metadata, render.IssuedSecret(render.ServingSecretInput{
 		Config: config(), Installation: installation(), PolicyServer: "default",
 		Certificate: []byte("chain"), Key: []byte("key"),
 	}))
 }
 
+func TestServingCertificate(t *testing.T) {
+	golden(t, "certificate-serving", render.ServingCertificate(config(), installation(), "default"))
+}
+
 func TestServingCertificateFitsEveryName(t *testing.T) {
-	in := serverInput()
-	in.Server.Name = "a-name-of-the-greatest-length-that-the-api-allows"
-	if len(in.Server.Name) != 49 {
-		t.Fatalf("the name has %d characters, want 49", len(in.Server.Name))
+	const name = "a-name-of-the-greatest-length-that-the-api-allows"
+	if len(name) != 49 {
+		t.Fatalf("the name has %d characters, want 49", len(name))
 	}
-	if name := render.ServingCertificate(in).Spec.CommonName; name != "" {
+	if name := render.ServingCertificate(config(), installation(), name).Spec.CommonName; name != "" {
 		t.Errorf("the common name is %q: it may have 64 bytes at most, so it must be left out", name)
 	}
 }

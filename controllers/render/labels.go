@@ -39,6 +39,12 @@ const (
 	AnnotationInstallationUID = "operator.kubewarden.io/installation-uid"
 	// AnnotationCAChangedAt is when the published authorities last changed, RFC 3339.
 	AnnotationCAChangedAt = "operator.kubewarden.io/ca-changed-at"
+	// AnnotationBuiltIn is on pairs that the built-in provider issued, and tells them from
+	// those that cert-manager issued into a Secret of the same name. Its value is "true".
+	AnnotationBuiltIn = "operator.kubewarden.io/built-in"
+	// AnnotationChosenBecause says, on the authority of the built-in provider, what kept
+	// cert-manager from being chosen. It is for conditions, long after the choice.
+	AnnotationChosenBecause = "operator.kubewarden.io/chosen-because"
 )
 
 // IsOurs says whether an object with these labels was made by this operator.

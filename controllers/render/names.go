@@ -55,6 +55,10 @@ const (
 	IssuerCA = "kubewarden-ca"
 )
 
+// BuiltInCA is the Secret with the authority of the built-in provider, its key included. Nobody
+// but the operator reads it; the certificate alone is published in SecretCA.
+const BuiltInCA = "kubewarden-ca-built-in"
+
 // childName is the base name of all children of a PolicyServer
 // (api/policies/v1/policyserver_types.go, NameWithPrefix).
 func childName(policyServer string) string { return contract.ConfigMapName(policyServer) }
@@ -69,7 +73,7 @@ func DeploymentName(policyServer string) string { return childName(policyServer)
 // a PolicyServer mount.
 func ServingSecretName(policyServer string) string { return childName(policyServer) }
 
-// IssuedName is the Certificate of a PolicyServer and the Secret that cert-manager issues
+// IssuedName is the Certificate of a PolicyServer and the Secret that either provider issues
 // into. It is not the mounted one: a new pair is presented only once API servers trust it.
 func IssuedName(policyServer string) string { return childName(policyServer) + "-issued" }
 

@@ -3,7 +3,6 @@ package render
 import (
 	"fmt"
 
-	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -12,7 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// PolicyServer renders all children of a PolicyServer. Which there are depends on the
+// PolicyServer renders all children of a PolicyServer but its certificates, which
+// controllers/certs writes step by step. Which there are depends on the
 // spec; what is missing from the result is not wanted any more. The order is that of
 // dependence: a Pod finds its account, rights and configuration in place.
 //
@@ -29,7 +29,7 @@ func PolicyServer(in PolicyServerInput) ([]Object, error) {
 	if account := ServiceAccount(in); account != nil {
 		children = append(children, account)
 	}
-	children = append(children, Role(in), RoleBinding(in), ServingCertificate(in), Service(in))
+	children = append(children, Role(in), RoleBinding(in), Service(in))
 	if budget := PodDisruptionBudget(in); budget != nil {
 		children = append(children, budget)
 	}
@@ -44,7 +44,6 @@ func PolicyServerKinds() []schema.GroupVersionKind {
 		corev1.SchemeGroupVersion.WithKind("ServiceAccount"),
 		rbacv1.SchemeGroupVersion.WithKind("Role"),
 		rbacv1.SchemeGroupVersion.WithKind("RoleBinding"),
-		certmanagerv1.SchemeGroupVersion.WithKind("Certificate"),
 		corev1.SchemeGroupVersion.WithKind("Service"),
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 		appsv1.SchemeGroupVersion.WithKind("Deployment"),

@@ -44,6 +44,14 @@ const (
 	ReasonWaitingForIssuer = "WaitingForIssuer"
 	// ReasonCertManagerNotFound: the provider is cert-manager, which is not installed.
 	ReasonCertManagerNotFound = "CertManagerNotFound"
+	// ReasonCertManagerNotIssuing: cert-manager was the first choice and issued nothing, so
+	// the built-in provider took over. Status True.
+	ReasonCertManagerNotIssuing = "CertManagerNotIssuing"
+	// ReasonChangingProvider: the spec names another provider, which has not issued yet; the
+	// one in the status goes on. Status True.
+	ReasonChangingProvider = "ChangingProvider"
+	// ReasonAuthorityUnusable: the Secret of the built-in authority cannot be used.
+	ReasonAuthorityUnusable = "AuthorityUnusable"
 )
 
 // Reasons of ReportKindsServed.

@@ -94,15 +94,18 @@ type DefaultPolicyServer struct {
 
 // Certificates says where certificates come from.
 type Certificates struct {
-	// Provider issues the certificates: cert-manager, or auto, which takes the first that
-	// the cluster has when the first certificate is made, and stays with it.
+	// Provider issues the certificates: cert-manager, the operator's own authority
+	// (built-in), or auto. What auto stands for is decided once, when the first certificate
+	// is made: cert-manager where it is installed and issues, built-in elsewhere. The status
+	// records it. To change the provider later costs no request: what the old one issued is
+	// trusted until it expires.
 	// +optional
 	// +kubebuilder:default=auto
 	Provider CertificateProvider `json:"provider,omitempty"`
 }
 
 // CertificateProvider issues certificates.
-// +kubebuilder:validation:Enum=auto;cert-manager
+// +kubebuilder:validation:Enum=auto;cert-manager;built-in
 type CertificateProvider string
 
 // The providers of certificates.
@@ -111,6 +114,8 @@ const (
 	CertificateProviderAuto CertificateProvider = "auto"
 	// CertificateProviderCertManager is cert-manager.
 	CertificateProviderCertManager CertificateProvider = "cert-manager"
+	// CertificateProviderBuiltIn is an authority of the operator's own.
+	CertificateProviderBuiltIn CertificateProvider = "built-in"
 )
 
 // KubewardenStatus is what became of the installation.
@@ -119,7 +124,8 @@ type KubewardenStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// CertificateProvider is the provider in use, never auto. It is decided once.
+	// CertificateProvider is the provider in use, never auto. Only a change of
+	// spec.certificates.provider to another one changes it.
 	// +optional
 	CertificateProvider CertificateProvider `json:"certificateProvider,omitempty"`
 

@@ -46,6 +46,8 @@ type cluster struct {
 
 	ctx    context.Context //nolint:containedctx // the life of the cluster, which no call bounds
 	cancel context.CancelFunc
+	// now is the operator's clock; nil is the right time.
+	now func() time.Time
 	// registry has the operator's own metrics.
 	registry *prometheus.Registry
 	// issuer and operator end what runs; nil while it does not.
@@ -153,13 +155,20 @@ func (c *cluster) startOperator() error {
 		LeaderElection: true,
 		Logger:         logger,
 		Registry:       c.registry,
-		Now:            time.Now,
+		Now:            c.clock(),
 	})
 	if err != nil {
 		return err
 	}
 	c.operator = c.run(manager.Start)
 	return nil
+}
+
+func (c *cluster) clock() func() time.Time {
+	if c.now == nil {
+		return time.Now
+	}
+	return c.now
 }
 
 // stopOperator ends the operator as a signal would.

@@ -232,7 +232,12 @@ func collectGarbage(t *testing.T, c *cluster) {
 }
 
 func TestCertManagerComesLater(t *testing.T) {
-	c := ownCluster(t, (*cluster).startIssuer, (*cluster).startOperator, (*cluster).createKubewarden)
+	c := ownCluster(t, (*cluster).startIssuer, (*cluster).startOperator)
+	kubewarden := theKubewarden()
+	kubewarden.Spec.Certificates.Provider = operatorv1alpha1.CertificateProviderCertManager
+	if err := c.admin.Create(t.Context(), kubewarden); err != nil {
+		t.Fatal(err)
+	}
 	within(t, patience, c.kubewardenIs(
 		expected{operatorv1alpha1.ConditionCertificatesReady, metav1.ConditionFalse, "CertManagerNotFound"},
 		expected{operatorv1alpha1.ConditionReady, metav1.ConditionFalse, "CertificatesNotReady"}))

@@ -1,0 +1,143 @@
+package certs
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
+)
+
+// builtInProvider signs with an authority of the operator's own.
+type builtInProvider struct{ *Certificates }
+
+var _ provider = (*builtInProvider)(nil)
+
+// authority makes the authority where there is none. One that exists is never written over,
+// whatever is wrong with it: somebody may have a copy of its key.
+func (p *builtInProvider) authority(ctx context.Context, demand demand) (issued, error) {
+	secret, err := p.secret(ctx, render.BuiltInCA)
+	if err != nil {
+		return issued{}, err
+	}
+	if secret.UID == "" {
+		if secret, err = p.make(ctx, demand); err != nil {
+			return issued{}, err
+		}
+	}
+	reason, message, _ := strings.Cut(secret.Annotations[render.AnnotationChosenBecause], ": ")
+	metadata := render.BuiltInAuthority(render.BuiltInAuthorityInput{
+		Config: p.render, Installation: render.NewInstallation(demand.kubewarden),
+		Because: secret.Annotations[render.AnnotationChosenBecause],
+	})
+	if err := p.applier.Apply(ctx, demand.kubewarden, metadata); err != nil {
+		return issued{}, err
+	}
+	if _, err := readAuthority(pairOf(secret), p.now()); err != nil {
+		return issued{request: unusable(secret, err)}, nil
+	}
+	authority := issued{pair: Pair{Certificate: secret.Data[corev1.TLSCertKey]}}
+	if message != "" {
+		authority.remark = Remark{Reason: reason, Message: "the operator's own authority signs certificates, because " + message +
+			"; to have cert-manager issue them, set spec.certificates.provider to cert-manager"}
+	}
+	return authority, nil
+}
+
+// make returns the authority that is there once this process, or another one at the same
+// moment, has made it. The caches may be late. The owner comes with the metadata.
+func (p *builtInProvider) make(ctx context.Context, demand demand) (*corev1.Secret, error) {
+	secret, err := p.uncachedSecret(ctx, render.BuiltInCA)
+	if err != nil || secret.UID != "" {
+		return secret, err
+	}
+	pair, err := NewAuthority(render.BuiltInCA, p.now())
+	if err != nil {
+		return nil, err
+	}
+	input := render.BuiltInAuthorityInput{
+		Config: p.render, Installation: render.NewInstallation(demand.kubewarden), Certificate: pair.Certificate, Key: pair.Key,
+	}
+	if demand.because.Message != "" {
+		input.Because = demand.because.Reason + ": " + demand.because.Message
+	}
+	ctrl.LoggerFrom(ctx).Info("Making a certificate authority", "secret", render.BuiltInCA, "because", demand.because.Message)
+	if err := p.applier.CreateMissing(ctx, render.BuiltInAuthority(input)); err != nil {
+		return nil, err
+	}
+	return p.uncachedSecret(ctx, render.BuiltInCA)
+}
+
+// unusable is what is in the way when an authority cannot sign.
+func unusable(secret *corev1.Secret, cause error) Request {
+	return Request{
+		Reason: operatorv1alpha1.ReasonAuthorityUnusable,
+		Obstacle: fmt.Sprintf("Secret %s/%s holds no authority that can sign (%v): restore it, or delete it to have a new one made",
+			secret.Namespace, secret.Name, cause),
+	}
+}
+
+// pair signs a pair where the plan says so.
+func (p *builtInProvider) pair(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (issued, error) {
+	if err := (&certManagerProvider{p.Certificates}).withdrawPair(ctx, server); err != nil {
+		return issued{}, err
+	}
+	authority, err := p.secret(ctx, render.BuiltInCA)
+	if err != nil {
+		return issued{}, err
+	}
+	if authority.UID == "" {
+		return issued{request: Request{Name: "the operator's own authority to be made"}}, nil
+	}
+	if _, err := readAuthority(pairOf(authority), p.now()); err != nil {
+		return p.unsigned(ctx, server, unusable(authority, err))
+	}
+	secret, err := p.secret(ctx, render.IssuedName(server.Name))
+	if err != nil {
+		return issued{}, err
+	}
+	leaf := LeafState{
+		Now: p.now(), DNSName: render.DNSName(server.Name, p.render.Namespace),
+		Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret),
+	}
+	if PlanLeaf(leaf).Step == StepIssue {
+		if leaf.Issued, err = p.sign(ctx, server.Name, leaf, pairOf(authority)); err != nil {
+			return issued{}, err
+		}
+	}
+	err = p.applier.Apply(ctx, server, render.IssuedSecret(render.ServingSecretInput{
+		Config: p.render, Installation: installation, PolicyServer: server.Name,
+		Certificate: leaf.Issued.Certificate, Key: leaf.Issued.Key,
+	}))
+	return issued{pair: leaf.Issued, plan: PlanLeaf(leaf)}, err
+}
+
+// unsigned returns what was signed before, while nothing new can be.
+func (p *builtInProvider) unsigned(ctx context.Context, server *policiesv1.PolicyServer, request Request) (issued, error) {
+	secret, err := p.secret(ctx, render.IssuedName(server.Name))
+	return issued{request: request, pair: pairOf(secret)}, err
+}
+
+// sign signs a pair, unless the API server has a good one that the caches do not show yet.
+func (p *builtInProvider) sign(ctx context.Context, server string, leaf LeafState, authority Pair) (Pair, error) {
+	live, err := p.uncachedSecret(ctx, render.IssuedName(server))
+	if err != nil {
+		return Pair{}, err
+	}
+	leaf.Issued = pairOf(live)
+	plan := PlanLeaf(leaf)
+	if plan.Step == StepNone {
+		return leaf.Issued, nil
+	}
+	ctrl.LoggerFrom(ctx).Info("Signing a certificate", "policyServer", server, "because", plan.Because)
+	return Issue(authority, leaf.DNSName, leaf.Now)
+}
+
+func (p *builtInProvider) withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error {
+	return p.applier.Delete(ctx, kubewarden, p.named(render.BuiltInCA))
+}
