@@ -35,7 +35,7 @@ demo-down: $(CLUSTER_BIN) ## Take away all that `make demo` made
 	@$(CLUSTER_BIN) down
 
 .PHONY: test
-test: test-unit test-integration ## All tests that need no cluster
+test: test-unit test-conformance test-integration ## All tests that need no cluster
 
 ##@ Tests
 
@@ -43,6 +43,10 @@ test: test-unit test-integration ## All tests that need no cluster
 test-unit: ## Unit tests with the race detector; no cluster, no network
 	CGO_ENABLED=1 go test -race ./api/... ./audit/... ./cmd/... ./config/... ./controllers/... ./hack/... ./matching/... ./policies/... ./policyserver/...
 	go -C hack/cluster test ./...
+
+.PHONY: test-conformance
+test-conformance: ## Declarative cases through engine and server
+	go test ./test/conformance/...
 
 .PHONY: test-integration
 test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights

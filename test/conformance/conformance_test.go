@@ -1,0 +1,209 @@
+package conformance
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"net/http"
+	"os"
+	"strings"
+	"testing"
+
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+)
+
+// fewest is how many cases there are at least.
+const fewest = 80
+
+func TestConformance(t *testing.T) {
+	cases, err := Load(os.DirFS("cases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if written, err := Count(os.DirFS("cases")); err != nil || len(cases) != written || written < fewest {
+		t.Fatalf("loaded %d cases of %d that are written, error %v; want all of them, and at least %d", len(cases), written, err, fewest)
+	}
+	requests := os.DirFS("requests")
+	policies := policiesFile(t, cases)
+	environment, remote := newEnvironment(t, policies), newRemote(t, policies)
+	serverOnly := 0
+	for i := range cases {
+		tested := &cases[i]
+		if tested.ServerOnly() {
+			serverOnly++
+			t.Run(tested.ID+"/server only", func(t *testing.T) {
+				t.Parallel()
+				remote.run(t, tested, requests)
+			})
+			continue
+		}
+		t.Run(tested.ID+"/engine", func(t *testing.T) {
+			t.Parallel()
+			runEngine(t, environment, tested, requests)
+		})
+		t.Run(tested.ID+"/server", func(t *testing.T) {
+			t.Parallel()
+			remote.run(t, tested, requests)
+		})
+	}
+	t.Logf("%d cases: %d through engine and server, %d through the server only", len(cases), len(cases)-serverOnly, serverOnly)
+}
+
+func runEngine(t *testing.T, environment *evaluation.Environment, tested *Case, requests fs.FS) {
+	t.Helper()
+	document := documentOf(t, tested, requests)
+	request := evaluation.Request{Origin: evaluation.OriginValidate, Document: document}
+	var known struct {
+		UID, Namespace, Operation string
+		Object                    json.RawMessage
+		Kind                      struct{ Kind string }
+	}
+	switch tested.EndpointPath() {
+	case "validate_raw":
+		request.Origin, request.Object = evaluation.OriginRaw, document
+	case "audit":
+		request.Origin = evaluation.OriginAudit
+		fallthrough
+	default:
+		if err := json.Unmarshal(document, &known); err != nil {
+			t.Fatal(err)
+		}
+		request.Object, request.UID, request.Namespace = known.Object, known.UID, known.Namespace
+		request.Operation, request.Kind = known.Operation, known.Kind.Kind
+	}
+	response, err := environment.Evaluate(t.Context(), tested.target(), request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, tested, fromResponse(t, response))
+}
+
+// target is the ID that is asked.
+func (c *Case) target() string {
+	if c.Member != "" {
+		return c.ID + "/" + c.Member
+	}
+	return c.ID
+}
+
+func fromResponse(t *testing.T, response evaluation.Response) Answer {
+	t.Helper()
+	got := Answer{Allowed: response.Allowed, Warnings: response.Warnings, AuditAnnotations: response.AuditAnnotations}
+	if response.Patch != nil {
+		if err := json.Unmarshal(response.Patch, &got.Patch); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if response.Status == nil {
+		return got
+	}
+	got.Message = response.Status.Message
+	if response.Status.Code != nil {
+		got.Code = new(int(*response.Status.Code))
+	}
+	if response.Status.Details != nil {
+		for _, cause := range response.Status.Details.Causes {
+			field := ""
+			if cause.Field != nil {
+				field = *cause.Field
+			}
+			got.Causes = append(got.Causes, Cause{Field: field, Message: cause.Message})
+		}
+	}
+	return got
+}
+
+func (r *remote) run(t *testing.T, tested *Case, requests fs.FS) {
+	t.Helper()
+	document := documentOf(t, tested, requests)
+	path := "/" + tested.EndpointPath() + "/" + strings.ReplaceAll(tested.target(), "/", "%2F")
+	method, contentType := http.MethodPost, "application/json"
+	if tested.HTTP != nil {
+		path, method = cmp.Or(tested.HTTP.Path, path), cmp.Or(tested.HTTP.Method, method)
+		contentType = cmp.Or(tested.HTTP.ContentType, contentType)
+	}
+	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+r.address+path, bytes.NewReader(tested.Body(document)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if contentType != "none" {
+		request.Header.Set("Content-Type", contentType)
+	}
+	response, err := r.client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := cmp.Or(tested.Want.Status, http.StatusOK); response.StatusCode != want {
+		t.Fatalf("got status %d, want %d; body %s", response.StatusCode, want, body)
+	}
+	if got, want := response.Header.Get("Content-Type"), tested.Want.ContentType; want != "" && got != want {
+		t.Errorf("got content type %q, want %q", got, want)
+	}
+	if tested.Want.Body != nil {
+		if diff := gocmp.Diff(*tested.named(tested.Want.Body), string(body)); diff != "" {
+			t.Errorf("body; -want +got:\n%s", diff)
+		}
+		return
+	}
+	got, err := tested.DecodeAnswer(body, uidOf(document))
+	if err != nil {
+		t.Fatal(err)
+	}
+	compare(t, tested, got)
+}
+
+// uidOf is the uid of a request that has one: a raw one need not.
+func uidOf(document json.RawMessage) string {
+	var request struct {
+		UID any `json:"uid"`
+	}
+	_ = json.Unmarshal(document, &request)
+	uid, _ := request.UID.(string)
+	return uid
+}
+
+func documentOf(t *testing.T, tested *Case, requests fs.FS) json.RawMessage {
+	t.Helper()
+	document, err := tested.Document(requests)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return document
+}
+
+func compare(t *testing.T, tested *Case, got Answer) {
+	t.Helper()
+	// YAML's whole numbers are int, JSON's float64.
+	numbers := gocmp.FilterValues(func(a, b any) bool { return isNumber(a) && isNumber(b) },
+		gocmp.Comparer(func(a, b any) bool { return asFloat(a) == asFloat(b) }))
+	if diff := gocmp.Diff(tested.Expected(got), got, cmpopts.EquateEmpty(), numbers); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+func isNumber(value any) bool {
+	switch value.(type) {
+	case int, float64:
+		return true
+	default:
+		return false
+	}
+}
+
+func asFloat(value any) float64 {
+	if whole, is := value.(int); is {
+		return float64(whole)
+	}
+	fraction, _ := value.(float64)
+	return fraction
+}

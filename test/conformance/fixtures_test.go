@@ -1,0 +1,243 @@
+package conformance
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"log/slog"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policies/policiestest"
+	"github.com/kubewarden/kubewarden-operator/policyserver"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server"
+)
+
+// What all cases run under.
+const (
+	policyTimeout   = 10 * time.Second // of policies that have none of their own: none should ever need it
+	acceptNamespace = "always-accepted"
+	maxBodyBytes    = 64 << 10
+	loadingTime     = 2 * time.Minute
+)
+
+// folder keeps modules in files, each once.
+type folder struct {
+	t   *testing.T
+	dir string
+}
+
+// url gives the URL of a module, which is built and written when it is first asked for.
+func (f folder) url(of Module) (string, error) {
+	name, module := of.Module, []byte(nil)
+	if of.Module != "" {
+		module = policiestest.Module(f.t, of.Module)
+	} else {
+		var err error
+		if module, err = of.Guest.Bytes(); err != nil {
+			return "", err
+		}
+		name = fmt.Sprintf("guest-%x", sha256.Sum256(module))
+	}
+	if of.Guest != nil && of.Guest.Does == absentModule {
+		return "file://" + filepath.Join(f.dir, "absent.wasm"), nil
+	}
+	path := filepath.Join(f.dir, name+".wasm")
+	if _, err := os.Stat(path); err == nil {
+		return "file://" + path, nil
+	}
+	return "file://" + path, os.WriteFile(path, module, 0o600)
+}
+
+// policiesFile is policies.yml with an entry for each case.
+func policiesFile(t *testing.T, cases []Case) []byte {
+	t.Helper()
+	modules := folder{t, t.TempDir()}
+	entries := map[string]map[string]any{}
+	for i := range cases {
+		entry, err := cases[i].Entry(modules.url)
+		if err != nil {
+			t.Fatalf("case %q: %v", cases[i].Name, err)
+		}
+		if entry != nil {
+			entries[cases[i].ID] = entry
+		}
+	}
+	encoded, err := json.Marshal(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
+// nobody is an observer that is not interested.
+type nobody struct{}
+
+func (nobody) Evaluated(evaluation.Evaluation) {}
+
+func (nobody) NotLoaded(string, contract.Reason) {}
+
+func (nobody) Prepared(evaluation.Step, time.Duration) {}
+
+func (nobody) SetChanged(evaluation.Snapshot) {}
+
+// newEnvironment serves policies by the engine, without a server.
+func newEnvironment(t *testing.T, policies []byte) *evaluation.Environment {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	engine, err := policy.NewEngine(t.Context(), policy.Config{Logger: log, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	environment := evaluation.NewEnvironment(evaluation.EnvironmentConfig{
+		Observer: nobody{}, Logger: log, Now: time.Now, AcceptNamespace: acceptNamespace,
+	})
+	store := t.TempDir()
+	loader := evaluation.NewLoader(evaluation.LoaderConfig{
+		Environment: environment,
+		FetcherFor: func(sources contract.Sources) evaluation.Fetcher {
+			return fetch.New(fetch.Config{Dir: store, Sources: sources})
+		},
+		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
+			return engine.Compile(ctx, wasm)
+		},
+		PolicyTimeout: policyTimeout, SettingsTimeout: loadingTime, Parallelism: 2,
+		RetryFirst: time.Second, RetryMost: time.Second, Observer: nobody{}, Logger: log, Now: time.Now,
+	})
+	var wanted evaluation.Wanted
+	if wanted.Policies, wanted.Refused, err = contract.DecodePolicies(policies); err != nil {
+		t.Fatal(err)
+	}
+	loader.Apply(wanted)
+	ctx, stop := context.WithCancel(t.Context())
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		loader.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		stop()
+		<-stopped
+		if err := engine.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	waitFor(t, "the engine's policies", environment.Ready)
+	return environment
+}
+
+// remote is a policy server of its own with a client that trusts it.
+type remote struct {
+	client  *http.Client
+	address string
+}
+
+// newRemote serves policies by a whole policy server with TLS.
+func newRemote(t *testing.T, policies []byte) *remote {
+	t.Helper()
+	dir := t.TempDir()
+	files := &policyserver.Files{Policies: filepath.Join(dir, "policies.yml")}
+	if err := os.WriteFile(files.Policies, policies, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	certificates, trusted := certificate(t)
+	s, err := policyserver.New(t.Context(), policyserver.Config{
+		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
+		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout,
+		AcceptNamespace: acceptNamespace, DownloadDir: dir, Files: files,
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}, ForceAttemptHTTP2: true}
+	ctx, stop := context.WithCancel(t.Context())
+	hurry, hurryNow := context.WithCancel(context.Background())
+	hurryNow()
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx, hurry) }()
+	t.Cleanup(func() {
+		transport.CloseIdleConnections()
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	waitFor(t, "the server's policies", func() error {
+		response, err := http.Get("http://" + s.Address("readiness") + contract.PathReadiness)
+		if err != nil {
+			return err
+		}
+		defer response.Body.Close()
+		if response.StatusCode != http.StatusOK {
+			return fmt.Errorf("got status %s", response.Status)
+		}
+		return nil
+	})
+	return &remote{client: &http.Client{Transport: transport, Timeout: time.Minute}, address: s.Address("API")}
+}
+
+func certificate(t *testing.T) (*server.CertificateFiles, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	files := &server.CertificateFiles{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for path, content := range map[string][]byte{
+		files.Certificate: chain, files.Key: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
+	} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(chain)
+	return files, pool
+}
+
+func waitFor(t *testing.T, what string, condition func() error) {
+	t.Helper()
+	deadline := time.After(loadingTime)
+	for {
+		err := condition()
+		if err == nil {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("%s were not ready in %s: %v", what, loadingTime, err)
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+}

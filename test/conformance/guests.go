@@ -1,0 +1,95 @@
+package conformance
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+)
+
+// Guest is a small program. Either Answers or Does is set.
+type Guest struct {
+	// Answers is what the guest answers every request with: a text as it is, anything else
+	// as JSON.
+	Answers any `yaml:"answers"`
+	// Does is one of the words of guests.
+	Does string `yaml:"does"`
+	// Says is the text that goes with some of the words.
+	Says string `yaml:"says"`
+}
+
+// absentModule is the word for a module that is not where it should be.
+const absentModule = "is absent"
+
+// guests are programs by what they do.
+var guests = map[string]func(says string) []byte{
+	absentModule:                    func(string) []byte { return nil },
+	"is no module":                  func(says string) []byte { return []byte(says) },
+	"accepts":                       func(string) []byte { return wasmtest.Accepting() },
+	"loops":                         func(string) []byte { return wasmtest.Looping() },
+	"recurses":                      func(string) []byte { return wasmtest.Recursing() },
+	"traps":                         func(string) []byte { return wasmtest.Trapping() },
+	"fails":                         wasmtest.Failing,
+	"refuses settings":              wasmtest.RefusingSettings,
+	"says nothing":                  func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(1)).Bytes() },
+	"fails in silence":              func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(0)).Bytes() },
+	"traps when it starts":          func(string) []byte { return wasmtest.NewGuest().OnInit("wapc_init", wasmtest.Unreachable).Bytes() },
+	"fails over its settings":       failingSettings,
+	"traps over its settings":       func(string) []byte { return wasmtest.NewGuest().OnValidateSettings(wasmtest.Unreachable).Bytes() },
+	"is not annotated":              func(string) []byte { return withMetadata("") },
+	"is annotated with":             withMetadata,
+	"fails with what the host says": failingWithHost,
+}
+
+func (g *Guest) check() error {
+	if (g.Answers == nil) == (g.Does == "") {
+		return errors.New("guest: want either answers or does")
+	}
+	if _, known := guests[g.Does]; g.Does != "" && !known {
+		return fmt.Errorf("guest does %q; known are %s", g.Does, strings.Join(slices.Sorted(maps.Keys(guests)), ", "))
+	}
+	return nil
+}
+
+// Bytes is the program; nil for one that is absent.
+func (g *Guest) Bytes() ([]byte, error) {
+	if g.Does != "" {
+		return guests[g.Does](g.Says), nil
+	}
+	if text, is := g.Answers.(string); is {
+		return wasmtest.Answering(text), nil
+	}
+	answer, err := json.Marshal(g.Answers)
+	if err != nil {
+		return nil, fmt.Errorf("encode answer of guest: %w", err)
+	}
+	return wasmtest.Answering(string(answer)), nil
+}
+
+func failingSettings(says string) []byte {
+	g := wasmtest.NewGuest()
+	return g.OnValidateSettings(g.Fail(says)).Bytes()
+}
+
+func withMetadata(metadata string) []byte {
+	g := wasmtest.NewGuest()
+	g.Metadata = metadata
+	return g.Bytes()
+}
+
+// hostCall is code that calls the capability that a text names as "namespace operation
+// payload".
+func hostCall(g *wasmtest.Guest, says string) []byte {
+	namespace, rest, _ := strings.Cut(says, " ")
+	operation, payload, _ := strings.Cut(rest, " ")
+	return g.CallHost(namespace, operation, payload)
+}
+
+func failingWithHost(says string) []byte {
+	g := wasmtest.NewGuest()
+	return g.OnValidate(hostCall(g, says), wasmtest.IfI32(g.Respond(`{"accepted":true}`), wasmtest.Else, g.FailHost())).Bytes()
+}
