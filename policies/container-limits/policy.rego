@@ -10,7 +10,7 @@ resources = {"cpu", "memory"}
 violation[{"msg": msg}] {
 	setting := input.parameters[name]
 	resources[name]
-	not quantity(name, setting)
+	not quantity(setting)
 	msg := sprintf("setting %q: %q is not a quantity", [name, setting])
 }
 
@@ -34,16 +34,16 @@ violation[{"msg": msg}] {
 	resources[name]
 	input.parameters[name]
 	limit := container.resources.limits[name]
-	not quantity(name, limit)
+	not quantity(limit)
 	msg := sprintf("container %q: %s limit %v is not a quantity", [container.name, name, limit])
 }
 
 violation[{"msg": msg}] {
 	container := containers[_]
 	resources[name]
-	most := quantity(name, input.parameters[name])
+	most := quantity(input.parameters[name])
 	limit := container.resources.limits[name]
-	quantity(name, limit) > most
+	quantity(limit) > most
 	msg := sprintf("container %q: %s limit %v is above %v", [container.name, name, limit, input.parameters[name]])
 }
 
@@ -81,11 +81,11 @@ exempt(container) {
 	startswith(container.image, trim_suffix(pattern, "*"))
 }
 
-# quantity is a Kubernetes quantity as a number: of CPU in thousandths, of memory in bytes.
-quantity(name, value) = number {
+# quantity is a Kubernetes quantity as a number: digits, and an exponent or a suffix.
+quantity(value) = number {
 	text := as_text(value)
-	parts := regex.find_all_string_submatch_n(`^([0-9]+(?:\.[0-9]+)?|\.[0-9]+)([a-zA-Z]*)$`, text, 1)[0]
-	number := to_number(padded(parts[1])) * suffixes[name][parts[2]]
+	parts := regex.find_all_string_submatch_n(`^([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?([a-zA-Z]*)$`, text, 1)[0]
+	number := to_number(concat("", ["0", trim_suffix(parts[1], "."), parts[2]])) * suffixes[parts[3]]
 }
 
 as_text(value) = value {
@@ -94,24 +94,13 @@ as_text(value) = value {
 
 as_text(value) = text {
 	is_number(value)
-	text := format_int(value, 10)
-}
-
-# Rego has no number without a digit before the point.
-padded(digits) = digits {
-	not startswith(digits, ".")
-}
-
-padded(digits) = concat("", ["0", digits]) {
-	startswith(digits, ".")
+	text := json.marshal(value)
 }
 
 suffixes = {
-	"cpu": {"": 1000, "m": 1, "k": 1000000},
-	"memory": {
-		"m": 0.001, "": 1, "k": 1000, "M": 1000000, "G": 1000000000, "T": 1000000000000,
-		"P": 1000000000000000, "E": 1000000000000000000,
-		"Ki": 1024, "Mi": 1048576, "Gi": 1073741824, "Ti": 1099511627776,
-		"Pi": 1125899906842624, "Ei": 1152921504606846976,
-	},
+	"n": 0.000000001, "u": 0.000001, "m": 0.001, "": 1,
+	"k": 1000, "M": 1000000, "G": 1000000000, "T": 1000000000000,
+	"P": 1000000000000000, "E": 1000000000000000000,
+	"Ki": 1024, "Mi": 1048576, "Gi": 1073741824, "Ti": 1099511627776,
+	"Pi": 1125899906842624, "Ei": 1152921504606846976,
 }

@@ -11,9 +11,12 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// BenchmarkValidate is one request to a policy, instance and all.
+// BenchmarkValidate is one request to a policy, instance and all: waPC guests in Go, one in
+// Rego, and a WASI command.
 func BenchmarkValidate(b *testing.B) {
 	const labels = `{"mandatory_labels":["team"],"constrained_labels":{"team":"^[a-z]+$"}}`
+	const limits = `{"cpu":"64","memory":"1Ti","exempt_images":["registry.example/app:*"]}`
+	const registries = `{"registries":["registry.example"]}`
 	for _, bench := range []struct {
 		name     string
 		guest    []byte
@@ -25,6 +28,8 @@ func BenchmarkValidate(b *testing.B) {
 		{"pod-privileged/50KB", policiestest.Module(b, "pod-privileged"), `{}`, 50_000},
 		{"required-labels/5KB", policiestest.Module(b, "required-labels"), labels, 5_000},
 		{"required-labels/50KB", policiestest.Module(b, "required-labels"), labels, 50_000},
+		{"container-limits/5KB", policiestest.Module(b, "container-limits"), limits, 5_000},
+		{"trusted-registries/5KB", policiestest.Module(b, "trusted-registries"), registries, 5_000},
 	} {
 		b.Run(bench.name, func(b *testing.B) {
 			module := compile(b, newEngine(b, policy.Config{}), bench.guest)

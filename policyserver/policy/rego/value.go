@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/open-policy-agent/opa/v1/ast"
@@ -211,27 +212,19 @@ func unquote(quoted []byte, plain bool) (string, error) {
 // number reads a number and keeps it as it is written.
 func (p *parser) number() (json.Number, error) {
 	begin := p.pos
-	exponent := 0
-	for ; p.pos < len(p.text); p.pos++ {
-		switch c := p.text[p.pos]; {
-		case c == 'e' || c == 'E':
-			exponent = p.pos
-		case c >= '0' && c <= '9' || c == '-' || c == '+' || c == '.':
-		default:
-			return checkNumber(p.text[begin:p.pos], p.pos-exponent, exponent > 0)
+	for p.pos < len(p.text) && strings.IndexByte("0123456789-+.eE", p.text[p.pos]) >= 0 {
+		p.pos++
+	}
+	number := string(p.text[begin:p.pos])
+	if !json.Valid(p.text[begin:p.pos]) {
+		return "", fmt.Errorf("number %.40q is malformed", number)
+	}
+	if letter := strings.IndexAny(number, "eE"); letter >= 0 {
+		if digits := strings.Trim(number[letter+1:], "+-"); len(digits) > maxExponentDigits {
+			return "", fmt.Errorf("number %.40q is too large", number)
 		}
 	}
-	return checkNumber(p.text[begin:p.pos], p.pos-exponent, exponent > 0)
-}
-
-func checkNumber(text []byte, exponentLength int, exponent bool) (json.Number, error) {
-	if !json.Valid(text) {
-		return "", fmt.Errorf("number %q is malformed", text[:min(len(text), 40)])
-	}
-	if exponent && exponentLength > maxExponentDigits+2 { // its letter and its sign
-		return "", fmt.Errorf("number %q is too large", text[:min(len(text), 40)])
-	}
-	return json.Number(text), nil
+	return json.Number(number), nil
 }
 
 // encoder writes values as opa_value_parse reads them; without sets as opa_json_parse does,

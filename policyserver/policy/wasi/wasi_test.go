@@ -133,6 +133,7 @@ func TestErrnos(t *testing.T) {
 		want     uint64
 	}{
 		{"no arguments", "args_get", []uint64{0, 0}, success},
+		{"no environment", "environ_get", []uint64{0, 0}, success},
 		{"sizes outside of memory", "args_sizes_get", []uint64{0, outside}, fault},
 		{"closing a stream", "fd_close", []uint64{1}, success},
 		{"closing what is not open", "fd_close", []uint64{3}, badFD},
@@ -171,6 +172,31 @@ func TestErrnos(t *testing.T) {
 				t.Errorf("got errno %d, want %d", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestArguments(t *testing.T) {
+	g := newGuest(t.Context(), t, standing, nil)
+	g.call.Args = []string{"policy.wasm", "validate"}
+	if got := g.invoke(t, "args_sizes_get", 100, 104); got != success {
+		t.Fatalf("sizes: got errno %d", got)
+	}
+	if diff := cmp.Diff([]byte{2, 0, 0, 0, 21, 0, 0, 0}, g.load(t, 100, 8)); diff != "" {
+		t.Errorf("sizes: -want +got\n%s", diff)
+	}
+	if got := g.invoke(t, "args_get", 200, 0x300); got != success {
+		t.Fatalf("arguments: got errno %d", got)
+	}
+	if diff := cmp.Diff([]byte{0, 3, 0, 0, 12, 3, 0, 0}, g.load(t, 200, 8)); diff != "" {
+		t.Errorf("list: -want +got\n%s", diff)
+	}
+	if got, want := string(g.load(t, 0x300, 21)), "policy.wasm\x00validate\x00"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	for _, args := range [][]uint64{{outside, 100}, {100, outside}} {
+		if got := g.invoke(t, "args_get", args...); got != fault {
+			t.Errorf("arguments to %v: got errno %d, want %d", args, got, fault)
+		}
 	}
 }
 
