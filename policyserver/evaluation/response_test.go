@@ -70,6 +70,15 @@ func TestFromPolicy(t *testing.T) {
 			answer: protocol.ValidationResponse{Accepted: true, Warnings: []string{"w"}, MutatedObject: json.RawMessage(sampleObject)},
 			want:   Response{Status: &Status{Message: new(messageMutationOfNothing)}},
 		},
+		"a patch and a status that the policy made": {
+			answer: protocol.ValidationResponse{Accepted: true, Patch: json.RawMessage(`[{"op":"remove","path":"/a"}]`), Status: &Status{Reason: "Invalid"}},
+			object: sampleObject,
+			want:   Response{Allowed: true, Patch: []byte(`[{"op":"remove","path":"/a"}]`), Status: &Status{Reason: "Invalid"}},
+		},
+		"a patch of a request without an object": {
+			answer: protocol.ValidationResponse{Accepted: true, Patch: json.RawMessage(`[{"op":"remove","path":"/a"}]`)},
+			want:   Response{Status: &Status{Message: new(messageMutationOfNothing)}},
+		},
 		"mutation of a null object": {
 			answer: protocol.ValidationResponse{Accepted: true, MutatedObject: json.RawMessage(sampleObject)},
 			object: "null",

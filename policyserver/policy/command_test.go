@@ -83,7 +83,7 @@ func (c *command) callHost(namespace, operation, payload string) []byte {
 func (c *command) bytes(t *testing.T, code ...[]byte) []byte {
 	t.Helper()
 	c.Export("_start", KindFunction, c.Func(c.Type(nil, nil), code...))
-	return annotate(t, c.Module.Bytes(), metadata.ModeWASI)
+	return annotate(t, c.Bytes(), metadata.ModeWASI)
 }
 
 func commandOf(t *testing.T, code func(*command) []byte) []byte {

@@ -50,6 +50,19 @@ func (e *answerError) Error() string { return e.err.Error() }
 
 func (e *answerError) Unwrap() error { return e.err }
 
+// decode decodes an answer unless there is an error in its place.
+func decode[T any](answer []byte, err error, decoder func([]byte) (T, error)) (T, error) {
+	var none T
+	if err != nil {
+		return none, err
+	}
+	decoded, err := decoder(answer)
+	if err != nil {
+		return none, &answerError{err}
+	}
+	return decoded, nil
+}
+
 // guestFor is the guest of an execution mode for a program. The context is that of a Call;
 // the error says why the program cannot be called at all.
 func guestFor(ctx context.Context, mode metadata.ExecutionMode, program *sandbox.Program) (guest, error) {

@@ -16,7 +16,7 @@ type regoGuest struct{ policy *rego.Policy }
 func (regoGuest) init(context.Context, *sandbox.Instance, *host.Session) error { return nil }
 
 // validateSettings finds all settings valid: Rego guests have no way to say otherwise.
-func (regoGuest) validateSettings(context.Context, *sandbox.Instance, question) (protocol.SettingsValidationResponse, error) {
+func (regoGuest) validateSettings(context.Context, *sandbox.Instance, question) (protocol.SettingsValidationResponse, error) { //nolint:unparam // a method of guest
 	return protocol.SettingsValidationResponse{Valid: true}, nil
 }
 
@@ -28,11 +28,12 @@ func (regoGuest) settingsFailure(err error) string { return err.Error() }
 // judged without them it could let anything pass.
 var errNoContextData = errors.New("contextAwareResources are not provided to policies written in Rego")
 
-func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, session *host.Session, input, data []byte) ([]byte, error) {
-	if session.Grants().ReadsResources() {
+func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, question question, query rego.Query) ([]byte, error) {
+	if question.session.Grants().ReadsResources() {
 		return nil, errNoContextData
 	}
-	return g.policy.Evaluate(ctx, instance, rego.Query{Input: input, Data: data, Host: session})
+	query.Host = question.session
+	return g.policy.Evaluate(ctx, instance, query)
 }
 
 // opaGuest is the guest of mode "opa". Its settings are its data.
@@ -41,16 +42,11 @@ type opaGuest struct{ regoGuest }
 var _ guest = opaGuest{}
 
 func (g opaGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
-	input := protocol.AppendOPAInput(nil, question.request)
-	result, err := g.evaluate(ctx, instance, question.session, input, protocol.Settings(question.settings))
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	response, err := protocol.DecodeOPAResult(result)
-	if err != nil {
-		return protocol.ValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	result, err := g.evaluate(ctx, instance, question, rego.Query{
+		Input: protocol.AppendOPAInput(nil, question.request),
+		Data:  protocol.Settings(question.settings),
+	})
+	return decode(result, err, protocol.DecodeOPAResult)
 }
 
 // gatekeeperGuest is the guest of mode "gatekeeper". Its settings are part of its input, and
@@ -66,14 +62,9 @@ func (g gatekeeperGuest) validate(ctx context.Context, instance *sandbox.Instanc
 	if question.raw {
 		return protocol.ValidationResponse{}, errRaw
 	}
-	input := protocol.AppendGatekeeperInput(nil, question.request, question.settings)
-	result, err := g.evaluate(ctx, instance, question.session, input, []byte("{}"))
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	response, err := protocol.DecodeGatekeeperResult(result)
-	if err != nil {
-		return protocol.ValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	result, err := g.evaluate(ctx, instance, question, rego.Query{
+		Input: protocol.AppendGatekeeperInput(nil, question.request, question.settings),
+		Data:  []byte("{}"),
+	})
+	return decode(result, err, protocol.DecodeGatekeeperResult)
 }

@@ -25,14 +25,7 @@ func (wapcGuest) validate(ctx context.Context, instance *sandbox.Instance, quest
 		Payload:   question.document(),
 		Host:      question.session,
 	})
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	response, err := protocol.DecodeValidationResponse(answer)
-	if err != nil {
-		return protocol.ValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	return decode(answer, err, protocol.DecodeValidationResponse)
 }
 
 func (wapcGuest) validateSettings(ctx context.Context, instance *sandbox.Instance, question question) (protocol.SettingsValidationResponse, error) {
@@ -41,14 +34,7 @@ func (wapcGuest) validateSettings(ctx context.Context, instance *sandbox.Instanc
 		Payload:   protocol.Settings(question.settings),
 		Host:      question.session,
 	})
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, err
-	}
-	response, err := protocol.DecodeSettingsValidationResponse(answer)
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	return decode(answer, err, protocol.DecodeSettingsValidationResponse)
 }
 
 // failure has upstream's texts.

@@ -24,14 +24,7 @@ func (wasiGuest) validate(ctx context.Context, instance *sandbox.Instance, quest
 		Stdin: question.document(),
 		Host:  question.session,
 	})
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	response, err := protocol.DecodeValidationResponse(answer)
-	if err != nil {
-		return protocol.ValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	return decode(answer, err, protocol.DecodeValidationResponse)
 }
 
 func (wasiGuest) validateSettings(ctx context.Context, instance *sandbox.Instance, question question) (protocol.SettingsValidationResponse, error) {
@@ -40,14 +33,7 @@ func (wasiGuest) validateSettings(ctx context.Context, instance *sandbox.Instanc
 		Stdin: protocol.Settings(question.settings),
 		Host:  question.session,
 	})
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, err
-	}
-	response, err := protocol.DecodeSettingsValidationResponse(answer)
-	if err != nil {
-		return protocol.SettingsValidationResponse{}, &answerError{err}
-	}
-	return response, nil
+	return decode(answer, err, protocol.DecodeSettingsValidationResponse)
 }
 
 // failure has upstream's texts: what a failing command wrote is the message as it is.

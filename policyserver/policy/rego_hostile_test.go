@@ -16,8 +16,8 @@ type hostile struct {
 	builtins, entrypoints, result string
 	// malloc and result are addresses, where they are not 0.
 	malloc, resultAddress int32
-	// abort, builtin and println are the imported functions that eval may call.
-	eval func(abort, println, builtin1 uint32) []byte
+	// eval may call the three imported functions that it is given.
+	eval func(abort, printLine, builtin1 uint32) []byte
 	// dump is the code of opa_value_dump; nil returns the address it is given.
 	dump []byte
 }
@@ -34,7 +34,7 @@ func (h hostile) bytes(t *testing.T) []byte {
 	m := New()
 	i32 := func(n int) []byte { return slices.Repeat([]byte{I32}, n) }
 	abort := m.Import("env", "opa_abort", m.Type(i32(1), nil))
-	println := m.Import("env", "opa_println", m.Type(i32(1), nil))
+	printLine := m.Import("env", "opa_println", m.Type(i32(1), nil))
 	builtin1 := m.Import("env", "opa_builtin1", m.Type(i32(3), i32(1)))
 	m.ImportMemory("env", "memory", 1)
 	m.Export("memory", KindMemory, 0)
@@ -56,7 +56,7 @@ func (h hostile) bytes(t *testing.T) []byte {
 	}
 	eval := I32Const(0)
 	if h.eval != nil {
-		eval = h.eval(abort, println, builtin1)
+		eval = h.eval(abort, printLine, builtin1)
 	}
 	function("builtins", 0, 1, I32Const(addressBuiltins))
 	function("entrypoints", 0, 1, I32Const(addressEntrypoints))
@@ -153,7 +153,7 @@ func TestHostileRego(t *testing.T) {
 		},
 		"printing from nowhere": {
 			with(func(h *hostile) {
-				h.eval = func(_, println, _ uint32) []byte { return slices.Concat(I32Const(-1), Call(println), I32Const(0)) }
+				h.eval = func(_, printLine, _ uint32) []byte { return slices.Concat(I32Const(-1), Call(printLine), I32Const(0)) }
 			}), "internal server error: 1 bytes at address 0xffffffff lie outside the memory of 65536 bytes",
 		},
 	}

@@ -81,7 +81,7 @@ func TestOPA(t *testing.T) {
 		"a reason of its own": {rules: `main := {"response": {"uid": "", "allowed": false, "status": {"reason": "no"}}}`, wantErr: `reason: got "no", allowed are`},
 		"details without causes": {
 			rules:   `main := {"response": {"uid": "", "allowed": false, "status": {"details": {}}}}`,
-			wantErr: cannot + "result.response: status.details.causes: missing, want a list",
+			wantErr: cannot + "result.response: status: details: causes: missing, want a list",
 		},
 		"a patch of no type": {
 			rules:   `main := {"response": {"uid": "", "allowed": true, "patch": "W10="}}`,

@@ -77,7 +77,7 @@ func decodeAdmissionResponse(document json.RawMessage) (ValidationResponse, erro
 	}
 	response := ValidationResponse{Accepted: *allowed}
 	if response.Status, err = decodeStatus(status); err != nil {
-		return ValidationResponse{}, fmt.Errorf("status.%w", err)
+		return ValidationResponse{}, fmt.Errorf("status: %w", err)
 	}
 	if response.Patch, err = decodePatch(patch, patchType); err != nil {
 		return ValidationResponse{}, err
@@ -114,6 +114,9 @@ func decodePatch(patch, patchType *string) (json.RawMessage, error) {
 	}
 	if err := checkDepth(decoded); err != nil {
 		return nil, fmt.Errorf("patch: %w", err)
+	}
+	if len(operations) == 0 {
+		return nil, nil // it changes nothing
 	}
 	return decoded, nil
 }

@@ -85,7 +85,7 @@ func decodeStatus(document json.RawMessage) (*Status, error) {
 		return nil, err
 	}
 	if status.Details, err = decodeDetails(details); err != nil {
-		return nil, fmt.Errorf("details.%w", err)
+		return nil, fmt.Errorf("details: %w", err)
 	}
 	return &status, nil
 }
@@ -113,7 +113,7 @@ func decodeDetails(document json.RawMessage) (*Details, error) {
 			err = oneOf("reason", *cause.Reason, causeReasons)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("causes[%d].%w", i, err)
+			return nil, fmt.Errorf("causes[%d]: %w", i, err)
 		}
 		details.Causes = append(details.Causes, cause)
 	}

@@ -134,7 +134,7 @@ const quickArguments = 4 << 10
 // take long and not look at the deadline: then it is left behind when the call must end,
 // and ends on its own, within seconds by the bounds on what it is given.
 func ask(call *sandbox.Call, in topdown.BuiltinContext, asked question) (*ast.Term, error) {
-	if err := checkExpansion(asked); err != nil {
+	if err := checkCost(asked); err != nil {
 		return nil, err
 	}
 	if asked.size <= quickArguments {
@@ -180,50 +180,4 @@ func answer(in topdown.BuiltinContext, asked question) (value *ast.Term, err err
 		reason = strings.TrimPrefix(failure.Message, asked.builtin.name+": ")
 	}
 	return nil, sandbox.Violationf("%s", reason)
-}
-
-// checkExpansion refuses arguments whose answer could be vastly larger than they are.
-func checkExpansion(asked question) error {
-	var most int
-	switch asked.builtin.name {
-	case "sprintf":
-		format, _ := asked.arguments[0].Value.(ast.String)
-		most = sprintfBound(string(format), asked.size)
-	case "regex.replace":
-		// At most one replacement between all bytes, each with the whole text in it.
-		text, _ := asked.arguments[0].Value.(ast.String)
-		replacement, _ := asked.arguments[2].Value.(ast.String)
-		most = (len(text) + 1) * (len(replacement) + 1)
-	}
-	if most > maxResult {
-		return sandbox.Violationf("its answer could have more than %d bytes", maxResult)
-	}
-	return nil
-}
-
-// sprintfBound is how long the answer of sprintf can be: every directive may write all
-// arguments, quoted, in the width that it asks for.
-func sprintfBound(format string, arguments int) int {
-	const quoting = 6 // "\u00ff" for a byte
-	most := len(format)
-	for i := 0; i < len(format) && most <= maxResult; i++ {
-		if format[i] != '%' {
-			continue
-		}
-		most += quoting * arguments
-		number := 0
-		for i++; i < len(format) && strings.IndexByte("0123456789.+-# []*", format[i]) >= 0; i++ {
-			switch c := format[i]; {
-			case c >= '0' && c <= '9':
-				number = min(10*number+int(c-'0'), maxResult+1)
-			case c == '*': // the width is an argument; Go takes up to a million
-				most += 1_000_000
-			default:
-				most += number
-				number = 0
-			}
-		}
-		most += number
-	}
-	return most
 }

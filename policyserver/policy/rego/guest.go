@@ -3,6 +3,7 @@ package rego
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -59,13 +60,13 @@ type Policy struct {
 
 // Load asks a program what it needs and says why it cannot be evaluated. The context is
 // that of a Call. The error is a *MissingError, or says what else is wrong.
-func Load(ctx context.Context, program *sandbox.Program) (*Policy, error) {
+func Load(ctx context.Context, program *sandbox.Program) (policy *Policy, err error) {
 	for _, name := range slices.Sorted(maps.Keys(exports)) {
 		if err := program.CheckExport(name, exports[name][0], exports[name][1]); err != nil {
 			return nil, err
 		}
 	}
-	policy := &Policy{dump: exportJSONDump, parse: exportJSONParse}
+	policy = &Policy{dump: exportJSONDump, parse: exportJSONParse}
 	if program.CheckExport(exportValueDump, 1, 1) == nil && program.CheckExport(exportValueParse, 2, 1) == nil {
 		policy.dump, policy.parse = exportValueDump, exportValueParse
 	}
@@ -73,7 +74,7 @@ func Load(ctx context.Context, program *sandbox.Program) (*Policy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("instantiate module: %w", err)
 	}
-	defer instance.Close(ctx)
+	defer func() { err = errors.Join(err, instance.Close(ctx)) }()
 	entrypoints, err := directory(ctx, instance, exportEntrypoints)
 	if err != nil {
 		return nil, err

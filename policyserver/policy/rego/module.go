@@ -36,7 +36,7 @@ type exchange struct {
 func Module() sandbox.HostModule {
 	module := sandbox.HostModule{Name: "env", Functions: []sandbox.Function{
 		{Name: "opa_abort", Params: sandbox.I32(1), Run: abort},
-		{Name: "opa_println", Params: sandbox.I32(1), Run: println},
+		{Name: "opa_println", Params: sandbox.I32(1), Run: printLine},
 	}}
 	for arity := range maxBuiltinArity + 1 {
 		module.Functions = append(module.Functions, sandbox.Function{
@@ -58,7 +58,8 @@ func abort(_ context.Context, guest sandbox.Guest, stack []uint64) error {
 	return sandbox.Violationf("policy gave up: %s", strings.ToValidUTF8(string(text), "\uFFFD"))
 }
 
-func println(ctx context.Context, guest sandbox.Guest, stack []uint64) error {
+// printLine logs what a policy prints.
+func printLine(ctx context.Context, guest sandbox.Guest, stack []uint64) error {
 	state, err := stateOf(guest)
 	if err != nil {
 		return err

@@ -30,11 +30,11 @@ func (m Memory) Text(address, limit uint32) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	end := bytes.IndexByte(view, 0)
-	if end < 0 {
+	text, _, ends := bytes.Cut(view, []byte{0})
+	if !ends {
 		return nil, Violationf("text at address %#x does not end within %d bytes", address, len(view))
 	}
-	return view[:end], nil
+	return text, nil
 }
 
 // Write copies content into the memory.

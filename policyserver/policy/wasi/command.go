@@ -3,6 +3,7 @@ package wasi
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
@@ -79,7 +80,7 @@ func Run(ctx context.Context, instance *sandbox.Instance, command Command) ([]by
 		return nil, err
 	case broken:
 		return nil, defect
-	case err != nil && !(exited && exit.Code == 0):
+	case err != nil && (!exited || exit.Code != 0):
 		return nil, &CommandError{Stderr: strings.TrimSpace(call.Stderr.String()), Err: err}
 	case cut:
 		return nil, &CommandError{Err: sandbox.Violationf("guest wrote more than %d bytes to its standard output", maxStdout)}
@@ -124,7 +125,7 @@ func hostCall(ctx context.Context, guest sandbox.Guest, stack []uint64) error {
 		return sandbox.Violationf("guest leaves more than %d bytes of its standard input unread", maxStdin)
 	}
 	// A copy: what follows the input in memory may be another request's.
-	guest.Call.Stdin = append(left[:len(left):len(left)], answer...)
+	guest.Call.Stdin = slices.Concat(left, answer)
 	stack[0] = result
 	return nil
 }

@@ -25,7 +25,7 @@ func FuzzRewrite(f *testing.F) {
 		vectors(), blockParameters(), extendedConstant(), apart(), overlapping(),
 		program(1, pattern(5000), wasmtest.I32Const(9), wasmtest.I32Const(3), wasmtest.I32Const(4000), wasmtest.MemoryCopy, wasmtest.I32Const(1)),
 		wasmtest.Accepting(), wasmtest.Recursing(), wasmtest.GrowingMemory(), wasmtest.CallingHost("kubernetes", "can_i", "{}"),
-		policiestest.Module(f, "pod-privileged"),
+		policiestest.Module(f, "pod-privileged"), policiestest.Module(f, "container-limits"),
 	} {
 		f.Add(seed)
 	}
