@@ -33,6 +33,13 @@ shown() {
 	return $status
 }
 
+# piped COMMANDS: as shown, for a line with pipes.
+piped() {
+	printf '   $ %s\n' "$1"
+	output=$(eval "$1" 2>&1) || return
+	sed 's/^/     /' <<<"$output"
+}
+
 # denied MESSAGE COMMAND...: the command must be refused with a message that holds MESSAGE.
 denied() {
 	local message=$1
@@ -42,6 +49,9 @@ denied() {
 }
 
 admitted() { shown "$@" || fail "the request was refused"; }
+
+# refused NAME: would the Pod in the file of that name be refused?
+refused() { ! kubectl create --dry-run=server --filename="$work/pod-$1.yaml"; }
 
 # soon SECONDS WHAT COMMAND...: tries the command until it succeeds.
 soon() {
@@ -58,6 +68,20 @@ ready() { shown kubectl wait --for=condition=Ready "$@" || fail "$1 is not ready
 # The Pods of the policy server, with the number of their restarts.
 readonly pods=(kubectl --namespace=kubewarden get pods --selector=kubewarden/policy-server=default
 	--output=custom-columns='NAME:.metadata.name,RESTARTS:.status.containerStatuses[0].restartCount')
+
+# counting prints the name of a replica whose metrics count a rejection in monitor mode.
+counting() {
+	local pod
+	for pod in $(kubectl --namespace=kubewarden get pods --selector=kubewarden/policy-server=default --output=name); do
+		if metrics "${pod#pod/}" | grep --quiet "$rejections"; then
+			echo "${pod#pod/}"
+			return
+		fi
+	done
+	return 1
+}
+metrics() { kubectl get --raw "/api/v1/namespaces/kubewarden/pods/$1:8080/proxy/metrics"; }
+readonly rejections='evaluations_total{accepted="false".*policy_mode="monitor"'
 
 # resource FILE: writes standard input to a file of the demo, shows it and applies it.
 resource() {
@@ -79,7 +103,8 @@ spec:
 YAML
 }
 
-# policy NAME MODULE SETTINGS: applies a ClusterAdmissionPolicy for Pods of the namespace demo.
+# policy NAME MODULE SETTINGS: applies a ClusterAdmissionPolicy for the namespace demo. The
+# variables mode, resources and mutating, set before the call, change what they say.
 policy() {
 	resource "policy-$1.yaml" <<YAML
 apiVersion: policies.kubewarden.io/v1
@@ -88,9 +113,10 @@ metadata: {name: $1}
 spec:
   module: registry://$KUBEWARDEN_REGISTRY/policies/$2
   settings: $3
-  mutating: false
+  mode: ${mode:-protect}
+  mutating: ${mutating:-false}
   rules:
-  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE, UPDATE]}
+  - {apiGroups: [""], apiVersions: [v1], resources: [${resources:-pods}], operations: [CREATE, UPDATE]}
   namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: demo}}
 YAML
 }
@@ -103,7 +129,9 @@ registry_authority() {
 }
 
 kubectl delete namespace demo --ignore-not-found >"$work/last"
-kubectl delete clusteradmissionpolicies --ignore-not-found no-privileged-pods required-labels wrong-settings >"$work/last"
+kubectl delete clusteradmissionpolicies --ignore-not-found >"$work/last" \
+	no-privileged-pods required-labels wrong-settings drop-capabilities no-node-ports
+kubectl delete clusteradmissionpolicygroups --ignore-not-found owned-or-on-call >"$work/last"
 
 step 'One resource is the installation: the operator makes a policy server from it'
 resource kubewarden.yaml <<YAML
@@ -122,16 +150,29 @@ shown kubectl --namespace=kubewarden get deployments,services,poddisruptionbudge
 means 'Deployment, Service, disruption budget and certificate were made, and two replicas answer with TLS from cert-manager.'
 
 step 'Two policies, each a WebAssembly module in a registry'
-policy no-privileged-pods pod-privileged:v0.1.0 '{}'
+mode=monitor policy no-privileged-pods pod-privileged:v0.1.0 '{}'
 policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team]}'
 ready clusteradmissionpolicy/no-privileged-pods clusteradmissionpolicy/required-labels --timeout=180s
 shown kubectl get policyservers,clusteradmissionpolicies || fail 'the policies are not there'
 means 'Both replicas loaded both modules, without a restart; then the webhooks were made.'
 
-step 'A privileged Pod is denied'
+step 'In monitor mode a privileged Pod is admitted, and the verdict is in the log and in the metrics'
 kubectl create namespace demo >"$work/last"
 pod privileged 'team: storage' 'securityContext: {privileged: true}'
-denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged.yaml"
+admitted kubectl create --filename="$work/pod-privileged.yaml"
+logs='kubectl --namespace=kubewarden logs --selector=kubewarden/policy-server=default --since=1m'
+piped "$logs | grep 'monitor mode'" || fail 'the log does not tell the verdict'
+[[ $output == *'Privileged container is not allowed'* ]] || fail 'the log does not give the message of the policy'
+soon 10 'a rejection in the metrics' counting
+piped "kubectl get --raw /api/v1/namespaces/kubewarden/pods/$(counting):8080/proxy/metrics | grep '$rejections'" ||
+	fail 'the metrics do not count the verdict'
+means 'Nobody is disturbed, and one sees what protect mode would deny.'
+
+step 'In protect mode the same Pod is denied'
+pod privileged-again 'team: storage' 'securityContext: {privileged: true}'
+policy no-privileged-pods pod-privileged:v0.1.0 '{}'
+soon 30 'a denial' refused privileged-again
+denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged-again.yaml"
 means "The API server asked the policy; the message is the policy's own."
 
 step 'An innocent Pod is admitted'
@@ -144,8 +185,7 @@ before=$("${pods[@]}")
 pod other 'team: storage'
 start=$EPOCHREALTIME
 policy required-labels required-labels:v0.1.0 '{mandatory_labels: [team, cost-center]}'
-refused() { ! kubectl create --dry-run=server --filename="$work/pod-other.yaml"; }
-soon 10 'the new settings' refused
+soon 10 'the new settings' refused other
 took=$(awk "BEGIN {printf \"%.1f\", $EPOCHREALTIME - $start}")
 denied 'cost-center' kubectl create --filename="$work/pod-other.yaml"
 shown "${pods[@]}" || fail 'the Pods of the policy server cannot be listed'
@@ -162,6 +202,58 @@ shown kubectl describe clusteradmissionpolicy wrong-settings || fail 'the policy
 [[ $output == *mandatory_labels* ]] || fail 'describe does not name the bad setting'
 denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged.yaml"
 means 'The policy has no webhook, its status names the setting, and the other policies go on.'
+
+step 'A Pod is changed before it is stored'
+mutating=true policy drop-capabilities drop-capabilities:v0.1.0 '{required_drop_capabilities: [NET_RAW]}'
+ready clusteradmissionpolicy/drop-capabilities --timeout=60s
+pod mutated 'team: storage, cost-center: "7"'
+admitted kubectl create --filename="$work/pod-mutated.yaml"
+shown kubectl --namespace=demo get pod mutated --output=jsonpath='{.spec.containers[0].securityContext}' || fail 'the Pod is not there'
+[[ $output == *NET_RAW* ]] || fail 'the Pod does not drop the capability'
+means "What was sent says nothing of capabilities; what is stored drops one."
+
+step 'A policy in Rego, compiled to WebAssembly, denies a Service'
+resources=services policy no-node-ports disallow-service-nodeport:v0.1.0 '{}'
+ready clusteradmissionpolicy/no-node-ports --timeout=60s
+denied 'NodePort' kubectl --namespace=demo create service nodeport open-door --tcp=80
+means 'Policies written for Open Policy Agent and for Gatekeeper run as they are.'
+
+step 'A group of policies gives one verdict'
+resource group.yaml <<YAML
+apiVersion: policies.kubewarden.io/v1
+kind: ClusterAdmissionPolicyGroup
+metadata: {name: owned-or-on-call}
+spec:
+  expression: owned() || on_call()
+  message: a Pod needs the label owner or the label on-call
+  policies:
+    owned:
+      module: registry://$KUBEWARDEN_REGISTRY/policies/required-labels:v0.1.0
+      settings: {mandatory_labels: [owner]}
+    on_call:
+      module: registry://$KUBEWARDEN_REGISTRY/policies/required-labels:v0.1.0
+      settings: {mandatory_labels: [on-call]}
+  rules:
+  - {apiGroups: [""], apiVersions: [v1], resources: [pods], operations: [CREATE]}
+  namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: demo}}
+YAML
+ready clusteradmissionpolicygroup/owned-or-on-call --timeout=60s
+pod nobodys 'team: storage, cost-center: "7"'
+denied 'a Pod needs the label owner or the label on-call' kubectl create --filename="$work/pod-nobodys.yaml"
+pod somebodys 'team: storage, cost-center: "7", on-call: night'
+admitted kubectl create --filename="$work/pod-somebodys.yaml"
+means 'The expression says which verdicts are needed; members are asked only as far as it depends on them.'
+
+step 'An audit finds what is there already'
+shown kubectl annotate --overwrite kubewarden kubewarden "kubewarden.io/audit-now=$(date +%s)" || fail 'the audit cannot be asked for'
+privileged_found() {
+	kubectl --namespace=demo get policyreports --output=jsonpath='{.items[?(@.scope.name=="privileged")].results[?(@.result=="fail")].policy}' |
+		grep no-privileged-pods
+}
+soon 120 'a report about the privileged Pod' privileged_found
+shown kubectl get policyreports --all-namespaces --output=wide || fail 'there are no reports'
+[[ $output =~ demo.*Pod\ +privileged ]] || fail 'the table does not name the Pod'
+means 'The Pod that monitor mode let in is reported; the same table is what report viewers read.'
 
 step 'What is deleted by accident comes back'
 shown kubectl --namespace=kubewarden delete service policy-server-default || fail 'the Service is not there'

@@ -23,8 +23,11 @@ import (
 
 // Modules that `make policies-push` puts into the cluster's registry.
 const (
-	modulePodPrivileged  = "pod-privileged:v0.1.0"
-	moduleRequiredLabels = "required-labels:v0.1.0"
+	modulePodPrivileged    = "pod-privileged:v0.1.0"
+	moduleRequiredLabels   = "required-labels:v0.1.0"
+	moduleDropCapabilities = "drop-capabilities:v0.1.0"
+	moduleServiceNodePort  = "disallow-service-nodeport:v0.1.0"
+	moduleContainerLimits  = "container-limits:v0.1.0"
 )
 
 // promptly is how soon a change must be in force.

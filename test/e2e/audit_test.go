@@ -1,0 +1,75 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2"
+	"github.com/onsi/gomega"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+)
+
+func TestAnAuditReportsWhatIsThereAlready(t *testing.T) {
+	g := gomega.NewWithT(t)
+	ns := namespace(t)
+	pod := privileged(newPod(ns))
+	create(t, pod)
+	privilege := newPolicy(t, ns, modulePodPrivileged, map[string]any{})
+	privilege.Spec.Mode = policiesv1.PolicyModeMonitor
+	enforce(t, privilege)
+	labels := newPolicy(t, ns, moduleRequiredLabels, map[string]any{"mandatory_labels": []string{"team"}})
+	enforce(t, labels)
+	group := newGroup(t, ns)
+	create(t, group)
+	eventuallyGroupReady(t, group)
+
+	audit(t)
+
+	// Unknown fields are refused: what is written is what the published types know.
+	decoder := json.NewDecoder(strings.NewReader(kubectl(t, "--namespace", ns, "get", "policyreports.wgpolicyk8s.io", string(pod.UID), "--output=json")))
+	decoder.DisallowUnknownFields()
+	report := v1alpha2.PolicyReport{}
+	g.Expect(decoder.Decode(&report)).To(gomega.Succeed())
+	got, recount := map[string]string{}, v1alpha2.PolicyReportSummary{}
+	for _, result := range report.Results {
+		got[result.Policy] = fmt.Sprintf("%s %s", result.Result, result.Message)
+		switch result.Result {
+		case "pass":
+			recount.Pass++
+		case "fail":
+			recount.Fail++
+		}
+	}
+	g.Expect(got).To(gomega.Equal(map[string]string{
+		"kw.cap." + privilege.Name: "fail Privileged container is not allowed",
+		"kw.cap." + labels.Name:    "pass ",
+		"kw.capg." + group.Name:    "fail a Pod needs an owner, or somebody on call",
+	}))
+	g.Expect(report.Summary).To(gomega.Equal(recount))
+	g.Expect(report.Summary).To(gomega.Equal(v1alpha2.PolicyReportSummary{Pass: 1, Fail: 2}))
+	g.Expect(kubectl(t, "get", "policyreports", "--all-namespaces", "--output=wide")).
+		To(gomega.MatchRegexp(`%s\s+%s\s+Pod\s+%s\s+1\s+2\s+0\s+0\s+0`, ns, pod.UID, pod.Name))
+}
+
+// audit asks for a scan and waits until it is complete.
+func audit(t *testing.T) {
+	t.Helper()
+	kubewarden := &operatorv1alpha1.Kubewarden{}
+	value := time.Now().Format(time.RFC3339Nano)
+	kubectl(t, "annotate", "--overwrite", "kubewarden", operatorv1alpha1.KubewardenName, operatorv1alpha1.AnnotationAuditNow+"="+value)
+	gomega.NewWithT(t).Eventually(func(g gomega.Gomega) {
+		g.Expect(cluster.Get(t.Context(), client.ObjectKey{Name: operatorv1alpha1.KubewardenName}, kubewarden)).To(gomega.Succeed())
+		g.Expect(kubewarden.Status.Audit).NotTo(gomega.BeNil())
+		g.Expect(kubewarden.Status.Audit.LastRequest).NotTo(gomega.BeNil())
+		g.Expect(kubewarden.Status.Audit.LastRequest.Value).To(gomega.Equal(value))
+		g.Expect(kubewarden.Status.Audit.LastRequest.Outcome).To(gomega.Equal(operatorv1alpha1.AuditOutcomeComplete))
+	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
+}
