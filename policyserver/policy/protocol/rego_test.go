@@ -57,18 +57,18 @@ func TestDecodeOPAResult(t *testing.T) {
 		want     protocol.ValidationResponse
 		wantErr  string
 	}{
-		"allowed":                  {`{"uid":"","allowed":true,"status":null,"patch":null,"warnings":null,"apiVersion":"x"}`, protocol.ValidationResponse{Accepted: true}, ""},
-		"a status of upstream's":   {`{"uid":"","allowed":false,"status":{"details":{"causes":[],"retry_after_seconds":3}}}`, protocol.ValidationResponse{Status: &protocol.Status{Details: &protocol.Details{RetryAfterSeconds: new(int32(3))}}}, ""},
-		"a patch of nothing":       {`{"uid":"","allowed":true,"patch":"W10=","patchType":"JSONPatch"}`, protocol.ValidationResponse{Accepted: true}, ""},
-		"two verdicts":             {`{"uid":"","allowed":false,"allowed":true}`, protocol.ValidationResponse{}, "allowed: stands twice"},
-		"a status of another kind": {`{"uid":"","allowed":false,"status":{"status":"Perhaps"}}`, protocol.ValidationResponse{}, `status: status: got "Perhaps", allowed are ["" "Success" "Failure"]`},
-		"a code beyond all codes":  {`{"uid":"","allowed":false,"status":{"code":70000}}`, protocol.ValidationResponse{}, "status: code: got a JSON number 70000, want an integer from 0 to 65535"},
-		"a cause in words":         {`{"uid":"","allowed":false,"status":{"details":{"causes":["no"]}}}`, protocol.ValidationResponse{}, "status: details: causes[0]: not a JSON object"},
-		"a reason of its own":      {`{"uid":"","allowed":false,"status":{"details":{"causes":[{"reason":"no"}]}}}`, protocol.ValidationResponse{}, `status: details: causes[0]: reason: got "no", allowed are`},
-		"another type of patch":    {`{"uid":"","allowed":true,"patch":"W10=","patchType":"Merge"}`, protocol.ValidationResponse{}, `patchType: got "Merge" beside a patch, want "JSONPatch"`},
-		"a patch in clear":         {`{"uid":"","allowed":true,"patch":"[]","patchType":"JSONPatch"}`, protocol.ValidationResponse{}, "patch: not in base64"},
-		"a warning that is null":   {`{"uid":"","allowed":true,"warnings":[null]}`, protocol.ValidationResponse{}, "warnings[0]: got null, want a string"},
-		"an annotation of null":    {`{"uid":"","allowed":true,"auditAnnotations":{"a":null}}`, protocol.ValidationResponse{}, `auditAnnotations["a"]: got null, want a string`},
+		"allowed":                 {`{"uid":"","allowed":true,"status":null,"patch":null,"warnings":null,"apiVersion":"x"}`, protocol.ValidationResponse{Accepted: true}, ""},
+		"a status of upstream's":  {`{"uid":"","allowed":false,"status":{"details":{"causes":[],"retry_after_seconds":3}}}`, protocol.ValidationResponse{Status: &protocol.Status{Details: &protocol.Details{RetryAfterSeconds: new(int32(3))}}}, ""},
+		"a patch of nothing":      {`{"uid":"","allowed":true,"patch":"W10=","patchType":"JSONPatch"}`, protocol.ValidationResponse{Accepted: true}, ""},
+		"two verdicts":            {`{"uid":"","allowed":false,"allowed":true}`, protocol.ValidationResponse{}, "allowed: stands twice"},
+		"a reason of its own":     {`{"uid":"","allowed":false,"status":{"reason":"Perhaps"}}`, protocol.ValidationResponse{}, `status: reason: got "Perhaps", allowed are ["" "Unauthorized"`},
+		"a code beyond all codes": {`{"uid":"","allowed":false,"status":{"code":70000}}`, protocol.ValidationResponse{}, "status: code: got a JSON number 70000, want an integer from 0 to 65535"},
+		"a cause in words":        {`{"uid":"","allowed":false,"status":{"details":{"causes":["no"]}}}`, protocol.ValidationResponse{}, "status: details: causes[0]: not a JSON object"},
+		"a cause of its own":      {`{"uid":"","allowed":false,"status":{"details":{"causes":[{"reason":"no"}]}}}`, protocol.ValidationResponse{}, `status: details: causes[0]: reason: got "no", allowed are`},
+		"another type of patch":   {`{"uid":"","allowed":true,"patch":"W10=","patchType":"Merge"}`, protocol.ValidationResponse{}, `patchType: got "Merge" beside a patch, want "JSONPatch"`},
+		"a patch in clear":        {`{"uid":"","allowed":true,"patch":"[]","patchType":"JSONPatch"}`, protocol.ValidationResponse{}, "patch: not in base64"},
+		"a warning that is null":  {`{"uid":"","allowed":true,"warnings":[null]}`, protocol.ValidationResponse{}, "warnings[0]: got null, want a string"},
+		"an annotation of null":   {`{"uid":"","allowed":true,"auditAnnotations":{"a":null}}`, protocol.ValidationResponse{}, `auditAnnotations["a"]: got null, want a string`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

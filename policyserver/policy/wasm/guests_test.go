@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -37,6 +38,20 @@ func TestRewriteKeepsRealGuests(t *testing.T) {
 				compare(t, want, got, request)
 			}
 		})
+	}
+}
+
+// Guests of every mode can be rewritten, and put back to their first state.
+func TestRewriteOfAllModes(t *testing.T) {
+	for name, imports := range map[string]bool{"container-limits": true, "trusted-registries": false} {
+		rewritten := rewrite(t, policiestest.Module(t, name))
+		if rewritten.Unrestorable != "" {
+			t.Errorf("%s: an instance could not be put back: it uses %s", name, rewritten.Unrestorable)
+		}
+		fromOPA := slices.ContainsFunc(rewritten.Imports, func(i wasm.Import) bool { return i.Module == "env" && i.Name == "opa_abort" })
+		if fromOPA != imports {
+			t.Errorf("%s: got imports %v", name, rewritten.Imports)
+		}
 	}
 }
 
