@@ -54,7 +54,16 @@ test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (en
 
 .PHONY: e2e
 e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
-	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/...
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
+
+.PHONY: e2e-built-in
+e2e-built-in: cluster-up image-load policies-push undeploy ## The same without cert-manager, which is taken away for the time of the tests
+	@if [[ "$(CLUSTER)" == existing ]]; then echo 'e2e-built-in takes cert-manager away: not from a cluster that is not ours' >&2; exit 1; fi
+	@eval "$$($(CLUSTER_BIN) env)"; kubectl delete namespace cert-manager --ignore-not-found >/dev/null; \
+		kubectl delete $$(kubectl get crds --output=name | grep 'cert-manager[.]io$$') >/dev/null
+	@$(MAKE) deploy
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
+	@$(MAKE) undeploy cluster-up
 
 .PHONY: bench
 bench: ## Benchmarks of the engine

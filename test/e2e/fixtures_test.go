@@ -33,28 +33,34 @@ const (
 // promptly is how soon a change must be in force.
 const promptly = 5 * time.Second
 
-// namespace makes a namespace for one test.
+// namespace makes a namespace for one test. Its end takes seconds, and is not waited for.
 func namespace(t *testing.T) string {
 	t.Helper()
 	object := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "e2e-"}}
-	create(t, object)
+	gomega.NewWithT(t).Expect(cluster.Create(t.Context(), object)).To(gomega.Succeed())
+	t.Cleanup(func() { remove(context.Background(), t, object) })
 	return object.Name
 }
 
-// create creates an object and deletes it at the end of the test.
+// create creates an object, and deletes it at the end of the test.
 func create(t *testing.T, object client.Object) {
 	t.Helper()
 	gomega.NewWithT(t).Expect(cluster.Create(t.Context(), object)).To(gomega.Succeed())
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		if err := client.IgnoreNotFound(cluster.Delete(ctx, object)); err != nil {
-			t.Errorf("delete %T %s: %v", object, object.GetName(), err)
-		}
+		remove(ctx, t, object)
 		gomega.NewWithT(t).Eventually(func() error {
 			return cluster.Get(ctx, client.ObjectKeyFromObject(object), object)
 		}).WithTimeout(time.Minute).Should(gomega.MatchError(gomega.ContainSubstring("not found")), "%T %s is still there", object, object.GetName())
 	})
+}
+
+func remove(ctx context.Context, t *testing.T, object client.Object) {
+	t.Helper()
+	if err := client.IgnoreNotFound(cluster.Delete(ctx, object)); err != nil {
+		t.Errorf("delete %T %s: %v", object, object.GetName(), err)
+	}
 }
 
 // newPolicy is a policy for Pods of one namespace; settings is marshalled to JSON.

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
@@ -123,6 +125,17 @@ func TestDriftIsHealed(t *testing.T) {
 	})
 	g.Eventually(func() error { return attempt(t, privileged(newPod(ns))) }).WithTimeout(30 * time.Second).
 		Should(gomega.MatchError(gomega.ContainSubstring("Privileged container is not allowed")))
+}
+
+func TestCertificatesComeFromWhatTheClusterHas(t *testing.T) {
+	g := gomega.NewWithT(t)
+	want := operatorv1alpha1.CertificateProviderBuiltIn
+	if strings.Contains(kubectl(t, "get", "crds", "--output=name"), "certificates.cert-manager.io") {
+		want = operatorv1alpha1.CertificateProviderCertManager
+	}
+	kubewarden := &operatorv1alpha1.Kubewarden{}
+	g.Expect(cluster.Get(t.Context(), client.ObjectKey{Name: operatorv1alpha1.KubewardenName}, kubewarden)).To(gomega.Succeed())
+	g.Expect(kubewarden.Status.CertificateProvider).To(gomega.Equal(want))
 }
 
 func TestListsAndDescriptionsReadWell(t *testing.T) {
