@@ -124,10 +124,13 @@ const loadTimeout = 10 * time.Second
 func (e *Engine) load(ctx context.Context, mode metadata.ExecutionMode, program *sandbox.Program) (guest, error) {
 	limited, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	limited, _ = e.runtime.Begin(limited)
+	limited, call := e.runtime.Begin(limited)
 	guest, err := guestFor(limited, mode, program)
-	if errors.Is(err, sandbox.ErrDeadline) && ctx.Err() == nil {
-		return nil, fmt.Errorf("module was not ready within %v", loadTimeout)
+	if errors.Is(err, sandbox.ErrDeadline) {
+		callers, given := ctx.Deadline()
+		if deadline, _ := call.Deadline(); !given || deadline.Before(callers) {
+			return nil, fmt.Errorf("module was not ready within %v", loadTimeout)
+		}
 	}
 	return guest, err
 }

@@ -1,9 +1,11 @@
 package policy_test
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -20,6 +22,8 @@ type hostile struct {
 	eval func(abort, printLine, builtin1 uint32) []byte
 	// dump is the code of opa_value_dump; nil returns the address it is given.
 	dump []byte
+	// start is the code of the start function; nil is none.
+	start []byte
 }
 
 const (
@@ -71,6 +75,9 @@ func (h hostile) bytes(t *testing.T) []byte {
 	function("opa_eval_ctx_set_entrypoint", 2, 0)
 	function("eval", 1, 1, eval)
 	function("opa_eval_ctx_get_result", 1, 1, or(h.resultAddress, addressResult))
+	if h.start != nil {
+		m.Section(8, U32(m.Func(m.Type(nil, nil), h.start)))
+	}
 	return annotate(t, m.Bytes(), metadata.ModeOPA)
 }
 
@@ -187,4 +194,13 @@ func TestRegoRefusedWhenLoaded(t *testing.T) {
 			checkError(t, err, &wantError{policy.KindInvalidModule, tc.want})
 		})
 	}
+}
+
+// A module that never says what it needs is given up.
+func TestRegoThatLoopsWhenLoaded(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	endless := hostile{builtins: `{}`, entrypoints: `{}`, start: Loop(Br(0))}
+	_, err := newEngine(t, policy.Config{}).Compile(ctx, endless.bytes(t))
+	checkError(t, err, &wantError{policy.KindUnavailable, "compile module"})
 }

@@ -190,6 +190,44 @@ func TestRegoMissingBuiltins(t *testing.T) {
 	checkError(t, err, &wantError{policy.KindInvalidModule, "Missing Rego builtins: http.send, net.lookup_ip_addr, opa.runtime"})
 }
 
+// Values cross between guest and builtins unchanged: sets as sets, numbers to the last
+// digit.
+func TestRegoBuiltinsInGuests(t *testing.T) {
+	tests := map[string]struct{ expression, want string }{
+		"numbers":       {`json.patch(input.request, [{"op": "add", "path": "/b", "value": 1.50}])`, `{"b":1.50,"a":12345678901234567890123}`},
+		"a set":         {`sprintf("%v of %d", [{"b", "a"}, input.request.a])`, `"{\"a\", \"b\"} of 12345678901234567890123"`},
+		"a set back":    {`[is_set(net.cidr_merge({"10.0.0.0/25", "10.0.0.128/25"})), net.cidr_merge({"10.0.0.0/25", "10.0.0.128/25"})]`, `[true,["10.0.0.0/24"]]`},
+		"no arguments":  {`time.now_ns() == time.now_ns()`, `true`},
+		"one":           {`units.parse("1Mi")`, `1048576`},
+		"two":           {`regex.split(", *", "a, b,c")`, `["a","b","c"]`},
+		"three":         {`regex.replace("a1b2", "[0-9]", "")`, `"ab"`},
+		"four":          {`time.add_date(0, 1, 2, 3)`, `36892800000000000`},
+		"Unicode":       {`urlquery.decode(urlquery.encode("ä€😀"))`, `"ä€😀"`},
+		"nested deeply": {`yaml.unmarshal("a: [{b: {c: [1, null, {}]}}]")`, `{"a":[{"b":{"c":[1,null,{}]}}]}`},
+		"a comparison":  {`semver.compare("1.2.3-rc1", "1.2.3")`, `-1`},
+		"trace":         {`trace("a note")`, `true`},
+	}
+	engine := newEngine(t, policy.Config{})
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			module := compile(t, engine, answeringRego(t, `{"uid": "", "allowed": false, "status": {"message": json.marshal(`+tc.expression+`)}}`))
+			defer module.Close(t.Context())
+			got, err := module.Validate(t.Context(), policy.Call{}, json.RawMessage(`{"a": 12345678901234567890123}`))
+			checkError(t, err, nil)
+			if got.Status == nil || got.Status.Message == nil {
+				t.Fatalf("got %+v, want a message", got)
+			}
+			if *got.Status.Message != tc.want {
+				t.Errorf("got  %s\nwant %s", *got.Status.Message, tc.want)
+			}
+		})
+	}
+	// What OPA calls undefined denies.
+	module := compile(t, engine, answeringRego(t, `{"uid": "", "allowed": units.parse(input.request.b) > 0}`))
+	_, err := module.Validate(t.Context(), policy.Call{}, json.RawMessage(`{"b": "many"}`))
+	checkGuestError(t, err, "internal server error: builtin units.parse: no amount provided")
+}
+
 // However a policy in Rego wastes its time, its call ends soon after the deadline.
 func TestRegoDeadline(t *testing.T) {
 	large := `{"a": "` + strings.Repeat("ab", 400_000) + `"}`

@@ -177,7 +177,9 @@ func answer(in topdown.BuiltinContext, asked question) (value *ast.Term, err err
 	}
 	reason := err.Error()
 	if failure := (*topdown.Error)(nil); errors.As(err, &failure) {
-		reason = strings.TrimPrefix(failure.Message, asked.builtin.name+": ")
+		// OPA puts the name before the reason, and some builtins do so once more.
+		name := asked.builtin.name + ": "
+		reason = strings.TrimPrefix(strings.TrimPrefix(failure.Message, name), name)
 	}
 	return nil, sandbox.Violationf("%s", reason)
 }
