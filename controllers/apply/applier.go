@@ -43,7 +43,8 @@ func NewApplier(config Config) *Applier {
 // Apply makes the objects be as they are rendered, each controlled by owner; a nil owner
 // means none, for objects that owner references cannot reach. Fields that were rendered
 // once and are no longer are removed; fields that others set are left alone, except in
-// webhook configurations, where an addition would change what is guarded.
+// webhook configurations, where an addition would change what is guarded, and in the ports
+// of Services.
 //
 // When neither an object nor what is wanted of it changed since it was last written, no
 // request is made. An object that exists and is not ours is refused with a *ForeignError.
@@ -69,7 +70,7 @@ func (a *Applier) applyOne(ctx context.Context, owner client.Object, object rend
 		return fmt.Errorf("read %s: %w", wanted, err)
 	}
 	if live != nil {
-		if err := checkOurs(wanted.String(), live, owner); err != nil {
+		if err := checkReplaceable(wanted, live, owner); err != nil {
 			return err
 		}
 		unchanged, err := a.memory.unchanged(wanted, live)
@@ -79,7 +80,7 @@ func (a *Applier) applyOne(ctx context.Context, owner client.Object, object rend
 		if unchanged {
 			return nil
 		}
-		if err := a.freePorts(ctx, wanted, live); err != nil {
+		if err := a.freeNames(ctx, wanted, live); err != nil {
 			return fmt.Errorf("apply %s: %w", wanted, err)
 		}
 		// The write must reach the very object that was looked at, not a successor.
@@ -123,6 +124,9 @@ func (a *Applier) write(ctx context.Context, wanted *wanted) (client.Object, err
 		return nil, err
 	}
 	if err := a.removeAdditions(ctx, wanted, reply); err != nil {
+		return nil, err
+	}
+	if err := a.removePorts(ctx, wanted, reply); err != nil {
 		return nil, err
 	}
 	written, err := newObject(a.client.Scheme(), wanted.gvk)

@@ -1,6 +1,7 @@
 package apply
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,10 +20,16 @@ type ForeignError struct {
 	Object string
 	// Controller is the kind and name of what controls it; empty when nothing does.
 	Controller string
+	// Predecessor says that what controls it is an earlier object of the kind and name of
+	// the owner: it is left over, and goes by itself.
+	Predecessor bool
 }
 
 // Error tells a user what is in the way and what to do.
 func (e *ForeignError) Error() string {
+	if e.Predecessor {
+		return fmt.Sprintf("%s belongs to an earlier %s, which was deleted, and waits to be garbage collected", e.Object, e.Controller)
+	}
 	if e.Controller != "" {
 		return fmt.Sprintf("%s belongs to %s and is left alone: rename one of the two owners", e.Object, e.Controller)
 	}
@@ -47,6 +54,23 @@ func checkOurs(name string, live, owner client.Object) error {
 		return nil
 	}
 	return &ForeignError{Object: name}
+}
+
+// checkReplaceable is checkOurs for an object that is to be written over. It knows the kind
+// of the owner, and so whether another owner is its predecessor: two objects of one kind and
+// name cannot exist at once.
+func checkReplaceable(wanted *wanted, live, owner client.Object) error {
+	err := checkOurs(wanted.String(), live, owner)
+	foreign, ok := errors.AsType[*ForeignError](err)
+	controller := metav1.GetControllerOf(live)
+	if !ok || controller == nil {
+		return err
+	}
+	for _, reference := range wanted.object.GetOwnerReferences() {
+		foreign.Predecessor = foreign.Predecessor || reference.Name == controller.Name && reference.Kind == controller.Kind &&
+			reference.APIVersion == controller.APIVersion
+	}
+	return foreign
 }
 
 // applied says whether the object has fields that we applied. Caches may not tell; the

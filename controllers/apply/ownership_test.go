@@ -7,6 +7,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
@@ -53,6 +54,31 @@ func TestCheckOurs(t *testing.T) {
 				t.Errorf("refusal (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestAPredecessorIsTold(t *testing.T) {
+	controlledBy := func(name string) *corev1.Service {
+		return &corev1.Service{ObjectMeta: metav1.ObjectMeta{OwnerReferences: []metav1.OwnerReference{{
+			APIVersion: "v1", Kind: "Namespace", Name: name, UID: "earlier", Controller: new(true),
+		}}}}
+	}
+	scheme := runtime.NewScheme()
+	if err := corev1.AddToScheme(scheme); err != nil {
+		t.Fatal(err)
+	}
+	owner := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: "owner", UID: "later"}}
+	wanted, err := newWanted(scheme, owner, &corev1.Service{ObjectMeta: metav1.ObjectMeta{Namespace: "a", Name: "b"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for controller, want := range map[string]string{
+		"owner": "Service a/b belongs to an earlier Namespace owner, which was deleted, and waits to be garbage collected",
+		"other": "Service a/b belongs to Namespace other and is left alone: rename one of the two owners",
+	} {
+		if err := checkReplaceable(wanted, controlledBy(controller), owner); err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
 	}
 }
 

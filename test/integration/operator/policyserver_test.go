@@ -5,6 +5,7 @@ package operator
 import (
 	"context"
 	"fmt"
+	"slices"
 	"testing"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -163,6 +164,33 @@ func TestEditedChildrenHeal(t *testing.T) {
 			return err
 		})
 	})
+	for name, edit := range map[string]func(*corev1.Service){
+		"the number of every port": func(s *corev1.Service) { s.Spec.Ports[0].Port, s.Spec.Ports[1].Port = 444, 445 },
+		"every port": func(s *corev1.Service) {
+			s.Spec.Ports = []corev1.ServicePort{{Name: "x", Port: 1}, {Name: "policy-server", Port: 2}}
+		},
+		"one port for all": func(s *corev1.Service) { s.Spec.Ports = []corev1.ServicePort{{Port: 80}} },
+		"a port before others": func(s *corev1.Service) {
+			s.Spec.Ports = append([]corev1.ServicePort{{Name: "x", Port: 1}}, s.Spec.Ports...)
+		},
+		"the order of ports": func(s *corev1.Service) { slices.Reverse(s.Spec.Ports) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			service := named(&corev1.Service{}, "policy-server-edited")
+			change(t, shared, service, edit)
+			within(t, healing, func(ctx context.Context) error {
+				err := shared.mustExist(ctx, service)
+				var got []int32
+				for _, port := range service.Spec.Ports {
+					got = append(got, port.Port)
+				}
+				if want := []int32{443, 8080}; err == nil && !slices.Equal(got, want) {
+					err = fmt.Errorf("the ports are %v, want %v", got, want)
+				}
+				return err
+			})
+		})
+	}
 	t.Run("selector", func(t *testing.T) {
 		service := named(&corev1.Service{}, "policy-server-edited")
 		if err := shared.mustExist(t.Context(), service); err != nil {
