@@ -2,9 +2,9 @@
 // the ConfigMap with its policies, the one its replicas report in, certificate, Service,
 // disruption budget and Deployment.
 //
-// What belongs here: reading everything that counts (observe.go), the order of deletion
-// (delete.go), what the status says (status.go, pure), and what wakes the reconciler
-// (watches.go).
+// What belongs here: reading everything that counts (observe.go) and what the spec refers to
+// (references.go), the order of deletion (delete.go), what the status says (status.go,
+// pure), and what wakes the reconciler (watches.go).
 //
 // What never does: what a child looks like (controllers/render), how it is written
 // (controllers/apply), when a certificate is presented (controllers/certs), and webhooks

@@ -38,6 +38,8 @@ type state struct {
 	// webhooks are the IDs of policies whose webhooks call the server; known only while
 	// the server or the installation is being deleted.
 	webhooks []string
+	// unresolved says, one by one, what the spec refers to and is not there as it must be.
+	unresolved []string
 
 	// observed says that everything above is known.
 	observed bool
@@ -62,8 +64,15 @@ func (s *state) input(config render.Config) render.PolicyServerInput {
 	}
 }
 
-// result asks to be called again when a certificate has to wait for time alone.
-func (s *state) result() ctrl.Result { return ctrl.Result{RequeueAfter: s.certificate.After} }
+// result asks to be called again when a certificate has to wait for time alone, or for what
+// nothing tells of.
+func (s *state) result() ctrl.Result {
+	after := s.certificate.After
+	if len(s.unresolved) > 0 && (after == 0 || after > referencesDelay) {
+		after = referencesDelay
+	}
+	return ctrl.Result{RequeueAfter: after}
+}
 
 // observe reads everything that the children and the status depend on.
 func (r *Reconciler) observe(ctx context.Context, s *state) error {
@@ -82,6 +91,8 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		if s.webhooks, err = r.webhooksOf(ctx, s.server.Name); err != nil {
 			return err
 		}
+	} else if err := r.observeReferences(ctx, s); err != nil {
+		return err
 	}
 	s.observed = true
 	return nil

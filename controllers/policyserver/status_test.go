@@ -105,6 +105,15 @@ func TestReady(t *testing.T) {
 		cause error
 		want  conditionWords
 	}{
+		"something that the spec names is missing": {
+			state: serving(t, unready(1), func(s *state) {
+				s.unresolved = []string{"spec.imagePullSecret: there is no Secret kubewarden/login", "another"}
+			}),
+			want: conditionWords{
+				"False", "UnresolvedReference",
+				"1 of 2 replicas ready; spec.imagePullSecret: there is no Secret kubewarden/login; another",
+			},
+		},
 		"serving": {
 			state: serving(t),
 			want:  conditionWords{"True", "Serving", "2 of 2 replicas ready; 2 of 2 policies enforced"},

@@ -3,6 +3,7 @@ package policyserver
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -30,6 +31,7 @@ func (s *state) verdict(cause error) verdict {
 		func() *verdict { return s.checkError(cause) },
 		s.checkInstallation,
 		s.checkScale,
+		s.checkReferences,
 		s.checkReplicas,
 		s.checkPolicies,
 	} {
@@ -74,6 +76,15 @@ func (s *state) checkScale() *verdict {
 		return nil
 	}
 	return notReady(policiesv1.ReasonScaledToZero, "spec.replicas is 0, so no policy of this server is enforced")
+}
+
+// checkReferences names what the spec refers to and is not there: no Pod can start without
+// it, whatever those do that have started.
+func (s *state) checkReferences() *verdict {
+	if len(s.unresolved) == 0 {
+		return nil
+	}
+	return notReady(policiesv1.ReasonUnresolvedReference, s.replicaCount()+"; "+strings.Join(s.unresolved, "; "))
 }
 
 // checkReplicas tells how many replicas are ready and what holds the others back.

@@ -61,6 +61,9 @@ const (
 	ReasonServing = "Serving"
 	// ReasonScaledToZero: spec.replicas is 0.
 	ReasonScaledToZero = "ScaledToZero"
+	// ReasonUnresolvedReference: something that the spec names is not there, or not as it
+	// must be; the message says what.
+	ReasonUnresolvedReference = "UnresolvedReference"
 	// ReasonWaitingForCertificate: the serving certificate is not issued yet.
 	ReasonWaitingForCertificate = "WaitingForCertificate"
 	// ReasonWaitingForReplicas: fewer replicas are ready than wanted.

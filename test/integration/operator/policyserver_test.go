@@ -15,6 +15,7 @@ import (
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -164,33 +165,6 @@ func TestEditedChildrenHeal(t *testing.T) {
 			return err
 		})
 	})
-	for name, edit := range map[string]func(*corev1.Service){
-		"the number of every port": func(s *corev1.Service) { s.Spec.Ports[0].Port, s.Spec.Ports[1].Port = 444, 445 },
-		"every port": func(s *corev1.Service) {
-			s.Spec.Ports = []corev1.ServicePort{{Name: "x", Port: 1}, {Name: "policy-server", Port: 2}}
-		},
-		"one port for all": func(s *corev1.Service) { s.Spec.Ports = []corev1.ServicePort{{Port: 80}} },
-		"a port before others": func(s *corev1.Service) {
-			s.Spec.Ports = append([]corev1.ServicePort{{Name: "x", Port: 1}}, s.Spec.Ports...)
-		},
-		"the order of ports": func(s *corev1.Service) { slices.Reverse(s.Spec.Ports) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			service := named(&corev1.Service{}, "policy-server-edited")
-			change(t, shared, service, edit)
-			within(t, healing, func(ctx context.Context) error {
-				err := shared.mustExist(ctx, service)
-				var got []int32
-				for _, port := range service.Spec.Ports {
-					got = append(got, port.Port)
-				}
-				if want := []int32{443, 8080}; err == nil && !slices.Equal(got, want) {
-					err = fmt.Errorf("the ports are %v, want %v", got, want)
-				}
-				return err
-			})
-		})
-	}
 	t.Run("selector", func(t *testing.T) {
 		service := named(&corev1.Service{}, "policy-server-edited")
 		if err := shared.mustExist(t.Context(), service); err != nil {
@@ -206,6 +180,39 @@ func TestEditedChildrenHeal(t *testing.T) {
 			return err
 		})
 	})
+}
+
+func TestEditedPortsHeal(t *testing.T) {
+	server := shared.createServer(t, "ports")
+	within(t, patience, shared.serverIs(server,
+		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+	for name, edit := range map[string]func(*corev1.Service){
+		"the number of every port": func(s *corev1.Service) { s.Spec.Ports[0].Port, s.Spec.Ports[1].Port = 444, 445 },
+		"every port": func(s *corev1.Service) {
+			s.Spec.Ports = []corev1.ServicePort{{Name: "x", Port: 1}, {Name: "policy-server", Port: 2}}
+		},
+		"one port for all": func(s *corev1.Service) { s.Spec.Ports = []corev1.ServicePort{{Port: 80}} },
+		"a port before others": func(s *corev1.Service) {
+			s.Spec.Ports = append([]corev1.ServicePort{{Name: "x", Port: 1}}, s.Spec.Ports...)
+		},
+		"the order of ports": func(s *corev1.Service) { slices.Reverse(s.Spec.Ports) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			service := named(&corev1.Service{}, "policy-server-ports")
+			change(t, shared, service, edit)
+			within(t, healing, func(ctx context.Context) error {
+				err := shared.mustExist(ctx, service)
+				got := make([]int32, 0, 2)
+				for _, port := range service.Spec.Ports {
+					got = append(got, port.Port)
+				}
+				if want := []int32{443, 8080}; err == nil && !slices.Equal(got, want) {
+					err = fmt.Errorf("the ports are %v, want %v", got, want)
+				}
+				return err
+			})
+		})
+	}
 }
 
 func TestDisruptionBudgetGoesWithTheSecondReplica(t *testing.T) {
@@ -265,4 +272,51 @@ func TestForeignObjectIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+}
+
+// What a spec names and users bring may come later, and may be wrong at first.
+func TestReferencesMayComeLater(t *testing.T) {
+	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: "references"}}
+	server.Spec.ServiceAccountName = "reader"
+	server.Spec.ImagePullSecret = "login"
+	server.Spec.VerificationConfig = "signatures"
+	server.Spec.SigstoreTrustConfig = "roots"
+	shared.create(t, server)
+	complains := func(want string) {
+		t.Helper()
+		within(t, patience, func(ctx context.Context) error {
+			if err := shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "UnresolvedReference"})(ctx); err != nil {
+				return err
+			}
+			got := apimeta.FindStatusCondition(server.Status.Conditions, policiesv1.ConditionReady).Message
+			if want := "0 of 2 replicas ready; " + want; got != want {
+				return fmt.Errorf("the message is %q, want %q", got, want)
+			}
+			return nil
+		})
+	}
+	complains("spec.serviceAccountName: there is no ServiceAccount kubewarden/reader; " +
+		"spec.imagePullSecret: there is no Secret kubewarden/login; " +
+		"spec.verificationConfig: there is no ConfigMap kubewarden/signatures; " +
+		"spec.sigstoreTrustConfig: there is no ConfigMap kubewarden/roots")
+
+	shared.create(t, named(&corev1.ServiceAccount{}, "reader"))
+	opaque := named(&corev1.Secret{}, "login")
+	shared.create(t, opaque)
+	for name, key := range map[string]string{"signatures": "verification-config", "roots": "roots"} {
+		configMap := named(&corev1.ConfigMap{}, name)
+		configMap.Data = map[string]string{key: "{}"}
+		shared.create(t, configMap)
+	}
+	complains(`spec.imagePullSecret secret "login" is not of type kubernetes.io/dockerconfigjson; ` +
+		`spec.sigstoreTrustConfig ConfigMap "roots" does not contain required key "sigstore-trust-config"`)
+
+	if err := shared.admin.Delete(t.Context(), opaque); err != nil {
+		t.Fatal(err)
+	}
+	login := named(&corev1.Secret{}, "login")
+	login.Type, login.Data = corev1.SecretTypeDockerConfigJson, map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)}
+	shared.create(t, login)
+	change(t, shared, named(&corev1.ConfigMap{}, "roots"), func(c *corev1.ConfigMap) { c.Data["sigstore-trust-config"] = "{}" })
+	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"}))
 }
