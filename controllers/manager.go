@@ -28,6 +28,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/policyserver"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/controllers/selfmanaged"
 	"github.com/kubewarden/kubewarden-operator/controllers/stack"
 )
 
@@ -55,7 +56,8 @@ type Config struct {
 	// MetricsAddress and ProbeAddress are host:port; "0" turns the endpoint off.
 	MetricsAddress, ProbeAddress string
 	// WebhookCertificateFolder is where the certificate is with which the API server is
-	// answered about our kinds; "" turns that off.
+	// answered about our kinds; where it does not exist the operator makes a certificate of
+	// its own. "" turns the webhooks off.
 	WebhookCertificateFolder string
 	// WebhookPort is where the API server asks.
 	WebhookPort int
@@ -126,26 +128,39 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config Config) (ct
 	if err := config.Registry.Register(newPolicyCollector(manager.GetClient(), config.Logger)); err != nil {
 		return nil, fmt.Errorf("register metrics: %w", err)
 	}
-	if err := addWebhooks(manager, config); err != nil {
+	applier := apply.NewApplier(apply.Config{Client: manager.GetClient(), Uncached: manager.GetAPIReader()})
+	certificates := certs.NewCertificates(certs.Config{
+		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Applier: applier, Render: config.Render, Now: config.Now,
+	})
+	if err := addWebhooks(manager, config, certificates); err != nil {
 		return nil, err
 	}
-	return manager, addReconcilers(manager, config)
+	return manager, addReconcilers(manager, config, applier, certificates)
 }
 
-func addWebhooks(manager ctrl.Manager, config Config) error {
+// addWebhooks has the API server answered about our kinds: with the certificate that OLM or
+// cert-manager mount, or else with one of the operator's own.
+func addWebhooks(manager ctrl.Manager, config Config, certificates *certs.Certificates) error {
 	if config.WebhookCertificateFolder == "" {
 		return nil
 	}
+	presenter := &selfmanaged.Presenter{Reader: manager.GetClient(), Namespace: config.Render.Namespace}
 	server := &admission.Server{
 		Scheme:            manager.GetScheme(),
 		CertificateFolder: config.WebhookCertificateFolder,
+		Certificate:       presenter.Certificate,
 		Port:              config.WebhookPort,
 		Logger:            config.Logger.WithName("webhook"),
 	}
 	if err := manager.Add(server); err != nil {
 		return fmt.Errorf("add the webhooks: %w", err)
 	}
-	return nil
+	if admission.IsMounted(config.WebhookCertificateFolder) {
+		return nil
+	}
+	return selfmanaged.NewReconciler(selfmanaged.Config{
+		Client: manager.GetClient(), Certificates: certificates, Namespace: config.Render.Namespace,
+	}).SetupWithManager(manager, options(1))
 }
 
 func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
@@ -172,11 +187,7 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 	}
 }
 
-func addReconcilers(manager ctrl.Manager, config Config) error {
-	applier := apply.NewApplier(apply.Config{Client: manager.GetClient(), Uncached: manager.GetAPIReader()})
-	certificates := certs.NewCertificates(certs.Config{
-		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Applier: applier, Render: config.Render, Now: config.Now,
-	})
+func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier, certificates *certs.Certificates) error {
 	recorder := manager.GetEventRecorder(eventSource)
 	reports := &replicas.Reports{}
 

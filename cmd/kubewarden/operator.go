@@ -37,7 +37,7 @@ func operatorCommand() *cobra.Command {
 	flags.StringVar(&config.MetricsAddress, "metrics-bind-address", ":8080", "address of the Prometheus endpoint, 0 for none")
 	flags.StringVar(&config.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz, 0 for none")
 	flags.StringVar(&config.WebhookCertificateFolder, "webhook-cert-dir", "/tmp/k8s-webhook-server/serving-certs",
-		"folder of the certificate with which the API server is answered about policies and policy servers; may be absent")
+		"folder of the certificate with which the API server is answered about policies and policy servers; where there is none, the operator makes its own")
 	flags.IntVar(&config.WebhookPort, "webhook-server-port", 9443, "port on which the API server asks")
 	flags.BoolVar(&config.LeaderElection, "leader-elect", true, "let only one of several operators work")
 	flags.StringVar(&config.Render.Namespace, "namespace", "", "the operator's own namespace")

@@ -2,6 +2,7 @@ package admission
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io/fs"
 	"os"
@@ -32,6 +33,9 @@ type Server struct {
 	// CertificateFolder is where the certificate is, or will be. Its files are read again
 	// when they change.
 	CertificateFolder string
+	// Certificate finds the certificate for a handshake where the folder does not exist: OLM
+	// or cert-manager would have mounted it. With nil, nothing is served then.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Port is where the API server calls.
 	Port int
 	// Logger takes what becomes of it.
@@ -46,24 +50,36 @@ var (
 // NeedLeaderElection implements manager.LeaderElectionRunnable.
 func (s *Server) NeedLeaderElection() bool { return false }
 
+// IsMounted says whether somebody mounts a certificate into a folder, though it may not be
+// there yet.
+func IsMounted(folder string) bool {
+	_, err := os.Stat(folder)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
 // Start answers until ctx ends, from the moment when there is a certificate. Nobody waits
 // for it, and nothing stops when it cannot: the reconcilers hold the rules by themselves.
 func (s *Server) Start(ctx context.Context) error {
 	log := s.Logger.WithValues("folder", s.CertificateFolder)
-	if _, err := os.Stat(s.CertificateFolder); errors.Is(err, fs.ErrNotExist) {
+	options := webhook.Options{Port: s.Port}
+	switch {
+	case IsMounted(s.CertificateFolder):
+		if !s.certificateComes(ctx) {
+			return nil
+		}
+		options.CertDir, options.CertName, options.KeyName = s.CertificateFolder, certificateFile, keyFile
+		log.Info("The API server can ask for checks of policies, with the certificate that is mounted")
+	case s.Certificate != nil:
+		options.TLSOpts = []func(*tls.Config){func(config *tls.Config) { config.GetCertificate = s.Certificate }}
+		log.Info("The API server can ask for checks of policies, with a certificate of the operator's own, since none is mounted")
+	default:
 		log.Info("The API server does not ask for checks of policies: no certificate is mounted")
 		return nil
 	}
-	if !s.certificateComes(ctx) {
-		return nil
-	}
-	server := webhook.NewServer(webhook.Options{
-		Port: s.Port, CertDir: s.CertificateFolder, CertName: certificateFile, KeyName: keyFile,
-	})
+	server := webhook.NewServer(options)
 	for path, handler := range Handlers(s.Scheme) {
 		server.Register(path, handler)
 	}
-	log.Info("The API server can ask for checks of policies")
 	if err := server.Start(ctx); err != nil {
 		log.Error(err, "The API server cannot ask for checks of policies any more")
 	}

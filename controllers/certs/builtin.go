@@ -105,10 +105,8 @@ func (p *builtInProvider) pair(ctx context.Context, server *policiesv1.PolicySer
 		Now: p.now(), DNSName: render.DNSName(server.Name, p.render.Namespace),
 		Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret),
 	}
-	if PlanLeaf(leaf).Step == StepIssue {
-		if leaf.Issued, err = p.sign(ctx, server.Name, leaf, pairOf(authority)); err != nil {
-			return issued{}, err
-		}
+	if leaf.Issued, err = p.signed(ctx, render.IssuedName(server.Name), leaf, pairOf(authority)); err != nil {
+		return issued{}, err
 	}
 	err = p.applier.Apply(ctx, server, render.IssuedSecret(render.ServingSecretInput{
 		Config: p.render, Installation: installation, PolicyServer: server.Name,
@@ -121,21 +119,6 @@ func (p *builtInProvider) pair(ctx context.Context, server *policiesv1.PolicySer
 func (p *builtInProvider) unsigned(ctx context.Context, server *policiesv1.PolicyServer, request Request) (issued, error) {
 	secret, err := p.secret(ctx, render.IssuedName(server.Name))
 	return issued{request: request, pair: pairOf(secret)}, err
-}
-
-// sign signs a pair, unless the API server has a good one that the caches do not show yet.
-func (p *builtInProvider) sign(ctx context.Context, server string, leaf LeafState, authority Pair) (Pair, error) {
-	live, err := p.uncachedSecret(ctx, render.IssuedName(server))
-	if err != nil {
-		return Pair{}, err
-	}
-	leaf.Issued = pairOf(live)
-	plan := PlanLeaf(leaf)
-	if plan.Step == StepNone {
-		return leaf.Issued, nil
-	}
-	ctrl.LoggerFrom(ctx).Info("Signing a certificate", "policyServer", server, "because", plan.Because)
-	return Issue(authority, leaf.DNSName, leaf.Now)
 }
 
 func (p *builtInProvider) withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error {

@@ -48,6 +48,9 @@ type cluster struct {
 	cancel context.CancelFunc
 	// now is the operator's clock; nil is the right time.
 	now func() time.Time
+	// webhookFolder and webhookPort are for the operator's own webhooks; empty turns them off.
+	webhookFolder string
+	webhookPort   int
 	// registry has the operator's own metrics.
 	registry *prometheus.Registry
 	// issuer and operator end what runs; nil while it does not.
@@ -153,9 +156,13 @@ func (c *cluster) startOperator() error {
 		MetricsAddress: "0",
 		ProbeAddress:   "0",
 		LeaderElection: true,
-		Logger:         logger,
-		Registry:       c.registry,
-		Now:            c.clock(),
+
+		WebhookCertificateFolder: c.webhookFolder,
+		WebhookPort:              c.webhookPort,
+
+		Logger:   logger,
+		Registry: c.registry,
+		Now:      c.clock(),
 	})
 	if err != nil {
 		return err
