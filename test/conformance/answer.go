@@ -13,6 +13,7 @@ import (
 type Answer struct {
 	Allowed          bool
 	Code             *int
+	Reason           string
 	Message          *string
 	Causes           []Cause
 	Patch            []map[string]any
@@ -25,11 +26,11 @@ type Answer struct {
 // policy's ID.
 func (c *Case) Expected(got Answer) Answer {
 	want := Answer{
-		Allowed: c.Want.Allowed != nil && *c.Want.Allowed, Code: c.Want.Code, Message: c.named(c.Want.Message),
+		Allowed: c.Want.Allowed != nil && *c.Want.Allowed, Code: c.Want.Code, Reason: c.Want.Reason, Message: c.named(c.Want.Message),
 		Patch: c.Want.Patch, Warnings: c.Want.Warnings, AuditAnnotations: c.Want.AuditAnnotations,
 	}
 	for _, cause := range c.Want.Causes {
-		want.Causes = append(want.Causes, Cause{Field: cause.Field, Message: c.named(cause.Message)})
+		want.Causes = append(want.Causes, Cause{Field: cause.Field, Reason: cause.Reason, Message: c.named(cause.Message)})
 	}
 	if c.Want.MessageMatches == "" {
 		return want
@@ -101,7 +102,7 @@ func (c *Case) DecodeAnswer(body []byte, uid string) (Answer, error) {
 		answer.AuditAnnotations = *got.Response.AuditAnnotations
 	}
 	if status := got.Response.Status; status != nil {
-		answer.Code, answer.Message = status.Code, status.Message
+		answer.Code, answer.Message, answer.Reason = status.Code, status.Message, status.Reason
 		if status.Details != nil {
 			answer.Causes = causes(status.Details.Causes)
 		}
@@ -118,13 +119,16 @@ func (c *Case) DecodeAnswer(body []byte, uid string) (Answer, error) {
 func causes(sent []wireCause) []Cause {
 	found := make([]Cause, 0, len(sent))
 	for _, cause := range sent {
-		field := ""
-		if cause.Field != nil {
-			field = *cause.Field
-		}
-		found = append(found, Cause{Field: field, Message: cause.Message})
+		found = append(found, Cause{Field: textOf(cause.Field), Reason: textOf(cause.Reason), Message: cause.Message})
 	}
 	return found
+}
+
+func textOf(text *string) string {
+	if text == nil {
+		return ""
+	}
+	return *text
 }
 
 func (c *Case) checkWire(got wire, body []byte, uid string) error {

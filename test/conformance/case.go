@@ -76,6 +76,7 @@ type Want struct {
 	// Allowed is needed where the status is 200.
 	Allowed *bool   `yaml:"allowed"`
 	Code    *int    `yaml:"code"`
+	Reason  string  `yaml:"reason"`
 	Message *string `yaml:"message"`
 	// MessageMatches is a regular expression in the place of Message.
 	MessageMatches   string            `yaml:"messageMatches"`
@@ -92,6 +93,7 @@ type Want struct {
 // Cause is one of the causes of a denial.
 type Cause struct {
 	Field   string  `yaml:"field"`
+	Reason  string  `yaml:"reason"`
 	Message *string `yaml:"message"`
 }
 

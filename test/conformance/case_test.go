@@ -35,7 +35,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a member of no group":               {head + "- name: a\n  policy: {guest: {does: accepts}}\n  member: b\n  want: {allowed: true}\n", "a member of no group"},
 		"a policy without a module":          {head + "- name: a\n  policy: {mode: monitor}\n  want: {allowed: true}\n", "want either module or guest"},
 		"a guest that does what nobody can":  {head + "- name: a\n  policy: {guest: {does: magic}}\n  want: {allowed: true}\n", `guest does "magic"; known are accepts, `},
-		"a guest of two kinds":               {head + "- name: a\n  policy: {guest: {does: accepts, answers: {}}}\n  want: {allowed: true}\n", "want either answers or does"},
+		"a guest of two kinds":               {head + "- name: a\n  policy: {guest: {does: accepts, answers: {}}}\n  want: {allowed: true}\n", "want one of answers, does, opa and gatekeeper"},
 		"an endpoint that there is none of":  {head + "- name: a\n  policy: {guest: {does: accepts}}\n  endpoint: raw\n  want: {allowed: true}\n", `endpoint is "raw", want validate`},
 		"a raw request without its endpoint": {head + "- name: a\n  policy: {guest: {does: accepts}}\n  request: {raw: 1}\n  want: {allowed: true}\n", "request.raw belongs to the endpoint validate_raw"},
 		"a raw endpoint without request":     {head + "- name: a\n  policy: {guest: {does: accepts}}\n  endpoint: validate_raw\n  want: {allowed: true}\n", "request.raw belongs to the endpoint validate_raw"},

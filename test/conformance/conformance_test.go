@@ -14,6 +14,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 )
 
@@ -52,6 +53,33 @@ func TestConformance(t *testing.T) {
 		})
 	}
 	t.Logf("%d cases: %d through engine and server, %d through the server only", len(cases), len(cases)-serverOnly, serverOnly)
+}
+
+// Every policy of this project stands in some case.
+func TestEveryPolicyHasCases(t *testing.T) {
+	cases, err := Load(os.DirFS("cases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	used := map[string]int{}
+	for _, tested := range cases {
+		if tested.Policy != nil && tested.Want.Allowed != nil {
+			used[tested.Policy.Module.Module]++
+		}
+	}
+	root, err := build.Root(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names, err := build.Names(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		if used[name] < 3 {
+			t.Errorf("policy %s stands in %d cases, want at least 3: one that it accepts, one that it rejects, settings", name, used[name])
+		}
+	}
 }
 
 func runEngine(t *testing.T, environment *evaluation.Environment, tested *Case, requests fs.FS) {
@@ -102,17 +130,13 @@ func fromResponse(t *testing.T, response evaluation.Response) Answer {
 	if response.Status == nil {
 		return got
 	}
-	got.Message = response.Status.Message
+	got.Message, got.Reason = response.Status.Message, response.Status.Reason
 	if response.Status.Code != nil {
 		got.Code = new(int(*response.Status.Code))
 	}
 	if response.Status.Details != nil {
 		for _, cause := range response.Status.Details.Causes {
-			field := ""
-			if cause.Field != nil {
-				field = *cause.Field
-			}
-			got.Causes = append(got.Causes, Cause{Field: field, Message: cause.Message})
+			got.Causes = append(got.Causes, Cause{Field: textOf(cause.Field), Reason: textOf(cause.Reason), Message: cause.Message})
 		}
 	}
 	return got

@@ -50,7 +50,7 @@ func (f folder) url(of Module) (string, error) {
 		module = policiestest.Module(f.t, of.Module)
 	} else {
 		var err error
-		if module, err = of.Guest.Bytes(); err != nil {
+		if module, err = of.Guest.Bytes(f.t.Context()); err != nil {
 			return "", err
 		}
 		name = fmt.Sprintf("guest-%x", sha256.Sum256(module))

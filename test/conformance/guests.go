@@ -1,17 +1,22 @@
 package conformance
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"testing/fstest"
 
+	"github.com/kubewarden/kubewarden-operator/policies/build"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// Guest is a small program. Either Answers or Does is set.
+// Guest is a small program. One of Answers, Does, OPA and Gatekeeper is set.
 type Guest struct {
 	// Answers is what the guest answers every request with: a text as it is, anything else
 	// as JSON.
@@ -20,6 +25,9 @@ type Guest struct {
 	Does string `yaml:"does"`
 	// Says is the text that goes with some of the words.
 	Says string `yaml:"says"`
+	// OPA and Gatekeeper are the rules of a policy in Rego, below the line "package policy".
+	OPA        string `yaml:"opa"`
+	Gatekeeper string `yaml:"gatekeeper"`
 }
 
 // absentModule is the word for a module that is not where it should be.
@@ -46,8 +54,14 @@ var guests = map[string]func(says string) []byte{
 }
 
 func (g *Guest) check() error {
-	if (g.Answers == nil) == (g.Does == "") {
-		return errors.New("guest: want either answers or does")
+	ways := 0
+	for _, set := range []bool{g.Answers != nil, g.Does != "", g.OPA != "", g.Gatekeeper != ""} {
+		if set {
+			ways++
+		}
+	}
+	if ways != 1 {
+		return errors.New("guest: want one of answers, does, opa and gatekeeper")
 	}
 	if _, known := guests[g.Does]; g.Does != "" && !known {
 		return fmt.Errorf("guest does %q; known are %s", g.Does, strings.Join(slices.Sorted(maps.Keys(guests)), ", "))
@@ -56,9 +70,14 @@ func (g *Guest) check() error {
 }
 
 // Bytes is the program; nil for one that is absent.
-func (g *Guest) Bytes() ([]byte, error) {
-	if g.Does != "" {
+func (g *Guest) Bytes(ctx context.Context) ([]byte, error) {
+	switch {
+	case g.Does != "":
 		return guests[g.Does](g.Says), nil
+	case g.OPA != "":
+		return compileRego(ctx, g.OPA, metadata.ModeOPA)
+	case g.Gatekeeper != "":
+		return compileRego(ctx, g.Gatekeeper, metadata.ModeGatekeeper)
 	}
 	if text, is := g.Answers.(string); is {
 		return wasmtest.Answering(text), nil
@@ -68,6 +87,14 @@ func (g *Guest) Bytes() ([]byte, error) {
 		return nil, fmt.Errorf("encode answer of guest: %w", err)
 	}
 	return wasmtest.Answering(string(answer)), nil
+}
+
+func compileRego(ctx context.Context, rules string, mode metadata.ExecutionMode) ([]byte, error) {
+	module, err := build.CompileRego(ctx, fstest.MapFS{"policy.rego": {Data: []byte("package policy\n" + rules)}}, mode)
+	if err != nil {
+		return nil, fmt.Errorf("guest in Rego: %w", err)
+	}
+	return wasm.SetCustomSection(module, metadata.Section, fmt.Appendf(nil, `{"executionMode":%q,"rules":[],"mutating":false}`, mode))
 }
 
 func failingSettings(says string) []byte {
