@@ -11,10 +11,12 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -138,18 +140,26 @@ func uninstall(ctx context.Context) error {
 }
 
 // leftovers lists what an uninstalled Kubewarden may not leave: webhooks, the default policy
-// server and its children.
+// server and its children, audits.
 func leftovers(ctx context.Context) ([]string, error) {
 	var left []string
+	// The webhooks of the operator itself stay with the operator.
+	selector, err := labels.Parse("app.kubernetes.io/part-of=kubewarden,app.kubernetes.io/component!=operator")
+	if err != nil {
+		return nil, err
+	}
+	policies := client.MatchingLabelsSelector{Selector: selector}
 	lists := map[client.ObjectList][]client.ListOption{
-		&admissionregistrationv1.ValidatingWebhookConfigurationList{}: {client.MatchingLabels{"app.kubernetes.io/part-of": "kubewarden"}},
-		&admissionregistrationv1.MutatingWebhookConfigurationList{}:   {client.MatchingLabels{"app.kubernetes.io/part-of": "kubewarden"}},
+		&admissionregistrationv1.ValidatingWebhookConfigurationList{}: {policies},
+		&admissionregistrationv1.MutatingWebhookConfigurationList{}:   {policies},
 		&policiesv1.PolicyServerList{}:                                {},
 		&operatorv1alpha1.KubewardenList{}:                            {},
 		&appsv1.DeploymentList{}:                                      {client.InNamespace(operatorNamespace), client.HasLabels{"kubewarden/policy-server"}},
 		&corev1.ServiceList{}:                                         {client.InNamespace(operatorNamespace), client.HasLabels{"kubewarden/policy-server"}},
 		&corev1.ConfigMapList{}:                                       {client.InNamespace(operatorNamespace), client.HasLabels{"kubewarden/policy-server"}},
 		&corev1.PodList{}:                                             {client.InNamespace(operatorNamespace), client.HasLabels{"kubewarden/policy-server"}},
+		&batchv1.CronJobList{}:                                        {client.InNamespace(operatorNamespace)},
+		&batchv1.JobList{}:                                            {client.InNamespace(operatorNamespace)},
 	}
 	for list, options := range lists {
 		if err := cluster.List(ctx, list, options...); err != nil {

@@ -157,6 +157,14 @@ func (l *life) attempt(t *testing.T) error {
 	}, client.DryRunAll)
 }
 
+// eventuallyDenied is for a policy whose policy server is new: the webhook is there when the
+// replicas are ready, and a node learns a moment later where they are.
+func (l *life) eventuallyDenied(t *testing.T) {
+	t.Helper()
+	gomega.NewWithT(t).Eventually(func() error { return l.attempt(t) }).WithTimeout(10 * time.Second).
+		Should(gomega.MatchError(gomega.ContainSubstring(refusal)))
+}
+
 func (l *life) expectDenied(t *testing.T) {
 	t.Helper()
 	if err := l.attempt(t); err == nil || !strings.Contains(err.Error(), refusal) {

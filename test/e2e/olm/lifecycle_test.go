@@ -123,7 +123,7 @@ func (l *life) enforce(t *testing.T) {
 	l.policy = l.examplePolicy(t)
 	gomega.NewWithT(t).Expect(cluster.Create(t.Context(), l.policy)).To(gomega.Succeed())
 	eventuallyReady(t, l.policy)
-	l.expectDenied(t)
+	l.eventuallyDenied(t)
 
 	weaker := l.policy.DeepCopy()
 	weaker.Spec.Mode = policiesv1.PolicyModeMonitor
@@ -189,10 +189,7 @@ func (l *life) installAgain(t *testing.T) {
 	l.succeeded(t, l.version)
 	l.createKubewarden(t)
 	eventuallyReady(t, l.policy)
-	// The policy has waited for the policy server: its webhook is as new as the replicas are,
-	// and a node learns a moment later where they are.
-	gomega.NewWithT(t).Eventually(func() error { return l.attempt(t) }).WithTimeout(10 * time.Second).
-		Should(gomega.MatchError(gomega.ContainSubstring(refusal)))
+	l.eventuallyDenied(t)
 }
 
 func (l *life) removeOperatorFirst(t *testing.T) {
