@@ -146,8 +146,10 @@ $(registry_authority)
 YAML
 ready kubewarden/kubewarden --timeout=180s
 ready policyserver/default --timeout=180s
-shown kubectl --namespace=kubewarden get deployments,services,poddisruptionbudgets,certificates || fail 'the objects of the policy server are not there'
-means 'Deployment, Service, disruption budget and certificate were made, and two replicas answer with TLS from cert-manager.'
+shown kubectl --namespace=kubewarden get deployments,services,poddisruptionbudgets,cronjobs || fail 'the objects of the policy server are not there'
+shown kubectl get kubewarden kubewarden --output=jsonpath='{.status.certificateProvider}' || fail 'the status cannot be read'
+[[ -n $output ]] || fail 'the status does not say who issues certificates'
+means "Deployment, Service, disruption budget and audits were made, and two replicas answer with TLS; the provider of certificates is $output."
 
 step 'Two policies, each a WebAssembly module in a registry'
 mode=monitor policy no-privileged-pods pod-privileged:v0.1.0 '{}'
