@@ -78,7 +78,6 @@ type Reason string
 // Reasons of a Failure.
 const (
 	ReasonInvalidEntry    Reason = "InvalidEntry"
-	ReasonNotSupported    Reason = "NotSupported"    // this version of the server has no such feature
 	ReasonFetchFailed     Reason = "FetchFailed"     // transient: network, timeout, the source is overloaded or broken
 	ReasonModuleNotFound  Reason = "ModuleNotFound"  // the source answered that there is none
 	ReasonModuleForbidden Reason = "ModuleForbidden" // the source refused our credentials
