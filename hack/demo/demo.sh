@@ -202,7 +202,8 @@ soon 30 'a reason in the status' told
 shown kubectl get clusteradmissionpolicies || fail 'the policies are not there'
 shown kubectl describe clusteradmissionpolicy wrong-settings || fail 'the policy is not there'
 [[ $output == *mandatory_labels* ]] || fail 'describe does not name the bad setting'
-denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged.yaml"
+pod privileged-still 'team: storage, cost-center: "7"' 'securityContext: {privileged: true}'
+denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged-still.yaml"
 means 'The policy has no webhook, its status names the setting, and the other policies go on.'
 
 step 'A Pod is changed before it is stored'
