@@ -201,6 +201,7 @@ func (e *Environment) log(ctx context.Context, made decision) {
 		slog.String("request_origin", string(made.request.Origin)),
 		slog.String("kind", made.request.Kind),
 		slog.String("namespace", made.request.Namespace),
+		slog.String("name", made.request.Name),
 		slog.String("operation", made.request.Operation),
 		slog.Any("response", logged(shown)),
 	)

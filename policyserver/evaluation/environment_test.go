@@ -146,6 +146,7 @@ func TestEvaluateLogsDecisionsWithoutBodies(t *testing.T) {
 		wantNot string
 	}{
 		"monitor at info":  {contract.ModeMonitor, slog.LevelInfo, `"msg":"policy evaluation (monitor mode)","policy_id":"a","allowed_to_mutate":false`, ""},
+		"which object":     {contract.ModeMonitor, slog.LevelInfo, `"namespace":"team","name":"web"`, ""},
 		"protect at debug": {contract.ModeProtect, slog.LevelDebug, `"msg":"policy evaluation","policy_id":"a"`, ""},
 		"protect at info":  {contract.ModeProtect, slog.LevelInfo, "", "policy evaluation"},
 	} {
@@ -157,7 +158,10 @@ func TestEvaluateLogsDecisionsWithoutBodies(t *testing.T) {
 				w.run()
 				w.serve("m", "trap")
 				w.applyAndWait(entries(contract.Policies{"a": {Module: "m", PolicyMode: tc.mode, Settings: json.RawMessage(`{"key":"confidential"}`)}}))
-				request := Request{Origin: OriginValidate, Document: json.RawMessage(`{"object":"confidential"}`), Object: json.RawMessage(`"confidential"`)}
+				request := Request{
+					Origin: OriginValidate, Namespace: "team", Name: "web",
+					Document: json.RawMessage(`{"object":"confidential"}`), Object: json.RawMessage(`"confidential"`),
+				}
 				if _, err := w.Evaluate(t.Context(), "a", request); err != nil {
 					t.Fatal(err)
 				}

@@ -25,7 +25,7 @@ type Request struct {
 	// Object is what a mutated object is compared with, part of Document; nil when the
 	// request carries none, as on DELETE.
 	Object json.RawMessage
-	// UID, Namespace, Operation and Kind are the request's own words, for logs and
-	// metrics; empty where it has none.
-	UID, Namespace, Operation, Kind string
+	// UID, Namespace, Name, Operation and Kind are the request's own words, for logs and
+	// metrics; empty where it has none, as for the name of an object that is to get one.
+	UID, Namespace, Name, Operation, Kind string
 }

@@ -11,7 +11,7 @@ import (
 // which of them must be there. The object and what goes with it is passed on unseen, and
 // so is a member that nobody here knows: a policy takes from its request what it knows.
 type requestFields struct {
-	uid, namespace, operation         string
+	uid, namespace, name, operation   string
 	hasUID, hasOperation, hasUserInfo bool
 	kind, resource, requestKind       groupVersion
 	object                            json.RawMessage
@@ -63,7 +63,7 @@ func decodeReview(body []byte, origin evaluation.Origin) (evaluation.Request, er
 	}
 	return evaluation.Request{
 		Origin: origin, Document: document, Object: fields.object,
-		UID: fields.uid, Namespace: fields.namespace, Operation: fields.operation, Kind: shown,
+		UID: fields.uid, Namespace: fields.namespace, Name: fields.name, Operation: fields.operation, Kind: shown,
 	}, nil
 }
 
@@ -78,7 +78,9 @@ func (f *requestFields) read(scan *scanner) error {
 			f.operation, err = scan.str()
 		case "namespace":
 			f.namespace, err = scan.str()
-		case "name", "subResource", "requestSubResource":
+		case "name":
+			f.name, err = scan.str()
+		case "subResource", "requestSubResource":
 			_, err = scan.str()
 		case "kind":
 			err = f.kind.read(scan, "kind")

@@ -33,7 +33,7 @@ func TestDecodeReview(t *testing.T) {
 			body: review(`"namespace":"team"`, `"name":"n"`, `"subResource":"status"`, `"requestKind":{"group":"g","version":"v2","kind":"Thing"}`,
 				`"requestResource":{"group":"g","version":"v2","resource":"things"}`, `"requestSubResource":null`, `"dryRun":false`,
 				`"options":{}`, `"oldObject":null`, `"object":`+object),
-			want: evaluation.Request{UID: "u-1", Kind: "Thing", Operation: "CREATE", Namespace: "team", Object: json.RawMessage(object)},
+			want: evaluation.Request{UID: "u-1", Kind: "Thing", Operation: "CREATE", Namespace: "team", Name: "n", Object: json.RawMessage(object)},
 		},
 		"nulls": {
 			body: review(`"namespace":null`, `"requestKind":null`, `"dryRun":null`, `"object":null`),
