@@ -3,23 +3,16 @@ package policyserver
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -33,7 +26,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
-	"github.com/kubewarden/kubewarden-operator/policyserver/server"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server/servertest"
 )
 
 // images is a registry with TLS on the loopback interface.
@@ -79,34 +72,6 @@ func (i images) sources(t *testing.T) []byte {
 	return encoded
 }
 
-// certificate makes a serving certificate for 127.0.0.1.
-func certificate(t *testing.T) (*server.CertificateFiles, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	files := &server.CertificateFiles{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
-	write(t, files.Certificate, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(t, files.Key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}))
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	return files, pool
-}
-
 // write replaces a file in one step.
 func write(t *testing.T, path string, content []byte) {
 	t.Helper()
@@ -140,7 +105,7 @@ type running struct {
 // start runs a policy server with TLS on free ports.
 func start(t *testing.T, config Config) *running {
 	t.Helper()
-	files, trusted := certificate(t)
+	files, trusted := servertest.Certificate(t)
 	config.Certificates = files
 	config.Version = "0.0.0-test"
 	config.APIAddress, config.ReadinessAddress, config.MetricsAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"

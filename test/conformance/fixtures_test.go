@@ -2,18 +2,11 @@ package conformance
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -26,7 +19,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
-	"github.com/kubewarden/kubewarden-operator/policyserver/server"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server/servertest"
 )
 
 // What all cases run under.
@@ -156,7 +149,7 @@ func newRemote(t *testing.T, policies []byte) *remote {
 	if err := os.WriteFile(files.Policies, policies, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	certificates, trusted := certificate(t)
+	certificates, trusted := servertest.Certificate(t)
 	s, err := policyserver.New(t.Context(), policyserver.Config{
 		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
 		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout,
@@ -191,39 +184,6 @@ func newRemote(t *testing.T, policies []byte) *remote {
 		return nil
 	})
 	return &remote{client: &http.Client{Transport: transport, Timeout: time.Minute}, address: s.Address("API")}
-}
-
-func certificate(t *testing.T) (*server.CertificateFiles, *x509.CertPool) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	files := &server.CertificateFiles{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for path, content := range map[string][]byte{
-		files.Certificate: chain, files.Key: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
-	} {
-		if err := os.WriteFile(path, content, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(chain)
-	return files, pool
 }
 
 func waitFor(t *testing.T, what string, condition func() error) {
