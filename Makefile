@@ -52,7 +52,10 @@ test-conformance: ## Declarative cases through engine and server
 test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights
 	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./audit/... ./controllers/... ./policyserver/... ./test/integration/...
 
+# The certificates of the operator's own webhooks come from cert-manager in these tests, from
+# the operator in those of e2e-built-in, and from OLM in those of e2e-olm.
 .PHONY: e2e
+e2e: export CONFIG := config/certmanager
 e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
 	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
 

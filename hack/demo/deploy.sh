@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the operator by kustomize, with the image named by IMG, and waits until it runs.
-# What it applies is config/default; the overlay only names the image.
+# What it applies is config/default, or what CONFIG names; the overlay only names the image.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -10,7 +10,7 @@ mkdir -p "$overlay"
 cat >"$overlay/kustomization.yaml" <<YAML
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
-resources: [../../config/default]
+resources: [../../${CONFIG:-config/default}]
 images:
 - name: ghcr.io/kubewarden/kubewarden-operator
   newName: ${IMG%:*}
