@@ -28,7 +28,7 @@ func Certificate(t *testing.T) (*server.CertificateFiles, *x509.CertPool) {
 		SerialNumber: big.NewInt(1),
 		NotBefore:    time.Date(2000, time.January, 1, 0, 0, 0, 0, time.UTC),
 		NotAfter:     time.Date(2100, time.January, 1, 0, 0, 0, 0, time.UTC),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
 	if err != nil {
