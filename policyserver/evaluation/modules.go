@@ -134,10 +134,16 @@ func (s *modules) digest(from source) string {
 	return s.resolved[from]
 }
 
+// load fetches and compiles the module of a source, unless it is there already: a caller
+// that found nothing may come here only after somebody else's work has ended.
 func (s *modules) load(ctx context.Context, from source, fetcher Fetcher) error {
 	s.mu.Lock()
 	known := s.digest(from)
+	_, found := s.loaded[known]
 	s.mu.Unlock()
+	if found {
+		return nil
+	}
 	started := s.config.Now()
 	wasm, err := fetcher.Fetch(ctx, from.url, known)
 	if err != nil {
