@@ -2,7 +2,8 @@
 // readiness, TLS, and the end of the process.
 //
 // What belongs here: routes and status codes (handlers.go), the decoding and encoding of
-// reviews (review.go, scan.go), who waits and who is sent away (queue.go), the life of
+// reviews (review.go, scan.go), who waits and who is sent away (queue.go), for how long the
+// sender waits (patience.go), the life of
 // connections (aging.go), certificates that change (certificates.go, watch.go), and
 // starting and stopping (server.go).
 //

@@ -86,6 +86,9 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	}
 	h.config.Observer.RequestStarted()
 	defer h.config.Observer.RequestEnded()
+	ctx, cancel := whileWaitedFor(request)
+	defer cancel()
+	request = request.WithContext(ctx)
 	answer, err := h.answer(writer, request, target, policyID)
 	if err != nil {
 		h.reject(writer, request, target, err)
@@ -174,13 +177,18 @@ func isJSON(contentType string) bool {
 	return found && (subtype == "json" || strings.HasSuffix(subtype, "+json"))
 }
 
-// bodyTimeout bounds the reading of a body: whoever sends it occupies a place.
+// bodyTimeout bounds the reading of a body, where the sender's patience does not: whoever
+// sends it occupies a place.
 const bodyTimeout = 10 * time.Second
 
 func (h *Handler) read(writer http.ResponseWriter, request *http.Request) ([]byte, error) {
 	control := http.NewResponseController(writer)
 	// A writer without deadlines is one of a test.
-	_ = control.SetReadDeadline(h.config.Now().Add(bodyTimeout))
+	allowed := bodyTimeout
+	if waits := patience(request); waits > 0 {
+		allowed = min(allowed, waits)
+	}
+	_ = control.SetReadDeadline(h.config.Now().Add(allowed))
 	limited := http.MaxBytesReader(writer, request.Body, h.config.MaxBodyBytes)
 	body, err := readAll(limited, min(request.ContentLength, h.config.MaxBodyBytes))
 	var tooLarge *http.MaxBytesError
