@@ -201,7 +201,7 @@ func (p *PolicyServer) report() contract.Report {
 		Contract: contract.Version, Version: p.config.Version,
 		StartTime:   p.started.UTC().Format(time.RFC3339Nano),
 		SetRevision: snapshot.SetRevision, ConfigRevision: snapshot.ConfigRevision,
-		Policies: snapshot.Policies, Failures: make(map[string]contract.Failure, len(snapshot.Failures)),
+		Policies: snapshot.Policies, Digests: snapshot.Digests, Failures: make(map[string]contract.Failure, len(snapshot.Failures)),
 	}
 	for id, failure := range snapshot.Failures {
 		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Cause)

@@ -19,6 +19,10 @@ func AdmissionPolicyGroupID(namespace, name string) string {
 	return "kw.apg." + namespace + "." + name
 }
 
+// MemberID names a member of a group in paths, in logs and in reports. Neither an ID nor the
+// name of a member can hold a slash.
+func MemberID(group, member string) string { return group + "/" + member }
+
 // Paths of the API port, each followed by a policy ID; upstream's (policy-server: lib.rs).
 const (
 	PathValidate    = "/validate/"

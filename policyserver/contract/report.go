@@ -30,7 +30,12 @@ type Report struct {
 	Policies map[string]Served `json:"policies,omitempty"`
 	// Failures maps the ID of each policy whose wanted revision is not served to the reason.
 	Failures map[string]Failure `json:"failures,omitempty"`
-	// Truncated says that failures or policies were left out to keep the report small.
+	// Digests are the full digests ("sha256:" and 64 hex digits) of the modules that are
+	// served and that the entry in policies.yml does not pin: of a policy by its ID, of a
+	// member of a group by <ID>/<member> (MemberID). Whoever pins a module needs all digits.
+	Digests map[string]string `json:"digests,omitempty"`
+	// Truncated says that something was left out to keep the report small. What such a
+	// report does not name is not known.
 	Truncated bool `json:"truncated,omitempty"`
 }
 

@@ -2,6 +2,8 @@ package contract
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strings"
 	"testing"
@@ -15,16 +17,24 @@ func sampleReport(policies int) Report {
 		Contract: Version, Version: "0.1.0", StartTime: "2026-01-02T03:04:05Z",
 		SetRevision: "0123456789ab", ConfigRevision: "ba9876543210",
 		ServingCertificate: strings.Repeat("ab", 32),
-		Policies:           map[string]Served{}, Failures: map[string]Failure{},
+		Policies:           map[string]Served{}, Failures: map[string]Failure{}, Digests: map[string]string{},
 	}
 	for i := range policies {
 		hash := shortHash(fmt.Append(nil, i))
 		report.Policies[fmt.Sprintf("kw.cap.policy-%04d", i)] = Served{Revision: hash, ModuleDigest: shortHash([]byte(hash))}
+		if i%2 == 0 {
+			report.Digests[fmt.Sprintf("kw.cap.policy-%04d", i)] = sampleDigest(hash)
+		}
 		if i%4 == 0 {
 			report.Failures[fmt.Sprintf("kw.cap.policy-%04d", i)] = NewFailure(hash, ReasonInvalidSettings, sampleMessage(hash))
 		}
 	}
 	return report
+}
+
+func sampleDigest(seed string) string {
+	sum := sha256.Sum256([]byte(seed))
+	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
 // sampleMessage is a long message that does not compress well.
@@ -53,9 +63,10 @@ func TestEncodeReportSizes(t *testing.T) {
 	}{
 		"small":                          {policies: 10},
 		"large, compressed":              {policies: 400, wantCompressed: true},
-		"messages go first":              {policies: 400, limit: 12 << 10, wantCompressed: true, truncated: true},
-		"then policies":                  {policies: 400, limit: 6 << 10, truncated: true},
-		"then failures":                  {policies: 400, limit: 600, truncated: true},
+		"messages go first":              {policies: 400, limit: 19 << 10, wantCompressed: true, truncated: true},
+		"then digests":                   {policies: 400, limit: 12 << 10, wantCompressed: true, truncated: true},
+		"then failures":                  {policies: 400, limit: 8500, wantCompressed: true, truncated: true},
+		"then policies":                  {policies: 400, limit: 600, truncated: true},
 		"limit for a hundred replicas":   {policies: 1000, limit: ReportLimit(100), truncated: true},
 		"limit for more replicas than 0": {policies: 300, limit: ReportLimit(0), wantCompressed: true},
 	} {
@@ -106,18 +117,28 @@ func TestEncodeReportTruncatesInOrder(t *testing.T) {
 		}
 		return decodeOne(t, payload, compressed)
 	}
-	silent := atLimit(12 << 10)
-	if len(silent.Policies) != 400 || len(silent.Failures) != 100 {
-		t.Errorf("got %d policies and %d failures, want 400 and 100: messages are enough", len(silent.Policies), len(silent.Failures))
+	type counts struct{ Policies, Failures, Digests int }
+	count := func(report Report) counts {
+		return counts{len(report.Policies), len(report.Failures), len(report.Digests)}
+	}
+	silent := atLimit(19 << 10)
+	if diff := cmp.Diff(counts{400, 100, 200}, count(silent)); diff != "" {
+		t.Errorf("messages are enough; -want +got:\n%s", diff)
 	}
 	for id, failure := range silent.Failures {
 		if failure.Message != "" || failure.Reason == "" {
 			t.Fatalf("%s: got %+v, want a reason without a message", id, failure)
 		}
 	}
+	if got := count(atLimit(12 << 10)); got.Policies != 400 || got.Failures != 100 || got.Digests == 0 || got.Digests == 200 {
+		t.Errorf("got %+v, want all but some of the digests", got)
+	}
+	if got := count(atLimit(8500)); got.Policies != 400 || got.Failures == 0 || got.Failures == 100 || got.Digests != 0 {
+		t.Errorf("got %+v, want all policies, no digests and some of the failures", got)
+	}
 	shorter := atLimit(6 << 10)
-	if n := len(shorter.Policies); n == 0 || n == 400 || len(shorter.Failures) != 100 {
-		t.Errorf("got %d policies and %d failures, want some of the policies and all failures", n, len(shorter.Failures))
+	if got := count(shorter); got.Policies == 0 || got.Policies == 400 || got.Failures != 0 || got.Digests != 0 {
+		t.Errorf("got %+v, want some of the policies and nothing else", got)
 	}
 	if _, kept := shorter.Policies["kw.cap.policy-0000"]; !kept {
 		t.Error("the first ID went before the last")

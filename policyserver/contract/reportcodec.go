@@ -37,8 +37,9 @@ func ReportLimit(maxReplicas int) int {
 // equal bytes.
 //
 // A payload of more than limit bytes (0 means MaxReportBytes) is made smaller and marked
-// as truncated: first the messages of failures go, then served policies, then failures,
-// the last IDs first.
+// as truncated: first the messages of failures go, then digests, then failures, then served
+// policies, the last IDs first. What is served goes last, since without it no replica can
+// be counted as one that enforces a policy.
 func EncodeReport(report Report, limit int) (payload []byte, compressed bool, err error) {
 	if limit <= 0 {
 		limit = MaxReportBytes
@@ -75,18 +76,25 @@ func truncations(report Report) []truncation {
 		failure.Message = ""
 		silent.Failures[id] = failure
 	}
-	bare := silent
-	bare.Policies = nil
+	unpinned := silent
+	unpinned.Digests = nil
+	bare := unpinned
+	bare.Failures = nil
 	return []truncation{
 		{most: 0, shorten: func(int) Report { return silent }},
-		{most: len(silent.Policies), shorten: func(cut int) Report {
+		{most: len(silent.Digests), shorten: func(cut int) Report {
 			shorter := silent
-			shorter.Policies = withoutLast(silent.Policies, cut)
+			shorter.Digests = withoutLast(silent.Digests, cut)
 			return shorter
 		}},
-		{most: len(bare.Failures), shorten: func(cut int) Report {
+		{most: len(unpinned.Failures), shorten: func(cut int) Report {
+			shorter := unpinned
+			shorter.Failures = withoutLast(unpinned.Failures, cut)
+			return shorter
+		}},
+		{most: len(bare.Policies), shorten: func(cut int) Report {
 			shorter := bare
-			shorter.Failures = withoutLast(bare.Failures, cut)
+			shorter.Policies = withoutLast(bare.Policies, cut)
 			return shorter
 		}},
 	}

@@ -38,6 +38,17 @@ func Revision(entry Entry, moduleDigest string) (string, error) {
 	return shortHash([]byte(hash + " " + ShortDigest(moduleDigest))), nil
 }
 
+// GroupDigest stands for the modules of a group's members together, in the place of a
+// module's digest. It is made of the members' full digests, by name.
+func GroupDigest(members map[string]string) string {
+	var lines strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		lines.WriteString(name + " " + members[name] + "\n")
+	}
+	sum := sha256.Sum256([]byte(lines.String()))
+	return "sha256:" + hex.EncodeToString(sum[:])
+}
+
 // ConfigRevision is a hash of a whole policies.yml, 12 hex digits.
 func ConfigRevision(policies Policies) (string, error) { return DecodedRevision(policies, nil) }
 

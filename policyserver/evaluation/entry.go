@@ -38,7 +38,26 @@ func ownMember(entry contract.Entry) contract.Member {
 func memberNames(entry contract.Entry) []string { return slices.Sorted(maps.Keys(entry.Policies)) }
 
 // memberID names a member of a group in logs and in the path of a request.
-func memberID(group, name string) string { return group + "/" + name }
+func memberID(group, name string) string { return contract.MemberID(group, name) }
+
+// digestsOf gives the full digests of the modules that serve and that an entry does not pin,
+// by the ID of the policy or of the member.
+func digestsOf(id string, served *servedPolicy, entry contract.Entry) map[string]string {
+	digests := map[string]string{}
+	add := func(id string, guest *guest, pinned string) {
+		if guest.module.digest != pinned {
+			digests[id] = guest.module.digest
+		}
+	}
+	if served.group == nil {
+		add(id, served.guest, entry.ModuleDigest)
+		return digests
+	}
+	for name, member := range served.group.members {
+		add(memberID(id, name), member, entry.Policies[name].ModuleDigest)
+	}
+	return digests
+}
 
 // sourcesOf are where the modules of an entry come from, in the order of memberNames.
 func sourcesOf(entry contract.Entry) []source {

@@ -42,6 +42,8 @@ type policySet struct {
 	failures map[string]*Failure
 	// pending are policies that are being prepared and of which nothing serves yet.
 	pending map[string]bool
+	// digests are those of a Snapshot.
+	digests map[string]string
 	// revisions are those of a Snapshot.
 	setRevision, configRevision string
 	ready                       bool
@@ -247,6 +249,8 @@ type Snapshot struct {
 	// Policies and Failures are by ID, as in contract.Report.
 	Policies map[string]contract.Served
 	Failures map[string]Failure
+	// Digests are those of contract.Report; they must not be written to.
+	Digests map[string]string
 	// Members are the IDs under which members of groups answer by themselves.
 	Members []string
 	// Ready says whether Environment.Ready is nil.
@@ -257,7 +261,7 @@ type Snapshot struct {
 func (e *Environment) Snapshot() Snapshot {
 	set := e.set.Load()
 	snapshot := Snapshot{
-		SetRevision: set.setRevision, ConfigRevision: set.configRevision, Ready: set.ready,
+		SetRevision: set.setRevision, ConfigRevision: set.configRevision, Ready: set.ready, Digests: set.digests,
 		Policies: make(map[string]contract.Served, len(set.served)),
 		Failures: make(map[string]Failure, len(set.failures)),
 	}

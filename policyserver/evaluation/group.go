@@ -2,10 +2,7 @@ package evaluation
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -109,7 +106,7 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 	served := &servedPolicy{group: &group{
 		id: id, expression: expression, message: entry.Message, members: make(map[string]*guest, len(entry.Policies)), log: l.config.Logger,
 	}}
-	sources, digests := sourcesOf(entry), make([]byte, 0, 128*len(entry.Policies))
+	sources, digests := sourcesOf(entry), make(map[string]string, len(entry.Policies))
 	for i, name := range memberNames(entry) {
 		asked, err := l.newGuest(memberID(id, name), entry.Policies[name])
 		if err == nil {
@@ -120,10 +117,9 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 			return nil, &memberError{name: name, url: sources[i].url, err: err}
 		}
 		served.group.members[name] = asked
-		digests = fmt.Appendf(digests, "%s %s\n", name, asked.module.digest)
+		digests[name] = asked.module.digest
 	}
-	sum := sha256.Sum256(digests)
-	served.digest = "sha256:" + hex.EncodeToString(sum[:])
+	served.digest = contract.GroupDigest(digests)
 	served.group.timeout = l.groupTimeout(served.group, entry)
 	return served, nil
 }
