@@ -75,3 +75,20 @@ type ContextAwareResource struct {
 
 // IsGroup says whether the entry is a policy group.
 func (e Entry) IsGroup() bool { return e.Module == "" && (len(e.Policies) > 0 || e.Expression != "") }
+
+// PinnedDigest is the digest that an entry allows a replica to serve: that of the module,
+// or for a group GroupDigest of its members' modules. It is empty when any will do, which
+// for a group is so as long as one member is not pinned.
+func (e Entry) PinnedDigest() string {
+	if !e.IsGroup() {
+		return e.ModuleDigest
+	}
+	digests := make(map[string]string, len(e.Policies))
+	for name, member := range e.Policies {
+		if member.ModuleDigest == "" {
+			return ""
+		}
+		digests[name] = member.ModuleDigest
+	}
+	return GroupDigest(digests)
+}

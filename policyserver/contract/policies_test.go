@@ -348,6 +348,7 @@ func TestEntryHash(t *testing.T) {
 		"default mutation":        {func(e *Entry) { e.AllowedToMutate = new(bool) }, true},
 		"order and blanks":        {func(e *Entry) { e.Settings = json.RawMessage(`{ "b": [], "a": 1 }`) }, true},
 		"no capabilities":         {func(e *Entry) { e.HostCapabilities = []string{} }, true},
+		"pin":                     {func(e *Entry) { e.ModuleDigest = "sha256:" + strings.Repeat("ab", 32) }, true},
 		"module":                  {func(e *Entry) { e.Module = "n" }, false},
 		"mode":                    {func(e *Entry) { e.PolicyMode = ModeMonitor }, false},
 		"mutation":                {func(e *Entry) { e.AllowedToMutate = new(true) }, false},
@@ -365,6 +366,34 @@ func TestEntryHash(t *testing.T) {
 				t.Errorf("got equal hashes: %t, want %t", got, tc.same)
 			}
 		})
+	}
+}
+
+func TestPinnedDigest(t *testing.T) {
+	one, two := "sha256:"+strings.Repeat("ab", 32), "sha256:"+strings.Repeat("cd", 32)
+	group := func(a, b string) Entry {
+		return Entry{Expression: "a()", Policies: map[string]Member{
+			"a": {Module: "m", ModuleDigest: a}, "b": {Module: "m", ModuleDigest: b},
+		}}
+	}
+	for name, tc := range map[string]struct {
+		entry Entry
+		want  string
+	}{
+		"free policy":         {Entry{Module: "m"}, ""},
+		"pinned policy":       {Entry{Module: "m", ModuleDigest: one}, one},
+		"free member":         {group(one, ""), ""},
+		"every member pinned": {group(one, two), GroupDigest(map[string]string{"b": two, "a": one})},
+	} {
+		if got := tc.entry.PinnedDigest(); got != tc.want {
+			t.Errorf("%s: got %q, want %q", name, got, tc.want)
+		}
+	}
+	if mustHash(t, group(one, "")) != mustHash(t, group("", two)) {
+		t.Error("the pin of a member changes the hash of its group")
+	}
+	if GroupDigest(map[string]string{"a": one, "b": two}) == GroupDigest(map[string]string{"a": two, "b": one}) {
+		t.Error("members whose modules are exchanged give the same digest")
 	}
 }
 

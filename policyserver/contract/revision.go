@@ -18,7 +18,9 @@ import (
 const hashDigits = 12
 
 // EntryHash is a hash of an entry's content in its canonical form, 12 hex digits. The
-// custom resource's name is left out: it changes nothing of what is served.
+// custom resource's name is left out: it changes nothing of what is served. So is
+// moduleDigest: which module is served counts in Revision, and to pin the one that is
+// served already must look like no change to anybody.
 func EntryHash(entry Entry) (string, error) {
 	raw, err := json.Marshal(entry)
 	if err != nil {
@@ -110,11 +112,15 @@ func rawHash(raw json.RawMessage) string {
 		return shortHash(raw)
 	}
 	delete(entry, "namespacedName")
+	delete(entry, "moduleDigest")
 	if entry["policyMode"] == string(ModeProtect) {
 		delete(entry, "policyMode")
 	}
 	if members, isObject := entry["policies"].(map[string]any); isObject {
 		for _, member := range members {
+			if fields, isObject := member.(map[string]any); isObject {
+				delete(fields, "moduleDigest")
+			}
 			dropEmpty(member)
 		}
 	}

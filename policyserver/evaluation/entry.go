@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -39,6 +40,35 @@ func memberNames(entry contract.Entry) []string { return slices.Sorted(maps.Keys
 
 // memberID names a member of a group in logs and in the path of a request.
 func memberID(group, name string) string { return contract.MemberID(group, name) }
+
+// pinsUnknown are the pins of an entry that could not be read; it equals those of no other.
+const pinsUnknown = "unknown"
+
+// pinsOf are the digests that an entry pins, in one text.
+func pinsOf(entry contract.Entry) string {
+	if !entry.IsGroup() {
+		return entry.ModuleDigest
+	}
+	var pins strings.Builder
+	for _, name := range memberNames(entry) {
+		pins.WriteString(name + " " + entry.Policies[name].ModuleDigest + "\n")
+	}
+	return pins.String()
+}
+
+// satisfies says whether the modules that serve are those that an entry pins, as far as it
+// pins any. The entry is one of the same members.
+func (p *servedPolicy) satisfies(entry contract.Entry) bool {
+	if p.group == nil {
+		return entry.ModuleDigest == "" || entry.ModuleDigest == p.guest.module.digest
+	}
+	for name, member := range p.group.members {
+		if pinned := entry.Policies[name].ModuleDigest; pinned != "" && pinned != member.module.digest {
+			return false
+		}
+	}
+	return true
+}
 
 // digestsOf gives the full digests of the modules that serve and that an entry does not pin,
 // by the ID of the policy or of the member.

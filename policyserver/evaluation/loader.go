@@ -70,6 +70,8 @@ type Loader struct {
 type entryState struct {
 	entry contract.Entry
 	hash  string
+	// pins are the digests that the entry allows; no change of hash tells of them.
+	pins string
 	// served serves; it is of an earlier revision while failure or job is not nil.
 	served  *servedPolicy
 	failure *Failure
@@ -216,7 +218,7 @@ func (l *Loader) refuse(ctx context.Context, id string, err error) {
 		return
 	}
 	state.callOff()
-	state.hash = hash
+	state.hash, state.pins = hash, pinsUnknown
 	state.failure = &Failure{
 		Wanted: hash, Reason: contract.ReasonInvalidEntry, Cause: err.Error(),
 		Message: fmt.Sprintf("bootstrap failure: %s: %s", id, err),
@@ -232,17 +234,20 @@ func (l *Loader) want(ctx context.Context, id string, entry contract.Entry, rene
 		return // DecodePolicies gives no entry that cannot be hashed
 	}
 	state := l.state(id)
-	same := state.hash == hash
+	sameContent, pins := state.hash == hash, pinsOf(entry)
+	same := sameContent && state.pins == pins
 	settled := state.job == nil && state.failure == nil && state.served != nil
 	refused := state.failure != nil && !state.failure.Reason.Transient()
 	switch {
-	case same && settled:
+	case sameContent && settled && state.served.satisfies(entry):
+		// It is what serves already that was pinned, or is no longer.
+		state.entry, state.pins = entry, pins
 		return
 	case same && !renewedSources && (refused || state.job != nil || state.retry != nil):
 		return
 	}
 	state.callOff()
-	state.entry, state.hash, state.attempts = entry, hash, 0
+	state.entry, state.hash, state.pins, state.attempts = entry, hash, pins, 0
 	if !same {
 		state.failure = nil
 	}
