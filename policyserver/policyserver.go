@@ -42,8 +42,10 @@ type Config struct {
 	Keychain authn.Keychain
 	Files    *Files
 	Live     *Live
-	Logger   *slog.Logger
-	Now      func() time.Time
+	// Push sends telemetry to a collector; nil does not. Whoever made it shuts it down.
+	Push   *telemetry.Push
+	Logger *slog.Logger
+	Now    func() time.Time
 }
 
 // Times that nobody has wanted to change yet.
@@ -62,6 +64,7 @@ type PolicyServer struct {
 	started      time.Time
 	engine       *policy.Engine
 	metrics      *telemetry.Metrics
+	tracer       *telemetry.Tracer // nil for none
 	environment  *evaluation.Environment
 	loader       *evaluation.Loader
 	certificates *server.Certificates
@@ -82,10 +85,13 @@ type source interface {
 // New opens the ports and, when the configuration comes from files, reads it: what is
 // wrong with it as a whole is an error here, what is wrong with one policy is not.
 func New(ctx context.Context, config Config) (*PolicyServer, error) {
-	p := &PolicyServer{config: config, started: config.Now(), metrics: telemetry.NewMetrics(config.Version)}
+	p := &PolicyServer{
+		config: config, started: config.Now(),
+		metrics: telemetry.NewMetrics(config.Version), tracer: config.Push.Tracer(),
+	}
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
-		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Logger: config.Logger, Now: config.Now,
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -102,6 +108,9 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 
 // open does what can fail for reasons outside.
 func (p *PolicyServer) open(ctx context.Context) (err error) {
+	if err := p.config.Push.Start(ctx, p.metrics); err != nil {
+		return err
+	}
 	if p.config.Certificates != nil {
 		p.certificates, err = server.LoadCertificates(server.CertificatesConfig{
 			Files: *p.config.Certificates, Logger: p.config.Logger,
@@ -118,7 +127,7 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 	}
 	p.server, err = server.Listen(ctx, server.Config{
 		APIAddress: p.config.APIAddress, ReadinessAddress: p.config.ReadinessAddress, MetricsAddress: p.config.MetricsAddress,
-		Certificates: p.certificates, API: p.newHandler(), Metrics: p.metrics.Handler(), Ready: p.ready,
+		Certificates: p.certificates, API: p.tracer.Handler(p.newHandler()), Metrics: p.metrics.Handler(), Ready: p.ready,
 		Age: server.DefaultAge, DrainPeriod: p.config.DrainPeriod, ShutdownTimeout: shutdownTimeout,
 		Logger: p.config.Logger, Now: p.config.Now,
 	})
@@ -134,11 +143,11 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 			if err != nil {
 				return nil, err
 			}
-			return module, nil
+			return p.tracer.Module(module, module.Metadata().ExecutionMode), nil
 		},
 		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: settingsTimeout, Parallelism: loadParallelism,
 		RetryFirst: retryFirst, RetryMost: retryMost,
-		Observer: setObserver{p}, Logger: p.config.Logger, Now: p.config.Now,
+		Observer: setObserver{p}, TraceGroup: p.tracer.Group(), Logger: p.config.Logger, Now: p.config.Now,
 	})
 }
 
@@ -148,7 +157,7 @@ func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
 
 func (p *PolicyServer) newHandler() *server.Handler {
 	return server.NewHandler(server.HandlerConfig{
-		Evaluator: p.environment, Observer: p.metrics,
+		Evaluator: p.tracer.Evaluator(p.environment), Observer: p.metrics,
 		MaxBodyBytes: p.config.MaxBodyBytes, Workers: p.config.Workers, QueueLimit: p.config.QueueLimit, QueueWait: queueWait,
 		Logger: p.config.Logger, Now: p.config.Now,
 	})

@@ -45,11 +45,19 @@ func policyServerCommand() *cobra.Command {
 }
 
 // run serves until the process is told to stop.
-func (f *policyServerFlags) run(ctx context.Context) error {
-	logger, err := telemetry.NewLogger(os.Stdout, f.logFormat, f.logLevel)
+func (f *policyServerFlags) run(ctx context.Context) (err error) {
+	push, logger, err := f.telemetry(ctx)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		// Not within ctx, which has ended by then.
+		flushing, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		if failed := push.Shutdown(flushing); failed != nil && err == nil {
+			logger.Warn("stop pushing", "error", failed) // no reason to end with an error
+		}
+	}()
 	klog.SetSlogLogger(logger) // what the Kubernetes libraries log
 	if f.dockerConfigDir != "" {
 		// The one way to tell the libraries that read credentials where they are.
@@ -63,11 +71,34 @@ func (f *policyServerFlags) run(ctx context.Context) error {
 	}
 	ctx, hurry, stop := stopSignals(ctx)
 	defer stop()
+	config.Push = push
 	policyServer, err := policyserver.New(ctx, config)
 	if err != nil {
 		return err
 	}
 	return policyServer.Run(ctx, hurry)
+}
+
+// telemetry opens what tells of this process: the log, and what is pushed to a collector.
+func (f *policyServerFlags) telemetry(ctx context.Context) (*telemetry.Push, *slog.Logger, error) {
+	logger, err := telemetry.NewLogger(os.Stdout, f.logFormat, f.logLevel)
+	if err != nil {
+		return nil, nil, err
+	}
+	environment := otelEnvironment{getenv: os.Getenv, readFile: os.ReadFile}
+	config, err := environment.pushed(f.enableMetrics, f.logFormat)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := environment.setDefault(); err != nil {
+		return nil, nil, err
+	}
+	config.Logger = logger
+	push, err := telemetry.NewPush(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	return push, push.Logger(logger), nil
 }
 
 // stopSignals gives a context that ends on SIGTERM and SIGINT, and one that ends when

@@ -120,7 +120,7 @@ func TestPolicyServerFlagsRefuse(t *testing.T) {
 		"verification":                  {nil, map[string]string{"KUBEWARDEN_VERIFICATION_CONFIG_PATH": "a"}, "signatures are not verified by this version"},
 		"boolean of another kind":       {nil, map[string]string{"KUBEWARDEN_ENABLE_METRICS": "maybe"}, `"maybe" is no boolean; allowed are true, false, 1, 0, yes, no, on, off`},
 		"log level of another kind":     {[]string{"--log-level=loud"}, nil, `"loud" is not allowed; allowed are info, trace, debug, warn, error`},
-		"log format of another kind":    {nil, map[string]string{"KUBEWARDEN_LOG_FMT": "otlp"}, `environment variable KUBEWARDEN_LOG_FMT: invalid argument "otlp"`},
+		"log format of another kind":    {nil, map[string]string{"KUBEWARDEN_LOG_FMT": "logfmt"}, `environment variable KUBEWARDEN_LOG_FMT: invalid argument "logfmt"`},
 		"no workers":                    {[]string{"--workers=0"}, nil, "--workers is 0; allowed are 1 and more"},
 		"workers that are a word":       {[]string{"--workers=many"}, nil, `invalid argument "many" for "--workers"`},
 		"queue below zero":              {[]string{"--queue-limit=-1"}, nil, "--queue-limit is -1"},

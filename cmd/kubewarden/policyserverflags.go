@@ -99,7 +99,7 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.DurationVar(&f.drainPeriod, "drain-period", 10*time.Second, "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")
-	flags.Var(choice(&f.logFormat, telemetry.FormatText, telemetry.FormatJSON), "log-fmt", "format of log lines")
+	flags.Var(choice(&f.logFormat, telemetry.FormatText, telemetry.FormatJSON, telemetry.FormatOTLP), "log-fmt", "format of log lines; otlp is text, and pushes lines and traces to a collector")
 
 	// Accepted because upstream's scripts give them; each is how this server works anyway.
 	flags.Var((*presence)(&f.noColor), "log-no-color", "log lines are never coloured")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -15,10 +17,12 @@ import (
 type group struct {
 	id         string
 	expression *groups.Expression
-	message    string
-	members    map[string]*guest
+	// text is the expression as it was written.
+	text, message string
+	members       map[string]*guest
 	// timeout bounds one evaluation of the whole; 0 does not.
 	timeout time.Duration
+	trace   TraceGroup // nil for none
 	log     *slog.Logger
 }
 
@@ -40,6 +44,11 @@ var errMemberFailed = errors.New("a member of the policy group failed")
 func (g *group) judge(ctx context.Context, request Request) (Response, error) {
 	ctx, cancel := within(ctx, g.timeout)
 	defer cancel()
+	if g.trace != nil {
+		traced, end := g.trace(ctx, g.asked())
+		defer end()
+		ctx = traced
+	}
 	var causes []Cause
 	accepted, err := g.expression.Evaluate(func(name string) (bool, error) {
 		verdict, failure, err := g.members[name].ask(ctx, request)
@@ -68,6 +77,11 @@ func (g *group) judge(ctx context.Context, request Request) (Response, error) {
 	default:
 		return g.denial(causes), nil
 	}
+}
+
+// asked describes the group for a trace.
+func (g *group) asked() GroupAsked {
+	return GroupAsked{PolicyID: g.id, Expression: g.text, Message: g.message, Members: slices.Sorted(maps.Keys(g.members))}
 }
 
 // unjudged is for a member that could not be asked: what may pass is tried again by the
@@ -104,7 +118,8 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 		return nil, &loadError{reason: contract.ReasonInvalidEntry, message: messageExpressionFailed + err.Error(), ofExpression: true}
 	}
 	served := &servedPolicy{group: &group{
-		id: id, expression: expression, message: entry.Message, members: make(map[string]*guest, len(entry.Policies)), log: l.config.Logger,
+		id: id, expression: expression, text: entry.Expression, message: entry.Message, members: make(map[string]*guest, len(entry.Policies)),
+		trace: l.config.TraceGroup, log: l.config.Logger,
 	}}
 	sources, digests := sourcesOf(entry), make(map[string]string, len(entry.Policies))
 	for i, name := range memberNames(entry) {

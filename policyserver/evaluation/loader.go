@@ -21,7 +21,7 @@ type Wanted struct {
 	Sources  contract.Sources
 }
 
-// LoaderConfig is what a Loader is made from. Every field is needed.
+// LoaderConfig is what a Loader is made from. Every field but TraceGroup is needed.
 type LoaderConfig struct {
 	Environment *Environment
 	// FetcherFor gives the fetcher for a sources.yml.
@@ -38,8 +38,10 @@ type LoaderConfig struct {
 	// pass; the wait doubles from one to the other.
 	RetryFirst, RetryMost time.Duration
 	Observer              LoadObserver
-	Logger                *slog.Logger
-	Now                   func() time.Time
+	// TraceGroup follows the evaluation of groups; nil does not.
+	TraceGroup TraceGroup
+	Logger     *slog.Logger
+	Now        func() time.Time
 }
 
 // Loader makes an Environment serve what is wanted, policy by policy:

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"context"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -45,3 +46,14 @@ type LoadObserver interface {
 	// SetChanged comes after every change of what is served or of why it is not.
 	SetChanged(Snapshot)
 }
+
+// GroupAsked is a group that is about to be evaluated.
+type GroupAsked struct {
+	PolicyID, Expression, Message string
+	// Members are the names of all members, sorted.
+	Members []string
+}
+
+// TraceGroup is called before a group is evaluated. Its members are asked with the context
+// that it gives; the function is called when the verdict is there.
+type TraceGroup func(ctx context.Context, asked GroupAsked) (context.Context, func())

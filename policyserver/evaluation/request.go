@@ -28,4 +28,11 @@ type Request struct {
 	// UID, Namespace, Name, Operation and Kind are the request's own words, for logs and
 	// metrics; empty where it has none, as for the name of an object that is to get one.
 	UID, Namespace, Name, Operation, Kind string
+	// Subresource, ObjectKind and Resource are for traces. ObjectKind is the kind of the
+	// object as a policy gets it; Kind is that of the object as its sender wrote it.
+	Subresource          string
+	ObjectKind, Resource GroupVersion
 }
+
+// GroupVersion is a kind or a resource of Kubernetes with its group and version.
+type GroupVersion struct{ Group, Version, Name string }

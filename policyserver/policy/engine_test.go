@@ -341,8 +341,8 @@ func TestGuestOutputIsLogged(t *testing.T) {
 	module := compile(t, newEngine(t, policy.Config{Logger: logger}), g.Bytes())
 	_, err := module.Validate(t.Context(), policy.Call{PolicyID: "kw.cap.mine"}, json.RawMessage(`{}`))
 	checkError(t, err, nil)
-	want := "level=INFO msg=\"policy output\" policy=kw.cap.mine stream=console text=hello\n" +
-		"level=INFO msg=\"policy output\" policy=kw.cap.mine stream=stderr text=oops\n"
+	want := "level=INFO msg=\"policy output\" policy_id=kw.cap.mine stream=console text=hello\n" +
+		"level=INFO msg=\"policy output\" policy_id=kw.cap.mine stream=stderr text=oops\n"
 	if diff := cmp.Diff(want, lines.String()); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}

@@ -12,15 +12,17 @@ import (
 // so is a member that nobody here knows: a policy takes from its request what it knows.
 type requestFields struct {
 	uid, namespace, name, operation   string
+	subresource                       string
 	hasUID, hasOperation, hasUserInfo bool
 	kind, resource, requestKind       groupVersion
 	object                            json.RawMessage
 }
 
-// groupVersion is a group, a version and a kind or resource; name is the last.
+// groupVersion is a kind or a resource, if there is one.
 type groupVersion struct {
-	name string
-	set  bool
+	evaluation.GroupVersion
+
+	set bool
 }
 
 // decodeReview reads an AdmissionReview (admission.k8s.io/v1). The document that policies
@@ -57,13 +59,14 @@ func decodeReview(body []byte, origin evaluation.Origin) (evaluation.Request, er
 	if err != nil {
 		return evaluation.Request{}, err
 	}
-	shown := fields.kind.name
+	shown := fields.kind.Name
 	if fields.requestKind.set {
-		shown = fields.requestKind.name
+		shown = fields.requestKind.Name
 	}
 	return evaluation.Request{
 		Origin: origin, Document: document, Object: fields.object,
 		UID: fields.uid, Namespace: fields.namespace, Name: fields.name, Operation: fields.operation, Kind: shown,
+		Subresource: fields.subresource, ObjectKind: fields.kind.GroupVersion, Resource: fields.resource.GroupVersion,
 	}, nil
 }
 
@@ -80,7 +83,9 @@ func (f *requestFields) read(scan *scanner) error {
 			f.namespace, err = scan.str()
 		case "name":
 			f.name, err = scan.str()
-		case "subResource", "requestSubResource":
+		case "subResource":
+			f.subresource, err = scan.str()
+		case "requestSubResource":
 			_, err = scan.str()
 		case "kind":
 			err = f.kind.read(scan, "kind")
@@ -115,10 +120,12 @@ func (g *groupVersion) read(scan *scanner, last string) error {
 	found := 0
 	err := scan.members(func(key string) (err error) {
 		switch key {
-		case "group", "version":
-			_, err = scan.str()
+		case "group":
+			g.Group, err = scan.str()
+		case "version":
+			g.Version, err = scan.str()
 		case last:
-			g.name, err = scan.str()
+			g.Name, err = scan.str()
 		default:
 			return scan.skip()
 		}

@@ -33,7 +33,7 @@ func TestDecodeReview(t *testing.T) {
 			body: review(`"namespace":"team"`, `"name":"n"`, `"subResource":"status"`, `"requestKind":{"group":"g","version":"v2","kind":"Thing"}`,
 				`"requestResource":{"group":"g","version":"v2","resource":"things"}`, `"requestSubResource":null`, `"dryRun":false`,
 				`"options":{}`, `"oldObject":null`, `"object":`+object),
-			want: evaluation.Request{UID: "u-1", Kind: "Thing", Operation: "CREATE", Namespace: "team", Name: "n", Object: json.RawMessage(object)},
+			want: evaluation.Request{UID: "u-1", Kind: "Thing", Operation: "CREATE", Namespace: "team", Name: "n", Subresource: "status", Object: json.RawMessage(object)},
 		},
 		"nulls": {
 			body: review(`"namespace":null`, `"requestKind":null`, `"dryRun":null`, `"object":null`),
@@ -66,6 +66,8 @@ func TestDecodeReview(t *testing.T) {
 				t.Fatal(err)
 			}
 			tc.want.Origin, tc.want.Document = evaluation.OriginAudit, outer.Request
+			tc.want.ObjectKind = evaluation.GroupVersion{Version: "v1", Name: "Pod"}
+			tc.want.Resource = evaluation.GroupVersion{Version: "v1", Name: "pods"}
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}

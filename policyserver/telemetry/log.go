@@ -9,10 +9,12 @@ import (
 // LevelTrace is below slog's lowest level.
 const LevelTrace = slog.LevelDebug - 4
 
-// Formats of log lines.
+// Formats of log lines. FormatOTLP is FormatText for what is written; that the lines are
+// pushed to a collector as well is the matter of a Push.
 const (
 	FormatText = "text"
 	FormatJSON = "json"
+	FormatOTLP = "otlp"
 )
 
 // Levels are the names that --log-level takes, as upstream's.
@@ -28,12 +30,12 @@ func NewLogger(output io.Writer, format, level string) (*slog.Logger, error) {
 	}
 	options := &slog.HandlerOptions{Level: least, ReplaceAttr: nameTrace}
 	switch format {
-	case FormatText:
+	case FormatText, FormatOTLP:
 		return slog.New(slog.NewTextHandler(output, options)), nil
 	case FormatJSON:
 		return slog.New(slog.NewJSONHandler(output, options)), nil
 	default:
-		return nil, fmt.Errorf("log format %q is unknown; allowed are text, json", format)
+		return nil, fmt.Errorf("log format %q is unknown; allowed are text, json, otlp", format)
 	}
 }
 

@@ -141,7 +141,7 @@ func TestNewLogger(t *testing.T) {
 			}
 		})
 	}
-	for _, tc := range [][2]string{{"otlp", "info"}, {"text", "loud"}} {
+	for _, tc := range [][2]string{{"logfmt", "info"}, {"text", "loud"}} {
 		if _, err := NewLogger(new(bytes.Buffer), tc[0], tc[1]); err == nil || !strings.Contains(err.Error(), "allowed are") {
 			t.Errorf("%v: got %v, want an error that names what is allowed", tc, err)
 		}

@@ -122,7 +122,7 @@ func (s *Session) reportDenied(ctx context.Context, path string) {
 		level:   slog.LevelError,
 		message: "policy called a host capability that it was not granted",
 		attributes: []slog.Attr{
-			slog.String("policy", s.policyID),
+			slog.String(KeyPolicy, s.policyID),
 			slog.String("capability", path),
 			slog.String("allowed_capabilities", s.grants.String()),
 		},

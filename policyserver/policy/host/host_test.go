@@ -212,16 +212,16 @@ func TestSessionLogs(t *testing.T) {
 	}{
 		"a policy's log": {
 			trace(`{"level":"WARNING","message":"careful","line":7}`),
-			[]map[string]any{{"level": "WARN", "msg": "policy log", "policy": "kw.cap.mine", "text": "careful", "data": `{"line":7}`}},
+			[]map[string]any{{"level": "WARN", "msg": "policy log", "policy_id": "kw.cap.mine", "text": "careful", "data": `{"line":7}`}},
 		},
 		"a trace without message": {
 			trace(`{"level":"trace"}`),
-			[]map[string]any{{"level": "DEBUG-4", "msg": "policy log", "policy": "kw.cap.mine", "text": "", "data": `{}`}},
+			[]map[string]any{{"level": "DEBUG-4", "msg": "policy log", "policy_id": "kw.cap.mine", "text": "", "data": `{}`}},
 		},
 		"a level that is not known": {
 			trace(`{"level":"warn"}`),
 			[]map[string]any{{
-				"level": "ERROR", "msg": "policy log is malformed", "policy": "kw.cap.mine", "payload": `{"level":"warn"}`,
+				"level": "ERROR", "msg": "policy log is malformed", "policy_id": "kw.cap.mine", "payload": `{"level":"warn"}`,
 				"error": `level "warn" is not known, allowed are trace, debug, info, warning, error`,
 			}},
 		},
@@ -230,14 +230,14 @@ func TestSessionLogs(t *testing.T) {
 				s.Output(t.Context(), "stderr", "panic: x\n")
 				s.Output(t.Context(), "stdout", "\n")
 			},
-			[]map[string]any{{"level": "INFO", "msg": "policy output", "policy": "kw.cap.mine", "stream": "stderr", "text": "panic: x"}},
+			[]map[string]any{{"level": "INFO", "msg": "policy output", "policy_id": "kw.cap.mine", "stream": "stderr", "text": "panic: x"}},
 		},
 		"a denied call": {
 			func(s *host.Session) {
 				_, _ = s.Call(t.Context(), host.Call{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"})
 			},
 			[]map[string]any{{
-				"level": "ERROR", "msg": "policy called a host capability that it was not granted", "policy": "kw.cap.mine",
+				"level": "ERROR", "msg": "policy called a host capability that it was not granted", "policy_id": "kw.cap.mine",
 				"capability": "oci/v1/verify", "allowed_capabilities": "[oci/v2/*, kubernetes/can_i]",
 			}},
 		},

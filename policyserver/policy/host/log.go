@@ -15,6 +15,17 @@ const namespaceTracing = "tracing"
 // LevelTrace is the level of what guests log as trace.
 const LevelTrace = slog.LevelDebug - 4
 
+// Keys of what is logged for guests: the policy's ID, and what it said, where and with which
+// data. StreamPrint is the stream of what Rego policies print.
+const (
+	KeyPolicy = "policy_id"
+	KeyText   = "text"
+	KeyData   = "data"
+	KeyStream = "stream"
+
+	StreamPrint = "print"
+)
+
 // A guest's logs are bounded per call: whoever can send requests could fill the disk.
 const (
 	maxLogRecords = 100
@@ -44,7 +55,7 @@ func (s *Session) Output(ctx context.Context, stream, text string) {
 	s.log(ctx, record{
 		level:      slog.LevelInfo,
 		message:    "policy output",
-		attributes: []slog.Attr{slog.String("policy", s.policyID), slog.String("stream", stream), slog.String("text", text)},
+		attributes: []slog.Attr{slog.String(KeyPolicy, s.policyID), slog.String(KeyStream, stream), slog.String(KeyText, text)},
 	})
 }
 
@@ -60,7 +71,7 @@ func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
 			level:   slog.LevelError,
 			message: "policy log is malformed",
 			attributes: []slog.Attr{
-				slog.String("policy", s.policyID), slog.String("error", err.Error()),
+				slog.String(KeyPolicy, s.policyID), slog.String("error", err.Error()),
 				slog.String("payload", strings.ToValidUTF8(string(call.Payload), "\uFFFD")),
 			},
 		}
@@ -97,7 +108,7 @@ func (s *Session) decodeTrace(payload []byte) (record, error) {
 		level:   level,
 		message: "policy log",
 		attributes: []slog.Attr{
-			slog.String("policy", s.policyID), slog.String("text", message), slog.String("data", string(data)),
+			slog.String(KeyPolicy, s.policyID), slog.String(KeyText, message), slog.String(KeyData, string(data)),
 		},
 	}, nil
 }
@@ -136,7 +147,7 @@ func (s *Session) log(ctx context.Context, entry record) {
 	if s.logged.records >= maxLogRecords || s.logged.bytes >= maxLogBytes {
 		s.logged.spent = true
 		s.dispatcher.logger.LogAttrs(ctx, slog.LevelWarn, "policy logged too much in one call, the rest is dropped",
-			slog.String("policy", s.policyID))
+			slog.String(KeyPolicy, s.policyID))
 	}
 }
 
