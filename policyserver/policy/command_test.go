@@ -17,123 +17,53 @@ import (
 	. "github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// command builds a WASI command out of a few instructions.
-type command struct {
-	*Module
-
-	read, write, exit, call uint32
-	texts                   int32
-}
-
-// Addresses in a command's memory: a buffer to read into, and lists of buffers.
-const (
-	addressBuffer = 16_384
-	bufferSize    = 16_384
-	addressList   = 4_000
-	addressCount  = 4_100
-)
-
-func newCommand() *command {
-	m := New()
-	four := slices.Repeat([]byte{I32}, 4)
-	c := &command{Module: m, texts: 100}
-	c.read = m.Import("wasi_snapshot_preview1", "fd_read", m.Type(four, []byte{I32}))
-	c.write = m.Import("wasi_snapshot_preview1", "fd_write", m.Type(four, []byte{I32}))
-	c.exit = m.Import("wasi_snapshot_preview1", "proc_exit", m.Type([]byte{I32}, nil))
-	c.call = m.Import("host", "call", m.Type(slices.Repeat([]byte{I32}, 8), []byte{I32}))
-	m.Memory(1)
-	return c
-}
-
-// text puts a text into memory and returns the code that pushes its address and length.
-func (c *command) text(text string) []byte {
-	address := c.texts
-	c.Data(address, []byte(text))
-	c.texts += int32(len(text))
-	return slices.Concat(I32Const(address), I32Const(int32(len(text))))
-}
-
-// print is code that writes a text to a stream.
-func (c *command) print(stream int32, text string) []byte {
-	address := c.texts
-	c.text(text)
-	list := binary.LittleEndian.AppendUint32(nil, uint32(address))
-	list = binary.LittleEndian.AppendUint32(list, uint32(len(text)))
-	at := c.texts
-	c.Data(at, list)
-	c.texts += int32(len(list))
-	return slices.Concat(I32Const(stream), I32Const(at), I32Const(1), I32Const(addressCount), Call(c.write), Drop)
-}
-
-// echo is code that reads once and writes what it has read to its standard output.
-func (c *command) echo() []byte {
-	list := binary.LittleEndian.AppendUint32(nil, addressBuffer)
-	c.Data(addressList, binary.LittleEndian.AppendUint32(list, bufferSize))
-	return slices.Concat(
-		I32Const(0), I32Const(addressList), I32Const(1), I32Const(addressList+4), Call(c.read), Drop,
-		I32Const(1), I32Const(addressList), I32Const(1), I32Const(addressCount), Call(c.write), Drop)
-}
-
-// callHost is code that calls the host and leaves 0 or 1 on the stack.
-func (c *command) callHost(namespace, operation, payload string) []byte {
-	return slices.Concat(c.text("kubewarden"), c.text(namespace), c.text(operation), c.text(payload), Call(c.call))
-}
-
-// bytes is the command that runs that code.
-func (c *command) bytes(t *testing.T, code ...[]byte) []byte {
-	t.Helper()
-	c.Export("_start", KindFunction, c.Func(c.Type(nil, nil), code...))
-	return annotate(t, c.Bytes(), metadata.ModeWASI)
-}
-
-func commandOf(t *testing.T, code func(*command) []byte) []byte {
-	t.Helper()
-	c := newCommand()
-	return c.bytes(t, code(c))
+func commandOf(code func(*Command) []byte) []byte {
+	c := NewCommand()
+	return c.Bytes(code(c))
 }
 
 func TestCommand(t *testing.T) {
-	exit := func(c *command, code int32) []byte { return slices.Concat(I32Const(code), Call(c.exit)) }
+	exit := func(c *Command, code int32) []byte { return slices.Concat(I32Const(code), Call(c.Exit)) }
 	const cannot = "internal server error: Cannot deserialize policy validation response: "
 	tests := map[string]struct {
-		code    func(*command) []byte
+		code    func(*Command) []byte
 		want    protocol.ValidationResponse
 		wantErr *wantError
 	}{
 		"accepted": {
-			code: func(c *command) []byte { return c.print(1, `{"accepted":true}`) },
+			code: func(c *Command) []byte { return c.Print(1, `{"accepted":true}`) },
 			want: protocol.ValidationResponse{Accepted: true},
 		},
 		"an answer in two parts, and an exit with 0": {
-			code: func(c *command) []byte {
-				return slices.Concat(c.print(1, `{"accepted":false,`), c.print(1, `"message":"no"}`), exit(c, 0))
+			code: func(c *Command) []byte {
+				return slices.Concat(c.Print(1, `{"accepted":false,`), c.Print(1, `"message":"no"}`), exit(c, 0))
 			},
 			want: protocol.ValidationResponse{Message: new("no")},
 		},
 		"an answer beside a log": {
-			code: func(c *command) []byte { return slices.Concat(c.print(2, "thinking"), c.print(1, `{"accepted":true}`)) },
+			code: func(c *Command) []byte { return slices.Concat(c.Print(2, "thinking"), c.Print(1, `{"accepted":true}`)) },
 			want: protocol.ValidationResponse{Accepted: true},
 		},
 		"an exit with another code": {
-			code: func(c *command) []byte {
-				return slices.Concat(c.print(1, `{"accepted":true}`), c.print(2, " no idea\n"), exit(c, 3))
+			code: func(c *Command) []byte {
+				return slices.Concat(c.Print(1, `{"accepted":true}`), c.Print(2, " no idea\n"), exit(c, 3))
 			},
 			wantErr: &wantError{policy.KindGuest, "no idea"},
 		},
 		"an exit without a word": {
-			code:    func(c *command) []byte { return exit(c, 3) },
+			code:    func(c *Command) []byte { return exit(c, 3) },
 			wantErr: &wantError{policy.KindGuest, "guest exited with code 3"},
 		},
 		"a trap": {
-			code:    func(c *command) []byte { return slices.Concat(c.print(1, `{"accepted":true}`), Unreachable) },
+			code:    func(c *Command) []byte { return slices.Concat(c.Print(1, `{"accepted":true}`), Unreachable) },
 			wantErr: &wantError{policy.KindGuest, "wasm error: unreachable"},
 		},
-		"nothing":        {code: func(*command) []byte { return nil }, wantErr: &wantError{policy.KindGuest, cannot + "JSON ends too early"}},
-		"nonsense":       {code: func(c *command) []byte { return c.print(1, "yes") }, wantErr: &wantError{policy.KindGuest, cannot + "not JSON: invalid character 'y' looking for beginning of value"}},
-		"more than JSON": {code: func(c *command) []byte { return c.print(1, `{"accepted":true} ok`) }, wantErr: &wantError{policy.KindGuest, cannot + "something follows the JSON object"}},
+		"nothing":        {code: func(*Command) []byte { return nil }, wantErr: &wantError{policy.KindGuest, cannot + "JSON ends too early"}},
+		"nonsense":       {code: func(c *Command) []byte { return c.Print(1, "yes") }, wantErr: &wantError{policy.KindGuest, cannot + "not JSON: invalid character 'y' looking for beginning of value"}},
+		"more than JSON": {code: func(c *Command) []byte { return c.Print(1, `{"accepted":true} ok`) }, wantErr: &wantError{policy.KindGuest, cannot + "something follows the JSON object"}},
 		"too much": {
-			code: func(c *command) []byte {
-				write := c.print(1, string(make([]byte, 2_000)))
+			code: func(c *Command) []byte {
+				write := c.Print(1, string(make([]byte, 2_000)))
 				counter := c.Global(9_000)
 				return Loop(write, GlobalGet(counter), I32Const(1), I32Sub, GlobalSet(counter), GlobalGet(counter), BrIf(0))
 			},
@@ -143,7 +73,7 @@ func TestCommand(t *testing.T) {
 	engine := newEngine(t, policy.Config{MemoryLimitPages: 64})
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			module := compile(t, engine, commandOf(t, tc.code))
+			module := compile(t, engine, commandOf(tc.code))
 			defer module.Close(t.Context())
 			for range 2 {
 				got, err := module.Validate(t.Context(), policy.Call{}, json.RawMessage(`{}`))
@@ -158,27 +88,27 @@ func TestCommand(t *testing.T) {
 
 func TestCommandSettings(t *testing.T) {
 	tests := map[string]struct {
-		code func(*command) []byte
+		code func(*Command) []byte
 		want protocol.SettingsValidationResponse
 	}{
-		"valid": {func(c *command) []byte { return c.print(1, `{"valid":true}`) }, protocol.SettingsValidationResponse{Valid: true}},
+		"valid": {func(c *Command) []byte { return c.Print(1, `{"valid":true}`) }, protocol.SettingsValidationResponse{Valid: true}},
 		"invalid": {
-			func(c *command) []byte { return c.print(1, `{"valid":false,"message":"no"}`) },
+			func(c *Command) []byte { return c.Print(1, `{"valid":false,"message":"no"}`) },
 			protocol.SettingsValidationResponse{Message: new("no")},
 		},
 		"failing": {
-			func(c *command) []byte { return slices.Concat(c.print(2, "no idea"), I32Const(1), Call(c.exit)) },
+			func(c *Command) []byte { return slices.Concat(c.Print(2, "no idea"), I32Const(1), Call(c.Exit)) },
 			protocol.SettingsValidationResponse{Message: new("no idea")},
 		},
 		"nonsense": {
-			func(c *command) []byte { return c.echo() },
+			func(c *Command) []byte { return c.Echo() },
 			protocol.SettingsValidationResponse{Message: new("Cannot deserialize settings validation response: valid: missing, want true or false")},
 		},
 	}
 	engine := newEngine(t, policy.Config{})
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := compile(t, engine, commandOf(t, tc.code)).ValidateSettings(t.Context(), policy.Call{Settings: json.RawMessage(`{"a":1}`)})
+			got, err := compile(t, engine, commandOf(tc.code)).ValidateSettings(t.Context(), policy.Call{Settings: json.RawMessage(`{"a":1}`)})
 			checkError(t, err, nil)
 			if diff := cmp.Diff(tc.want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
@@ -190,12 +120,12 @@ func TestCommandSettings(t *testing.T) {
 // What the host answers stands at the end of what a command reads; the settings of other
 // requests, which lie behind it in memory, stay as they are.
 func TestCommandCallsHost(t *testing.T) {
-	c := newCommand()
-	ask := c.callHost("kubernetes", "can_i", `{}`)
+	c := NewCommand()
+	ask := c.CallHost("kubernetes", "can_i", `{}`)
 	skip := slices.Concat( // the question, so that the answer is all that is left
-		I32Const(0), I32Const(addressList), I32Const(1), I32Const(addressList+4), Call(c.read), Drop)
+		I32Const(0), I32Const(AddressList), I32Const(1), I32Const(AddressList+4), Call(c.Read), Drop)
 	module := compile(t, newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": verdict{}}}),
-		c.bytes(t, skip, c.echoAfter(ask)))
+		c.Bytes(skip, echoAfter(c, ask)))
 
 	granted, err := host.NewGrants([]string{"kubernetes/can_i"}, nil)
 	if err != nil {
@@ -217,27 +147,27 @@ func TestCommandCallsHost(t *testing.T) {
 
 // echoAfter is code that calls the host, writes the answer to the standard output where
 // the call succeeds, and to the standard error before it exits with 1 where it does not.
-func (c *command) echoAfter(ask []byte) []byte {
-	const addressRead = addressList + 200
-	list := binary.LittleEndian.AppendUint32(nil, addressBuffer)
-	list = binary.LittleEndian.AppendUint32(list, bufferSize)
-	c.Data(addressList, list)
+func echoAfter(c *Command, ask []byte) []byte {
+	const addressRead = AddressList + 200
+	list := binary.LittleEndian.AppendUint32(nil, AddressBuffer)
+	list = binary.LittleEndian.AppendUint32(list, BufferSize)
+	c.Data(AddressList, list)
 	c.Data(addressRead, list)
 	result := c.Global(0)
 	return slices.Concat(
 		ask, GlobalSet(result),
-		I32Const(0), I32Const(addressRead), I32Const(1), I32Const(addressRead+4), Call(c.read), Drop,
-		GlobalGet(result), I32Const(1), I32Add, I32Const(addressRead), I32Const(1), I32Const(addressCount), Call(c.write), Drop,
-		GlobalGet(result), If(I32Const(1), Call(c.exit)))
+		I32Const(0), I32Const(addressRead), I32Const(1), I32Const(addressRead+4), Call(c.Read), Drop,
+		GlobalGet(result), I32Const(1), I32Add, I32Const(addressRead), I32Const(1), I32Const(AddressCount), Call(c.Write), Drop,
+		GlobalGet(result), If(I32Const(1), Call(c.Exit)))
 }
 
 func TestCommandDeadline(t *testing.T) {
 	tests := map[string][]byte{
-		"looping": commandOf(t, func(*command) []byte { return Loop(Br(0)) }),
-		"reading nothing for ever": commandOf(t, func(c *command) []byte {
-			return Loop(I32Const(0), I32Const(addressList), I32Const(1), I32Const(addressCount), Call(c.read), Drop, Br(0))
+		"looping": commandOf(func(*Command) []byte { return Loop(Br(0)) }),
+		"reading nothing for ever": commandOf(func(c *Command) []byte {
+			return Loop(I32Const(0), I32Const(AddressList), I32Const(1), I32Const(AddressCount), Call(c.Read), Drop, Br(0))
 		}),
-		"host calls": commandOf(t, func(c *command) []byte { return Loop(c.callHost("tracing", "log", "{}"), Drop, Br(0)) }),
+		"host calls": commandOf(func(c *Command) []byte { return Loop(c.CallHost("tracing", "log", "{}"), Drop, Br(0)) }),
 	}
 	engine := newEngine(t, policy.Config{})
 	for name, binary := range tests {
@@ -253,7 +183,7 @@ func TestCommandDeadline(t *testing.T) {
 // A command that floods its own input is ended.
 func TestCommandThatReadsNothing(t *testing.T) {
 	module := compile(t, newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": flood{}}}),
-		commandOf(t, func(c *command) []byte { return Loop(c.callHost("kubernetes", "can_i", "{}"), Drop, Br(0)) }))
+		commandOf(func(c *Command) []byte { return Loop(c.CallHost("kubernetes", "can_i", "{}"), Drop, Br(0)) }))
 	granted, err := host.NewGrants([]string{"*"}, nil)
 	if err != nil {
 		t.Fatal(err)

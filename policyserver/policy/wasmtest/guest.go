@@ -45,7 +45,6 @@ type Guest struct {
 func NewGuest() *Guest {
 	g := &Guest{Module: New(), Metadata: DefaultMetadata, texts: addressTexts}
 	none := []byte{}
-	i32 := func(n int) []byte { return slices.Repeat([]byte{I32}, n) }
 	for _, function := range []struct {
 		name    string
 		params  int
