@@ -1,6 +1,7 @@
 package policyserver
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -34,6 +35,8 @@ type Config struct {
 	DrainPeriod         time.Duration
 	// PolicyTimeout bounds an evaluation where the policy says nothing; 0 does not.
 	PolicyTimeout time.Duration
+	// SettingsTimeout bounds a policy's check of its settings; 0 means 10 s.
+	SettingsTimeout time.Duration
 	// AcceptNamespace is a namespace whose requests are all accepted; "" is none.
 	AcceptNamespace string
 	// DownloadDir keeps modules, as they came and compiled.
@@ -145,7 +148,7 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 			}
 			return p.tracer.Module(module, module.Metadata().ExecutionMode), nil
 		},
-		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: settingsTimeout, Parallelism: loadParallelism,
+		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: cmp.Or(p.config.SettingsTimeout, settingsTimeout), Parallelism: loadParallelism,
 		RetryFirst: retryFirst, RetryMost: retryMost,
 		Observer: setObserver{p}, TraceGroup: p.tracer.Group(), Logger: p.config.Logger, Now: p.config.Now,
 	})

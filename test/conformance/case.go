@@ -30,6 +30,8 @@ type Case struct {
 	// Endpoint is validate (default), audit or validate_raw.
 	Endpoint string  `yaml:"endpoint"`
 	Request  Request `yaml:"request"`
+	// Again asks once more, for the same answer.
+	Again bool `yaml:"again"`
 	// HTTP makes it a case of the server alone.
 	HTTP *HTTP `yaml:"http"`
 	Want Want  `yaml:"want"`
@@ -168,6 +170,21 @@ var notInID = regexp.MustCompile(`[^a-z0-9]+`)
 // identify makes a policy ID out of the names of a file and of a case in it.
 func identify(file, name string) string {
 	return strings.Trim(notInID.ReplaceAllString(strings.ToLower(file+"."+name), "-"), "-")
+}
+
+// Waits says whether the case may end at a timeout only.
+func (c *Case) Waits() bool {
+	if c.Policy != nil {
+		return c.Policy.TimeoutEvalSeconds != nil
+	}
+	if c.Group != nil {
+		for _, member := range c.Group.Members {
+			if member.TimeoutEvalSeconds != nil {
+				return true
+			}
+		}
+	}
+	return c.HTTP != nil && c.HTTP.Query != ""
 }
 
 // ServerOnly says whether the case is about HTTP alone.

@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	gocmp "github.com/google/go-cmp/cmp"
@@ -19,7 +21,7 @@ import (
 )
 
 // fewest is how many cases there are at least.
-const fewest = 80
+const fewest = 400
 
 func TestConformance(t *testing.T) {
 	cases, err := Load(os.DirFS("cases"))
@@ -33,26 +35,57 @@ func TestConformance(t *testing.T) {
 	policies := policiesFile(t, cases)
 	environment, remote := newEnvironment(t, policies), newRemote(t, policies)
 	serverOnly := 0
+	var waiting sync.WaitGroup
+	places := make(chan struct{}, atOnce)
+	run := func(name string, waits bool, test func(t *testing.T)) {
+		if !waits {
+			t.Run(name, func(t *testing.T) {
+				t.Parallel()
+				test(t)
+			})
+			return
+		}
+		// Parallel tests are as many as there are processors. These only wait: together.
+		waiting.Go(func() {
+			places <- struct{}{}
+			defer func() { <-places }()
+			t.Run(name, test)
+		})
+	}
 	for i := range cases {
 		tested := &cases[i]
 		if tested.ServerOnly() {
 			serverOnly++
-			t.Run(tested.ID+"/server only", func(t *testing.T) {
-				t.Parallel()
-				remote.run(t, tested, requests)
-			})
-			continue
+		} else {
+			run(tested.ID+"/engine", tested.Waits(), func(t *testing.T) { runEngine(t, environment, tested, requests) })
 		}
-		t.Run(tested.ID+"/engine", func(t *testing.T) {
-			t.Parallel()
-			runEngine(t, environment, tested, requests)
-		})
-		t.Run(tested.ID+"/server", func(t *testing.T) {
-			t.Parallel()
-			remote.run(t, tested, requests)
-		})
+		run(tested.ID+"/server", tested.Waits(), func(t *testing.T) { remote.run(t, tested, requests) })
 	}
+	waiting.Wait()
 	t.Logf("%d cases: %d through engine and server, %d through the server only", len(cases), len(cases)-serverOnly, serverOnly)
+}
+
+// atOnce is how many cases wait for their timeout at the same time.
+const atOnce = 6
+
+// Every function of the host that takes a parameter is called with a wild one.
+func TestEveryFunctionOfTheHostIsAbused(t *testing.T) {
+	cases, err := Load(os.DirFS("cases"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	abused := map[string]bool{}
+	for _, tested := range cases {
+		if tested.Policy != nil && tested.Policy.Guest != nil && tested.Policy.Guest.Calls != nil {
+			calls := tested.Policy.Guest.Calls
+			abused[calls.Function] = abused[calls.Function] || slices.Contains(calls.With, any(-1))
+		}
+	}
+	for name, function := range hostFunctions() {
+		if len(function.Params) > 0 && !abused[name] {
+			t.Errorf("no case calls %s with -1", name)
+		}
+	}
 }
 
 // Every policy of this project stands in some case.
@@ -104,11 +137,24 @@ func runEngine(t *testing.T, environment *evaluation.Environment, tested *Case, 
 		request.Object, request.UID, request.Namespace = known.Object, known.UID, known.Namespace
 		request.Operation, request.Kind = known.Operation, known.Kind.Kind
 	}
-	response, err := environment.Evaluate(t.Context(), tested.target(), request)
-	if err != nil {
-		t.Fatal(err)
+	for range tested.times() {
+		response, err := environment.Evaluate(t.Context(), tested.target(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, tested, fromResponse(t, response))
 	}
-	compare(t, tested, fromResponse(t, response))
+	response, err := environment.Evaluate(t.Context(), neighbour, request)
+	if err != nil || !response.Allowed {
+		t.Errorf("got %+v, %v from another policy afterwards, want an acceptance", response, err)
+	}
+}
+
+func (c *Case) times() int {
+	if c.Again {
+		return 2
+	}
+	return 1
 }
 
 // target is the ID that is asked.
@@ -145,13 +191,19 @@ func fromResponse(t *testing.T, response evaluation.Response) Answer {
 func (r *remote) run(t *testing.T, tested *Case, requests fs.FS) {
 	t.Helper()
 	document := documentOf(t, tested, requests)
-	path := "/" + tested.EndpointPath() + "/" + strings.ReplaceAll(tested.target(), "/", "%2F")
-	method, contentType := http.MethodPost, "application/json"
-	if tested.HTTP != nil {
-		path, method = cmp.Or(tested.HTTP.Path, path), cmp.Or(tested.HTTP.Method, method)
-		contentType = cmp.Or(tested.HTTP.ContentType, contentType)
+	for range tested.times() {
+		r.ask(t, tested, document)
 	}
-	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+r.address+path, bytes.NewReader(tested.Body(document)))
+	// Whatever that was, the server lives and others are answered.
+	response, body := r.post(t, http.MethodPost, "/validate_raw/"+neighbour, "application/json", []byte(`{"request":{}}`))
+	if want := `{"response":{"uid":"","allowed":true,"auditAnnotations":null,"warnings":null}}`; response.StatusCode != http.StatusOK || string(body) != want {
+		t.Errorf("got status %s, %s from another policy afterwards, want %s", response.Status, body, want)
+	}
+}
+
+func (r *remote) post(t *testing.T, method, path, contentType string, content []byte) (*http.Response, []byte) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+r.address+path, bytes.NewReader(content))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -167,8 +219,30 @@ func (r *remote) run(t *testing.T, tested *Case, requests fs.FS) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return response, body
+}
+
+func (r *remote) ask(t *testing.T, tested *Case, document json.RawMessage) {
+	t.Helper()
+	path := "/" + tested.EndpointPath() + "/" + strings.ReplaceAll(tested.target(), "/", "%2F")
+	method, contentType := http.MethodPost, "application/json"
+	if tested.HTTP != nil {
+		path, method = cmp.Or(tested.HTTP.Path, path), cmp.Or(tested.HTTP.Method, method)
+		contentType = cmp.Or(tested.HTTP.ContentType, contentType)
+		if tested.HTTP.Query != "" {
+			path += "?" + tested.HTTP.Query
+		}
+	}
+	response, body := r.post(t, method, path, contentType, tested.Body(document))
 	if want := cmp.Or(tested.Want.Status, http.StatusOK); response.StatusCode != want {
 		t.Fatalf("got status %d, want %d; body %s", response.StatusCode, want, body)
+	}
+	wantRetry := ""
+	if response.StatusCode == http.StatusServiceUnavailable {
+		wantRetry = "1"
+	}
+	if got := response.Header.Get("Retry-After"); got != wantRetry {
+		t.Errorf("got Retry-After %q beside status %d, want %q", got, response.StatusCode, wantRetry)
 	}
 	if got, want := response.Header.Get("Content-Type"), tested.Want.ContentType; want != "" && got != want {
 		t.Errorf("got content type %q, want %q", got, want)

@@ -4,11 +4,13 @@
 //
 // What belongs here: the cases (cases/*.yaml, one file for each matter; requests/*.json,
 // larger requests), how they are read (case.go), what of them becomes an entry of
-// policies.yml (entry.go, guests.go) and a request (request.go), and how answers are
-// compared (answer.go). conformance_test.go runs them: a case that is about a verdict
-// through policyserver/evaluation with the engine, and through a whole policy server with
-// TLS; a case that is about HTTP through the server alone, because there is no such thing
-// as its subject anywhere else. Subtests are named after the door.
+// policies.yml (entry.go, guests.go; hostile.go makes guests that mean harm, of every
+// execution mode) and a request (request.go), and how answers are compared (answer.go).
+// conformance_test.go runs them: a case that is about a verdict through
+// policyserver/evaluation with the engine, and through a whole policy server with TLS; a
+// case that is about HTTP through the server alone, because there is no such thing as its
+// subject anywhere else. Subtests are named after the door. After each case another policy
+// is asked and must answer: no guest may disturb others.
 //
 // What never does: what is measured, what changes over time (rotation, swapping of sets),
 // and what needs a cluster.

@@ -26,9 +26,13 @@ import (
 const (
 	policyTimeout   = 10 * time.Second // of policies that have none of their own: none should ever need it
 	acceptNamespace = "always-accepted"
+	settingsTimeout = 2 * time.Second // only guests that hang need as much
 	maxBodyBytes    = 64 << 10
 	loadingTime     = 2 * time.Minute
 )
+
+// neighbour is a policy that accepts every request and is asked after each case.
+const neighbour = "neighbour"
 
 // folder keeps modules in files, each once.
 type folder struct {
@@ -72,6 +76,11 @@ func policiesFile(t *testing.T, cases []Case) []byte {
 			entries[cases[i].ID] = entry
 		}
 	}
+	url, err := modules.url(Module{Guest: &Guest{Does: "accepts"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries[neighbour] = map[string]any{"module": url}
 	encoded, err := json.Marshal(entries)
 	if err != nil {
 		t.Fatal(err)
@@ -110,7 +119,7 @@ func newEnvironment(t *testing.T, policies []byte) *evaluation.Environment {
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
 			return engine.Compile(ctx, wasm)
 		},
-		PolicyTimeout: policyTimeout, SettingsTimeout: loadingTime, Parallelism: 2,
+		PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout, Parallelism: 4,
 		RetryFirst: time.Second, RetryMost: time.Second, Observer: nobody{}, Logger: log, Now: time.Now,
 	})
 	var wanted evaluation.Wanted
@@ -152,7 +161,7 @@ func newRemote(t *testing.T, policies []byte) *remote {
 	certificates, trusted := servertest.Certificate(t)
 	s, err := policyserver.New(t.Context(), policyserver.Config{
 		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
-		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout,
+		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout,
 		AcceptNamespace: acceptNamespace, DownloadDir: dir, Files: files,
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"testing/fstest"
 
@@ -16,8 +17,13 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// Guest is a small program. One of Answers, Does, OPA and Gatekeeper is set.
+// Guest is a small program. One of Answers, Does, Calls, OPA and Gatekeeper is set.
 type Guest struct {
+	// As is the execution mode of one that Does one of the words of misdeeds, or Calls:
+	// wapc, wasi, opa or gatekeeper.
+	As string `yaml:"as"`
+	// Calls is a function of the host that it calls before it accepts.
+	Calls *Calls `yaml:"calls"`
 	// Answers is what the guest answers every request with: a text as it is, anything else
 	// as JSON.
 	Answers any `yaml:"answers"`
@@ -35,33 +41,44 @@ const absentModule = "is absent"
 
 // guests are programs by what they do.
 var guests = map[string]func(says string) []byte{
-	absentModule:                    func(string) []byte { return nil },
-	"is no module":                  func(says string) []byte { return []byte(says) },
-	"accepts":                       func(string) []byte { return wasmtest.Accepting() },
-	"loops":                         func(string) []byte { return wasmtest.Looping() },
-	"recurses":                      func(string) []byte { return wasmtest.Recursing() },
-	"traps":                         func(string) []byte { return wasmtest.Trapping() },
-	"fails":                         wasmtest.Failing,
-	"refuses settings":              wasmtest.RefusingSettings,
-	"says nothing":                  func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(1)).Bytes() },
-	"fails in silence":              func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(0)).Bytes() },
-	"traps when it starts":          func(string) []byte { return wasmtest.NewGuest().OnInit("wapc_init", wasmtest.Unreachable).Bytes() },
-	"fails over its settings":       failingSettings,
-	"traps over its settings":       func(string) []byte { return wasmtest.NewGuest().OnValidateSettings(wasmtest.Unreachable).Bytes() },
-	"is not annotated":              func(string) []byte { return withMetadata("") },
-	"is annotated with":             withMetadata,
-	"fails with what the host says": failingWithHost,
+	absentModule:                     func(string) []byte { return nil },
+	"is no module":                   func(says string) []byte { return []byte(says) },
+	"accepts":                        func(string) []byte { return wasmtest.Accepting() },
+	"loops":                          func(string) []byte { return wasmtest.Looping() },
+	"recurses":                       func(string) []byte { return wasmtest.Recursing() },
+	"traps":                          func(string) []byte { return wasmtest.Trapping() },
+	"fails":                          wasmtest.Failing,
+	"refuses settings":               wasmtest.RefusingSettings,
+	"says nothing":                   func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(1)).Bytes() },
+	"fails in silence":               func(string) []byte { return wasmtest.NewGuest().OnValidate(wasmtest.I32Const(0)).Bytes() },
+	"exits with code when it starts": exitingAtStart,
+	"loops in": func(says string) []byte {
+		return wasmtest.NewGuest().OnInit(says, wasmtest.Loop(wasmtest.Br(0))).Bytes()
+	},
+	"loops in its start function":      loopingAtStart,
+	"loops over its settings":          func(string) []byte { return wasmtest.LoopingInSettings() },
+	"loops over settings as a command": loopingCommand,
+	"traps when it starts":             func(string) []byte { return wasmtest.NewGuest().OnInit("wapc_init", wasmtest.Unreachable).Bytes() },
+	"fails over its settings":          failingSettings,
+	"traps over its settings":          func(string) []byte { return wasmtest.NewGuest().OnValidateSettings(wasmtest.Unreachable).Bytes() },
+	"is not annotated":                 func(string) []byte { return withMetadata("") },
+	"is annotated with":                withMetadata,
+	"answers with zeros":               answeringZeros,
+	"fails with what the host says":    failingWithHost,
 }
 
 func (g *Guest) check() error {
 	ways := 0
-	for _, set := range []bool{g.Answers != nil, g.Does != "", g.OPA != "", g.Gatekeeper != ""} {
+	for _, set := range []bool{g.Answers != nil, g.Does != "", g.Calls != nil, g.OPA != "", g.Gatekeeper != ""} {
 		if set {
 			ways++
 		}
 	}
 	if ways != 1 {
-		return errors.New("guest: want one of answers, does, opa and gatekeeper")
+		return errors.New("guest: want one of answers, does, calls, opa and gatekeeper")
+	}
+	if g.As != "" || g.Calls != nil {
+		return g.checkHostile()
 	}
 	if _, known := guests[g.Does]; g.Does != "" && !known {
 		return fmt.Errorf("guest does %q; known are %s", g.Does, strings.Join(slices.Sorted(maps.Keys(guests)), ", "))
@@ -72,6 +89,8 @@ func (g *Guest) check() error {
 // Bytes is the program; nil for one that is absent.
 func (g *Guest) Bytes(ctx context.Context) ([]byte, error) {
 	switch {
+	case g.As != "":
+		return g.hostile(), nil
 	case g.Does != "":
 		return guests[g.Does](g.Says), nil
 	case g.OPA != "":
@@ -119,4 +138,31 @@ func hostCall(g *wasmtest.Guest, says string) []byte {
 func failingWithHost(says string) []byte {
 	g := wasmtest.NewGuest()
 	return g.OnValidate(hostCall(g, says), wasmtest.IfI32(g.Respond(`{"accepted":true}`), wasmtest.Else, g.FailHost())).Bytes()
+}
+
+func loopingAtStart(string) []byte {
+	g := wasmtest.NewGuest()
+	g.Section(8, wasmtest.U32(g.Func(g.Type(nil, nil), wasmtest.Loop(wasmtest.Br(0)))))
+	return g.Bytes()
+}
+
+func loopingCommand(string) []byte {
+	c := wasmtest.NewCommand()
+	return c.Bytes(c.Asked(c.Print(1, `{"accepted":true}`), wasmtest.Loop(wasmtest.Br(0))))
+}
+
+// exitingAtStart exits in wapc_init with the code that a text names.
+func exitingAtStart(says string) []byte {
+	code, _ := strconv.ParseInt(says, 10, 32)
+	g := wasmtest.NewGuest()
+	exit := g.Import("wasi_snapshot_preview1", "proc_exit", g.Type([]byte{wasmtest.I32}, nil))
+	return g.OnInit("wapc_init", wasmtest.I32Const(int32(code)), wasmtest.Call(exit)).Bytes()
+}
+
+// answeringZeros answers with that many zero bytes.
+func answeringZeros(says string) []byte {
+	bytes, _ := strconv.ParseInt(says, 10, 32)
+	return wasmtest.NewGuest().OnValidate(
+		wasmtest.I32Const(256), wasmtest.MemoryGrow, wasmtest.Drop,
+		wasmtest.I32Const(0), wasmtest.I32Const(int32(bytes)), wasmtest.Call(wasmtest.GuestResponse), wasmtest.I32Const(1)).Bytes()
 }

@@ -28,6 +28,8 @@ type Request struct {
 type HTTP struct {
 	Method string `yaml:"method"`
 	Path   string `yaml:"path"`
+	// Query is that of the URL, without the question mark.
+	Query string `yaml:"query"`
 	// ContentType is application/json by default; "none" leaves the header out.
 	ContentType string `yaml:"contentType"`
 	// Body is sent as it is.

@@ -12,10 +12,12 @@ var (
 	MemorySize  = []byte{0x3f, 0x00}
 	MemoryGrow  = []byte{0x40, 0x00}
 	I32Eq       = []byte{0x46}
+	I32Ne       = []byte{0x47}
 	I32LtU      = []byte{0x49}
 	I32Add      = []byte{0x6a}
 	I32Sub      = []byte{0x6b}
 	I32Mul      = []byte{0x6c}
+	I32DivU     = []byte{0x6e}
 	I32And      = []byte{0x71}
 	I32Xor      = []byte{0x73}
 	I32Rotl     = []byte{0x77}
@@ -25,13 +27,22 @@ var (
 	I32Store8   = []byte{0x3a, 0x00, 0x00}
 	MemoryCopy  = []byte{0xfc, 0x0a, 0x00, 0x00}
 	MemoryFill  = []byte{0xfc, 0x0b, 0x00}
+	RefNullFunc = []byte{0xd0, 0x70}
+	TableGrow   = []byte{0xfc, 0x0f, 0x00}
+	TableFill   = []byte{0xfc, 0x11, 0x00}
 )
 
 // I32Const pushes a number.
 func I32Const(value int32) []byte { return append([]byte{0x41}, S64(int64(value))...) }
 
+// I64Const pushes a number.
+func I64Const(value int64) []byte { return append([]byte{0x42}, S64(value)...) }
+
 // Call calls a function.
 func Call(function uint32) []byte { return append([]byte{0x10}, U32(function)...) }
+
+// CallIndirect calls the function of that type in the table, by the index on top of the stack.
+func CallIndirect(typeIndex uint32) []byte { return append(append([]byte{0x11}, U32(typeIndex)...), 0) }
 
 // ReturnCall calls a function in place of the current one.
 func ReturnCall(function uint32) []byte { return append([]byte{0x12}, U32(function)...) }

@@ -20,9 +20,10 @@ const CommandMetadata = `{"executionMode":"wasi","rules":[],"mutating":false}`
 // Command builds a WASI command out of a few instructions.
 type Command struct {
 	*Module
-	// Read, Write, Exit and HostCall are the functions that every command imports.
+	// Read, Write, Exit and HostCall are functions that every command imports.
 	Read, Write, Exit, HostCall uint32
 
+	sizes uint32
 	texts int32
 }
 
@@ -34,6 +35,7 @@ func NewCommand() *Command {
 	c.Read = m.Import("wasi_snapshot_preview1", "fd_read", m.Type(four, []byte{I32}))
 	c.Write = m.Import("wasi_snapshot_preview1", "fd_write", m.Type(four, []byte{I32}))
 	c.Exit = m.Import("wasi_snapshot_preview1", "proc_exit", m.Type([]byte{I32}, nil))
+	c.sizes = m.Import("wasi_snapshot_preview1", "args_sizes_get", m.Type([]byte{I32, I32}, []byte{I32}))
 	c.HostCall = m.Import("host", "call", m.Type(slices.Repeat([]byte{I32}, 8), []byte{I32}))
 	m.Memory(1)
 	return c
@@ -71,6 +73,17 @@ func (c *Command) Echo() []byte {
 // CallHost is code that calls the host and leaves 0 or 1 on the stack.
 func (c *Command) CallHost(namespace, operation, payload string) []byte {
 	return slices.Concat(c.Text("kubewarden"), c.Text(namespace), c.Text(operation), c.Text(payload), Call(c.HostCall))
+}
+
+// Asked is code that does one thing when the command is asked about a request, and another
+// when it is asked about settings.
+func (c *Command) Asked(request, settings []byte) []byte {
+	// The arguments with a zero after each; "validate-settings" has nine more.
+	const bytesOfValidate = int32(len("policy.wasm") + len("validate") + 2)
+	return slices.Concat(
+		I32Const(AddressCount), I32Const(AddressCount+4), Call(c.sizes), Drop,
+		I32Const(AddressCount+4), I32Load, I32Const(bytesOfValidate), I32Eq,
+		If(request, Else, settings))
 }
 
 // Bytes is the binary of the command that runs that code.

@@ -72,7 +72,7 @@ func CallingHost(namespace, operation, payload string) []byte {
 func GrowingMemory() []byte {
 	g := NewGuest()
 	return g.OnValidate(
-		Loop(I32Const(1), MemoryGrow, I32Const(-1), []byte{0x47}, BrIf(0)), // i32.ne
+		Loop(I32Const(1), MemoryGrow, I32Const(-1), I32Ne, BrIf(0)),
 		g.Respond(`{"accepted":true}`),
 	).Bytes()
 }

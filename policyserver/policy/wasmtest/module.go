@@ -75,11 +75,21 @@ func (m *Module) Memory(pages uint32) {
 	m.Export("memory", KindMemory, 0)
 }
 
+// Table gives the module a table of functions: of so many elements, none of them set but
+// the first, which is this function.
+func (m *Module) Table(elements, first uint32) {
+	m.Section(4, Vector(append([]byte{0x70, 0}, U32(elements)...)))
+	m.Section(9, Vector(slices.Concat([]byte{0}, I32Const(0), End, Vector(U32(first)))))
+}
+
 // Global adds a mutable i32 global and returns its index.
 func (m *Module) Global(value int32) uint32 {
 	m.globals = append(m.globals, slices.Concat([]byte{I32, 1}, I32Const(value), End))
 	return uint32(len(m.globals) - 1)
 }
+
+// Next is the index of the function that is added next, for code that calls itself.
+func (m *Module) Next() uint32 { return m.imported + uint32(len(m.functions)) }
 
 // Func adds a function without locals and returns its index. The end is added to its code.
 func (m *Module) Func(typeIndex uint32, code ...[]byte) uint32 {
