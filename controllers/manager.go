@@ -23,6 +23,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/admission"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/controllers/configured"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/policy"
 	"github.com/kubewarden/kubewarden-operator/controllers/policyserver"
@@ -189,7 +190,7 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 
 func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier, certificates *certs.Certificates) error {
 	recorder := manager.GetEventRecorder(eventSource)
-	reports := &replicas.Reports{}
+	reports, written := &replicas.Reports{}, &configured.Reader{}
 
 	if err := stack.NewReconciler(stack.Config{
 		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Cache: manager.GetCache(),
@@ -199,14 +200,16 @@ func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier,
 	}
 	if err := policyserver.NewReconciler(policyserver.Config{
 		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Cache: manager.GetCache(),
-		Applier: applier, Certificates: certificates, Recorder: recorder, Reports: reports, Render: config.Render,
+		Applier: applier, Certificates: certificates, Recorder: recorder,
+		Configured: written, Reports: reports, Render: config.Render,
 	}).SetupWithManager(manager, options(1)); err != nil {
 		return err
 	}
 	for _, kind := range index.PolicyKinds() {
 		reconciler := policy.NewReconciler(kind, policy.Config{
 			Client: manager.GetClient(), Uncached: manager.GetAPIReader(),
-			Applier: applier, Authority: certificates, Recorder: recorder, Reports: reports, Render: config.Render,
+			Applier: applier, Authority: certificates, Recorder: recorder,
+			Configured: written, Reports: reports, Render: config.Render,
 		})
 		if err := reconciler.SetupWithManager(manager, options(policyWorkers)); err != nil {
 			return err

@@ -81,6 +81,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	if err := s.renderEntry(); err != nil {
 		return err
 	}
+	if err := r.observeConfigured(ctx, s); err != nil {
+		return err
+	}
 	if err := r.observeWebhooks(ctx, s); err != nil {
 		return err
 	}
@@ -107,6 +110,28 @@ func (s *state) renderEntry() error {
 		return fmt.Errorf("hash the entry of policy %s: %w", s.id, err)
 	}
 	s.entry, s.entryHash = entry, hash
+	return nil
+}
+
+// observeConfigured reads what of the policy has reached its server. A file that cannot be
+// read counts as none: the reconciler of the server is about to write it again.
+func (r *Reconciler) observeConfigured(ctx context.Context, s *state) error {
+	key := client.ObjectKey{Namespace: r.Render.Namespace, Name: contract.ConfigMapName(s.policy.GetPolicyServer())}
+	var configMap corev1.ConfigMap
+	if err := r.Client.Get(ctx, key, &configMap); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil
+		}
+		return fmt.Errorf("get ConfigMap %s: %w", key, err)
+	}
+	configuration, err := r.Configured.Decode(&configMap)
+	if err != nil {
+		ctrl.LoggerFrom(ctx).V(1).Info("What was written for a policy server cannot be read", "configMap", key, "reason", err.Error())
+		return nil
+	}
+	if s.entryHash != "" {
+		s.entry = render.CarryPins(s.entry, configuration.Policies[s.id])
+	}
 	return nil
 }
 

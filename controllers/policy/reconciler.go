@@ -9,6 +9,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
+	"github.com/kubewarden/kubewarden-operator/controllers/configured"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
@@ -39,6 +40,8 @@ type Config struct {
 	Authority authority
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
+	// Configured decodes what was written for the replicas; one serves all reconcilers.
+	Configured *configured.Reader
 	// Reports decodes replica reports; one serves all reconcilers.
 	Reports *replicas.Reports
 	// Render is what the operator knows of itself.

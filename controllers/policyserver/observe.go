@@ -15,6 +15,7 @@ import (
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/controllers/configured"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
@@ -30,6 +31,7 @@ type state struct {
 	kubewarden *operatorv1alpha1.Kubewarden // nil when there is none
 	policies   contract.Policies
 	unrendered int32 // bound policies that no entry can be made of
+	configured configured.Configuration
 	pods       []corev1.Pod
 	deployment *appsv1.Deployment // nil when there is none
 	reports    map[string]contract.Report
@@ -84,6 +86,12 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if err := r.observeReplicas(ctx, s); err != nil {
+		return err
+	}
+	if err := r.observeConfigured(ctx, s); err != nil {
+		return err
+	}
+	if err := s.pin(); err != nil {
 		return err
 	}
 	leaving := !s.server.DeletionTimestamp.IsZero() || s.kubewarden != nil && !s.kubewarden.DeletionTimestamp.IsZero()

@@ -12,6 +12,7 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/controllers/configured"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 )
@@ -45,6 +46,8 @@ type Config struct {
 	Certificates *certs.Certificates
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
+	// Configured decodes what was written for the replicas; one serves all reconcilers.
+	Configured *configured.Reader
 	// Reports decodes replica reports; one serves all reconcilers.
 	Reports *replicas.Reports
 	// Render is what the operator knows of itself.

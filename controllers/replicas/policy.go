@@ -144,7 +144,9 @@ func addRevision(revisions map[contract.Served]*Revision, served contract.Served
 		if err != nil {
 			return false, err
 		}
-		revision = &Revision{Served: served, Wanted: served.Revision == expected}
+		pinned := wanted.PinnedDigest()
+		allowed := pinned == "" || served.ModuleDigest == contract.ShortDigest(pinned)
+		revision = &Revision{Served: served, Wanted: served.Revision == expected && allowed}
 		revisions[served] = revision
 	}
 	revision.Replicas++

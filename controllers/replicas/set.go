@@ -15,6 +15,8 @@ import (
 type Replica struct {
 	// Name is the Pod's name, which is the key of its report.
 	Name string
+	// Created is when the Pod was made.
+	Created time.Time
 	// Ready is the Pod's Ready condition. A Pod that terminates is never ready.
 	Ready bool
 	// Terminating says that the Pod has a deletion timestamp.
@@ -34,6 +36,7 @@ func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
 		pod := &pods[i]
 		replica := Replica{
 			Name:        pod.Name,
+			Created:     pod.CreationTimestamp.Time,
 			Terminating: pod.DeletionTimestamp != nil,
 		}
 		replica.Ready = !replica.Terminating && isReady(pod)

@@ -1,0 +1,60 @@
+package configured
+
+import (
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// Configuration is what the ConfigMap of a policy server holds. It must not be written to.
+type Configuration struct {
+	// Policies are the entries that can be read; those that others broke are not among them.
+	Policies contract.Policies
+}
+
+// Reader decodes such ConfigMaps and remembers the last result for each, since every policy
+// of a server asks for the same. The zero value is ready for use, by many at once.
+type Reader struct {
+	mutex   sync.Mutex
+	decoded map[types.NamespacedName]decoded
+}
+
+type decoded struct {
+	uid             types.UID
+	resourceVersion string
+	configuration   Configuration
+	err             error
+}
+
+// Decode reads a ConfigMap. With an error, which says that policies.yml as a whole cannot be
+// read, nothing is known to be configured.
+func (r *Reader) Decode(configMap *corev1.ConfigMap) (Configuration, error) {
+	key := types.NamespacedName{Namespace: configMap.Namespace, Name: configMap.Name}
+	r.mutex.Lock()
+	defer r.mutex.Unlock()
+	last, ok := r.decoded[key]
+	if ok && last.uid == configMap.UID && last.resourceVersion == configMap.ResourceVersion {
+		return last.configuration, last.err
+	}
+	configuration, err := decode(configMap.Data)
+	if r.decoded == nil {
+		r.decoded = map[types.NamespacedName]decoded{}
+	}
+	r.decoded[key] = decoded{configMap.UID, configMap.ResourceVersion, configuration, err}
+	return configuration, err
+}
+
+func decode(data map[string]string) (Configuration, error) {
+	text, found := data[contract.KeyPolicies]
+	if !found {
+		return Configuration{}, nil
+	}
+	policies, _, err := contract.DecodePolicies([]byte(text))
+	if err != nil {
+		return Configuration{}, err
+	}
+	return Configuration{Policies: policies}, nil
+}
