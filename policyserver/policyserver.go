@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"time"
@@ -41,6 +42,8 @@ type Config struct {
 	AcceptNamespace string
 	// DownloadDir keeps modules, as they came and compiled.
 	DownloadDir string
+	// Profiles serves profiles of the process on the API port.
+	Profiles bool
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
 	Files    *Files
@@ -130,7 +133,7 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 	}
 	p.server, err = server.Listen(ctx, server.Config{
 		APIAddress: p.config.APIAddress, ReadinessAddress: p.config.ReadinessAddress, MetricsAddress: p.config.MetricsAddress,
-		Certificates: p.certificates, API: p.tracer.Handler(p.newHandler()), Metrics: p.metrics.Handler(), Ready: p.ready,
+		Certificates: p.certificates, API: p.newHandler(), Metrics: p.metrics.Handler(), Ready: p.ready,
 		Age: server.DefaultAge, DrainPeriod: p.config.DrainPeriod, ShutdownTimeout: shutdownTimeout,
 		Logger: p.config.Logger, Now: p.config.Now,
 	})
@@ -158,12 +161,16 @@ func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
 	return fetch.New(fetch.Config{Dir: p.config.DownloadDir, Sources: sources, Keychain: p.config.Keychain, Logger: p.config.Logger})
 }
 
-func (p *PolicyServer) newHandler() *server.Handler {
-	return server.NewHandler(server.HandlerConfig{
+func (p *PolicyServer) newHandler() http.Handler {
+	handler := http.Handler(server.NewHandler(server.HandlerConfig{
 		Evaluator: p.tracer.Evaluator(p.environment), Observer: p.metrics,
 		MaxBodyBytes: p.config.MaxBodyBytes, Workers: p.config.Workers, QueueLimit: p.config.QueueLimit, QueueWait: queueWait,
 		Logger: p.config.Logger, Now: p.config.Now,
-	})
+	}))
+	if p.config.Profiles {
+		handler = server.WithProfiles(handler)
+	}
+	return p.tracer.Handler(handler)
 }
 
 // setObserver passes on what the loader tells.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,12 +17,15 @@ import (
 func bindEnv(command *cobra.Command, variables map[string]string) {
 	for name, variable := range variables {
 		flag := command.Flags().Lookup(name)
-		flag.Usage += fmt.Sprintf(" [env %s]", variable)
+		flag.Usage += envNote(variable)
 	}
 	command.PreRunE = func(command *cobra.Command, _ []string) error {
 		return applyEnv(command.Flags(), variables, os.Getenv)
 	}
 }
+
+// envNote is how a flag's help names its variable.
+func envNote(variable string) string { return " [env " + variable + "]" }
 
 func applyEnv(flags *pflag.FlagSet, variables map[string]string, getenv func(string) string) error {
 	for name, variable := range variables {
@@ -30,6 +34,9 @@ func applyEnv(flags *pflag.FlagSet, variables map[string]string, getenv func(str
 			continue
 		}
 		if err := flags.Set(name, value); err != nil {
+			if wrong, is := errors.AsType[*pflag.InvalidValueError](err); is {
+				err = wrong.Unwrap() // nobody has given the flag
+			}
 			return fmt.Errorf("environment variable %s: %w", variable, err)
 		}
 	}

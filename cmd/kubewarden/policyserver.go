@@ -25,6 +25,7 @@ import (
 
 func policyServerCommand() *cobra.Command {
 	var flags policyServerFlags
+	var asked versionFlags
 	command := &cobra.Command{
 		Use:   "policy-server",
 		Short: "Answer admission requests by WebAssembly policies",
@@ -33,6 +34,9 @@ func policyServerCommand() *cobra.Command {
 			"(--config-map). Both are followed: a change needs no restart.",
 		Args: cobra.NoArgs,
 		RunE: func(command *cobra.Command, _ []string) error {
+			if asked.asked() {
+				return asked.print(command.OutOrStdout())
+			}
 			if err := flags.check(command.Flags()); err != nil {
 				return err
 			}
@@ -40,7 +44,16 @@ func policyServerCommand() *cobra.Command {
 		},
 	}
 	flags.define(command.Flags())
+	asked.define(command.Flags())
 	bindEnv(command, policyServerEnv)
+	readVariables := command.PreRunE
+	command.PreRunE = func(command *cobra.Command, arguments []string) error {
+		if asked.asked() {
+			return nil // whatever is wrong with a variable
+		}
+		return readVariables(command, arguments)
+	}
+	command.AddCommand(docsCommand(policyServerCommand))
 	return command
 }
 
@@ -137,6 +150,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		DrainPeriod:      f.drainPeriod,
 		AcceptNamespace:  f.acceptNamespace,
 		DownloadDir:      f.downloadDir,
+		Profiles:         f.enablePprof,
 		Keychain:         authn.DefaultKeychain,
 		Logger:           logger,
 		Now:              time.Now,

@@ -76,8 +76,15 @@ func TestPolicyServerConfig(t *testing.T) {
 			arguments: []string{"--always-accept-admission-reviews-on-namespace=safe", "--policy-timeout", "7"},
 			want:      func(c *policyserver.Config) { c.AcceptNamespace, c.PolicyTimeout = "safe", 7*time.Second },
 		},
+		"profiles": {
+			variables: map[string]string{"KUBEWARDEN_ENABLE_PPROF": "1"},
+			want:      func(c *policyserver.Config) { c.Profiles = true },
+		},
 		"flags that change nothing": {
-			arguments: []string{"--log-no-color", "--continue-on-errors", "--ignore-kubernetes-connection-failure"},
+			arguments: []string{
+				"--log-no-color", "--continue-on-errors", "--ignore-kubernetes-connection-failure", "--daemon=false",
+				"--daemon-pid-file=a", "--daemon-stdout-file=b", "--daemon-stderr-file=c", "--sigstore-cache-dir=d",
+			},
 			variables: map[string]string{"NO_COLOR": "anything"},
 			want:      func(*policyserver.Config) {},
 		},
@@ -109,9 +116,9 @@ func TestPolicyServerFlagsRefuse(t *testing.T) {
 		"host name for an address":      {[]string{"--addr=localhost"}, nil, `--addr is "localhost"; allowed are IP addresses`},
 		"IPv6 without brackets":         {[]string{"--addr=::"}, nil, "written in brackets"},
 		"IPv4 in brackets":              {[]string{"--addr=[0.0.0.0]"}, nil, "written in brackets"},
-		"port that is a word":           {nil, map[string]string{"KUBEWARDEN_PORT": "https"}, `environment variable KUBEWARDEN_PORT: invalid argument "https" for "--port"`},
+		"port that is a word":           {nil, map[string]string{"KUBEWARDEN_PORT": "https"}, `environment variable KUBEWARDEN_PORT: "https" is not allowed; allowed are whole numbers from 1 to 65535`},
 		"port beyond 65535":             {[]string{"--port=65536"}, nil, "65536"},
-		"port of zero":                  {[]string{"--port=0"}, nil, "--port is 0; allowed are 1 to 65535"},
+		"port of zero":                  {[]string{"--port=0"}, nil, `"0" is not allowed; allowed are whole numbers from 1 to 65535`},
 		"two on one port":               {[]string{"--port=8081"}, nil, "--port and --readiness-probe-port are both 8081"},
 		"metrics on a taken port":       {[]string{"--metrics-port=3000", "--enable-metrics"}, nil, "--port and --metrics-port are both 3000"},
 		"certificate without key":       {[]string{"--cert-file=a"}, nil, "both certificate and key must be provided together"},
@@ -120,15 +127,17 @@ func TestPolicyServerFlagsRefuse(t *testing.T) {
 		"verification":                  {nil, map[string]string{"KUBEWARDEN_VERIFICATION_CONFIG_PATH": "a"}, "signatures are not verified by this version"},
 		"boolean of another kind":       {nil, map[string]string{"KUBEWARDEN_ENABLE_METRICS": "maybe"}, `"maybe" is no boolean; allowed are true, false, 1, 0, yes, no, on, off`},
 		"log level of another kind":     {[]string{"--log-level=loud"}, nil, `"loud" is not allowed; allowed are info, trace, debug, warn, error`},
-		"log format of another kind":    {nil, map[string]string{"KUBEWARDEN_LOG_FMT": "logfmt"}, `environment variable KUBEWARDEN_LOG_FMT: invalid argument "logfmt"`},
-		"no workers":                    {[]string{"--workers=0"}, nil, "--workers is 0; allowed are 1 and more"},
+		"log format of another kind":    {nil, map[string]string{"KUBEWARDEN_LOG_FMT": "logfmt"}, `environment variable KUBEWARDEN_LOG_FMT: "logfmt" is not allowed; allowed are text, json, otlp`},
+		"no workers":                    {[]string{"--workers=0"}, nil, `"0" is not allowed; allowed are whole numbers, 1 and more`},
 		"workers that are a word":       {[]string{"--workers=many"}, nil, `invalid argument "many" for "--workers"`},
-		"queue below zero":              {[]string{"--queue-limit=-1"}, nil, "--queue-limit is -1"},
-		"no body":                       {[]string{"--max-body-bytes=0"}, nil, "--max-body-bytes is 0"},
-		"timeout of zero":               {[]string{"--policy-timeout=0"}, nil, "--policy-timeout is 0"},
-		"drain period below zero":       {[]string{"--drain-period=-1s"}, nil, "--drain-period is -1s"},
+		"queue below zero":              {[]string{"--queue-limit=-1"}, nil, `"-1" is not allowed; allowed are whole numbers, 0 and more`},
+		"no body":                       {[]string{"--max-body-bytes=0"}, nil, `for "--max-body-bytes" flag: "0" is not allowed`},
+		"timeout of zero":               {[]string{"--policy-timeout=0"}, nil, `for "--policy-timeout" flag: "0" is not allowed`},
+		"drain period below zero":       {[]string{"--drain-period=-1s"}, nil, `"-1s" is not allowed; allowed are durations such as 10s or 1m30s, 0s and more`},
 		"ConfigMap without namespace":   {[]string{"--config-map=a"}, nil, "--config-map needs --namespace"},
 		"ConfigMap and file":            {[]string{"--config-map=a", "--namespace=b", "--policies=c"}, nil, "policies come from one place"},
+		"timeout beyond any":            {[]string{"--policy-timeout=4294967296"}, nil, `"4294967296" is not allowed`},
+		"daemon":                        {nil, map[string]string{"KUBEWARDEN_DAEMON": "on"}, "--daemon is on: the server stays in the foreground; start it without --daemon under systemd"},
 		"report without ConfigMap":      {[]string{"--report-config-map=a"}, nil, "--report-config-map needs --config-map"},
 		"report without replica":        {[]string{"--config-map=a", "--namespace=b", "--report-config-map=c"}, nil, "--report-config-map needs --replica"},
 	} {
@@ -163,7 +172,7 @@ func TestEveryPolicyServerVariableHasAFlag(t *testing.T) {
 		}
 	}
 	command.Flags().VisitAll(func(flag *pflag.Flag) {
-		if _, found := policyServerEnv[flag.Name]; !found {
+		if _, found := policyServerEnv[flag.Name]; !found && !strings.HasPrefix(flag.Name, "version") {
 			t.Errorf("--%s has no variable", flag.Name)
 		}
 	})

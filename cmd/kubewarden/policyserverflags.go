@@ -17,21 +17,23 @@ import (
 // policyServerFlags are the command line of a policy server. Names, variables and
 // defaults are upstream's where upstream has them (policy-server: cli.rs).
 type policyServerFlags struct {
-	address                                  string
-	port, readinessPort, metricsPort         uint16
-	enableMetrics                            bool
-	certFile, keyFile, clientCAFiles         string
-	policies, sources, downloadDir           string
-	dockerConfigDir, verification            string
-	logLevel, logFormat                      string
-	workers, queueLimit                      int
-	maxBodyBytes                             int64
-	policyTimeout                            uint32
-	disableTimeout                           bool
-	drainPeriod                              time.Duration
-	acceptNamespace                          string
-	namespace, configMap, reports, replica   string
-	noColor, continueOnErrors, ignoreCluster bool
+	address                                string
+	port, readinessPort, metricsPort       uint16
+	enableMetrics                          bool
+	certFile, keyFile, clientCAFiles       string
+	policies, sources, downloadDir         string
+	dockerConfigDir, verification          string
+	logLevel, logFormat                    string
+	workers, queueLimit                    int
+	maxBodyBytes                           int64
+	policyTimeout                          uint32
+	disableTimeout                         bool
+	drainPeriod                            time.Duration
+	acceptNamespace                        string
+	namespace, configMap, reports, replica string
+	sigstoreCacheDir, sigstoreTrust        string
+	enablePprof                            bool
+	upstream                               upstreamFlags
 }
 
 // policyServerEnv gives each flag its variable.
@@ -62,6 +64,13 @@ var policyServerEnv = map[string]string{
 	"report-config-map":       contract.EnvReportConfigMap,
 	"replica":                 contract.EnvReplica,
 	"continue-on-errors":      contract.EnvContinueOnErrors,
+	"sigstore-cache-dir":      contract.EnvSigstoreCacheDir,
+	"sigstore-trust-config":   contract.EnvSigstoreTrust,
+	"enable-pprof":            contract.EnvEnablePprof,
+	"daemon":                  contract.EnvDaemon,
+	"daemon-pid-file":         contract.EnvDaemonPIDFile,
+	"daemon-stdout-file":      contract.EnvDaemonStdoutFile,
+	"daemon-stderr-file":      contract.EnvDaemonStderrFile,
 
 	"disable-timeout-protection":                   contract.EnvDisableTimeout,
 	"always-accept-admission-reviews-on-namespace": contract.EnvAlwaysAccept,
@@ -75,40 +84,35 @@ const workersPerCPU = 4
 func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.SortFlags = false
 	flags.StringVar(&f.address, "addr", "0.0.0.0", "IP address to listen on; IPv6 is written [::]")
-	flags.Uint16Var(&f.port, "port", 3000, "port of the API")
-	flags.Uint16Var(&f.readinessPort, "readiness-probe-port", contract.PortReadiness, "port of the readiness probe, always plain HTTP")
-	boolFlag(flags, &f.enableMetrics, "enable-metrics", "serve metrics for Prometheus")
-	flags.Uint16Var(&f.metricsPort, "metrics-port", contract.PortMetrics, "port of the metrics, always plain HTTP")
+	flags.Var(number(&f.port, 3000, 1, 65535), "port", "port of the API")
+	flags.Var(number(&f.readinessPort, contract.PortReadiness, 1, 65535), "readiness-probe-port", "port of the readiness probe, always plain HTTP")
+	boolFlag(flags, &f.enableMetrics, "enable-metrics", "serve metrics for Prometheus, and push them where OTEL_EXPORTER_OTLP_ENDPOINT names a collector")
+	flags.Var(number(&f.metricsPort, contract.PortMetrics, 1, 65535), "metrics-port", "port of the metrics, always plain HTTP")
 	flags.StringVar(&f.certFile, "cert-file", "", "PEM file of the serving certificate; goes with --key-file, without both the API is plain HTTP")
 	flags.StringVar(&f.keyFile, "key-file", "", "PEM file of the serving certificate's key")
 	flags.StringVar(&f.clientCAFiles, "client-ca-file", "", "comma-separated PEM files of authorities; with any, clients need a certificate of one of them")
 	flags.StringVar(&f.policies, "policies", "policies.yml", "file with the policies")
 	flags.StringVar(&f.sources, "sources-path", "", "file that says which sources are trusted how")
 	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have (not supported yet)")
+	flags.StringVar(&f.sigstoreCacheDir, "sigstore-cache-dir", "sigstore-data", "folder where the trust root of Sigstore is kept")
+	flags.StringVar(&f.sigstoreTrust, "sigstore-trust-config", "", "file with a trust root of Sigstore, in the place of the public one")
 	flags.StringVar(&f.downloadDir, "policies-download-dir", ".", "folder where modules are kept")
 	flags.StringVar(&f.dockerConfigDir, "docker-config-json-path", "", "folder that holds config.json with the credentials of registries")
 	flags.StringVar(&f.namespace, "namespace", "", "namespace of --config-map and --report-config-map")
 	flags.StringVar(&f.configMap, "config-map", "", "ConfigMap with the policies, instead of --policies")
 	flags.StringVar(&f.reports, "report-config-map", "", "ConfigMap to report in what is served")
 	flags.StringVar(&f.replica, "replica", "", "key of the report: the name of the Pod")
-	flags.IntVar(&f.workers, "workers", workersPerCPU*runtime.GOMAXPROCS(0), "number of requests that are evaluated at the same time")
-	flags.IntVar(&f.queueLimit, "queue-limit", 512, "number of requests that may wait; others are told to come back")
-	flags.Int64Var(&f.maxBodyBytes, "max-body-bytes", 8<<20, "largest body of a request, in bytes")
-	flags.Uint32Var(&f.policyTimeout, "policy-timeout", 2, "seconds that a policy may take for a request")
+	flags.Var(number(&f.workers, workersPerCPU*runtime.GOMAXPROCS(0), 1, 0), "workers", "number of requests that are evaluated at the same time")
+	flags.Var(number(&f.queueLimit, 512, 0, 0), "queue-limit", "number of requests that may wait; others are told to come back")
+	flags.Var(number(&f.maxBodyBytes, 8<<20, 1, 0), "max-body-bytes", "largest body of a request, in bytes")
+	flags.Var(number(&f.policyTimeout, 2, 1, 0), "policy-timeout", "seconds that a policy may take for a request")
 	boolFlag(flags, &f.disableTimeout, "disable-timeout-protection", "let policies without a timeout of their own take as long as they want")
-	flags.DurationVar(&f.drainPeriod, "drain-period", 10*time.Second, "how long to go on answering after SIGTERM")
+	flags.Var(duration(&f.drainPeriod, 10*time.Second), "drain-period", "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")
 	flags.Var(choice(&f.logFormat, telemetry.FormatText, telemetry.FormatJSON, telemetry.FormatOTLP), "log-fmt", "format of log lines; otlp is text, and pushes lines and traces to a collector")
-
-	// Accepted because upstream's scripts give them; each is how this server works anyway.
-	flags.Var((*presence)(&f.noColor), "log-no-color", "log lines are never coloured")
-	boolFlag(flags, &f.continueOnErrors, "continue-on-errors", "a policy that fails never stops the others")
-	boolFlag(flags, &f.ignoreCluster, "ignore-kubernetes-connection-failure", "policies from a file need no cluster")
-	flags.Lookup("log-no-color").NoOptDefVal = "true"
-	for _, name := range []string{"log-no-color", "continue-on-errors", "ignore-kubernetes-connection-failure"} {
-		flags.Lookup(name).Hidden = true
-	}
+	boolFlag(flags, &f.enablePprof, "enable-pprof", "serve profiles of the process under /debug/pprof/ on the API port")
+	f.upstream.define(flags)
 }
 
 // check refuses what contradicts itself. Upstream's words are kept where it has some.
@@ -126,16 +130,6 @@ func (f *policyServerFlags) check(flags *pflag.FlagSet) error {
 		return errors.New("client CA certificate requires server certificate and key to be specified (--client-ca-file, --cert-file, --key-file)")
 	case f.verification != "":
 		return errors.New("--verification-path: signatures are not verified by this version; it does not start rather than serve unverified modules")
-	case f.workers < 1:
-		return fmt.Errorf("--workers is %d; allowed are 1 and more", f.workers)
-	case f.queueLimit < 0:
-		return fmt.Errorf("--queue-limit is %d; allowed are 0 and more", f.queueLimit)
-	case f.maxBodyBytes < 1:
-		return fmt.Errorf("--max-body-bytes is %d; allowed are 1 and more", f.maxBodyBytes)
-	case f.policyTimeout < 1:
-		return errors.New("--policy-timeout is 0; allowed are 1 and more seconds, or --disable-timeout-protection")
-	case f.drainPeriod < 0:
-		return fmt.Errorf("--drain-period is %s; allowed are 0s and more", f.drainPeriod)
 	case live && f.namespace == "":
 		return errors.New("--config-map needs --namespace")
 	case live && (flags.Changed("policies") || flags.Changed("sources-path")):
@@ -144,6 +138,9 @@ func (f *policyServerFlags) check(flags *pflag.FlagSet) error {
 		return errors.New("--report-config-map needs --config-map")
 	case f.reports != "" && f.replica == "":
 		return errors.New("--report-config-map needs --replica")
+	}
+	if err := f.upstream.check(); err != nil {
+		return err
 	}
 	return f.checkPorts()
 }
@@ -157,8 +154,6 @@ func (f *policyServerFlags) checkPorts() error {
 	}{{"--port", f.port, true}, {"--readiness-probe-port", f.readinessPort, true}, {"--metrics-port", f.metricsPort, f.enableMetrics}} {
 		switch other := taken[port.number]; {
 		case !port.used:
-		case port.number == 0:
-			return fmt.Errorf("%s is 0; allowed are 1 to 65535", port.name)
 		case other != "":
 			return fmt.Errorf("%s and %s are both %d", other, port.name, port.number)
 		default:

@@ -72,6 +72,10 @@ const (
 	EnvIgnoreKubernetes = "KUBEWARDEN_IGNORE_KUBERNETES_CONNECTION_FAILURE"
 	EnvEnablePprof      = "KUBEWARDEN_ENABLE_PPROF"
 	EnvContinueOnErrors = "KUBEWARDEN_CONTINUE_ON_ERRORS"
+	EnvDaemon           = "KUBEWARDEN_DAEMON"
+	EnvDaemonPIDFile    = "KUBEWARDEN_DAEMON_PID_FILE"
+	EnvDaemonStdoutFile = "KUBEWARDEN_DAEMON_STDOUT_FILE"
+	EnvDaemonStderrFile = "KUBEWARDEN_DAEMON_STDERR_FILE"
 
 	// EnvNamespace and EnvConfigMap switch a server to the live mode: it watches that
 	// ConfigMap through the API instead of reading EnvPolicies.

@@ -3,9 +3,9 @@
 //
 // What belongs here: routes and status codes (handlers.go), the decoding and encoding of
 // reviews (review.go, scan.go), who waits and who is sent away (queue.go), for how long the
-// sender waits (patience.go), the life of
-// connections (aging.go), certificates that change (certificates.go, watch.go), and
-// starting and stopping (server.go).
+// sender waits (patience.go), the life of connections (aging.go), certificates that change
+// (certificates.go, watch.go), profiles of the process (profiles.go), and starting and
+// stopping (server.go).
 //
 // What never does: judging a request (policyserver/evaluation). No object is ever decoded
 // here: a policy gets the bytes that came in.
