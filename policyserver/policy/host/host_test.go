@@ -264,6 +264,24 @@ func TestSessionBoundsItsLogs(t *testing.T) {
 	if got := many[len(many)-1]["msg"]; got != warning {
 		t.Errorf("many records: last line is %q, want %q", got, warning)
 	}
+	members := logs(t, func(s *host.Session) {
+		record := `{"level":"info"` + strings.Repeat(`,"":0`, 1<<18) + `}`
+		_, _ = s.Call(t.Context(), host.Call{Binding: "kubewarden", Namespace: "tracing", Operation: "log", Payload: []byte(record)})
+	})
+	if got, want := members[0]["error"], "log record has 1310736 bytes, at most 1048576 are allowed"; got != want {
+		t.Errorf("a record of nothing but members: got error %q, want %q", got, want)
+	}
+	silent := logs(t, func(s *host.Session) {
+		for range 1000 {
+			_, err := s.Call(t.Context(), host.Call{Binding: "kubewarden", Namespace: "tracing", Operation: "log", Payload: []byte(`{"level":"info"}`)})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	if len(silent) != 101 {
+		t.Errorf("many calls: got %d lines, want 101", len(silent))
+	}
 	large := logs(t, func(s *host.Session) {
 		for range 10 {
 			s.Output(t.Context(), "console", strings.Repeat("ä", 1<<20))

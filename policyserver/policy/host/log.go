@@ -30,6 +30,8 @@ const (
 const (
 	maxLogRecords = 100
 	maxLogBytes   = 64 << 10
+	// maxLogPayload bounds what is decoded: 16 MiB of JSON can be a gigabyte of members.
+	maxLogPayload = 1 << 20
 )
 
 // budget is what one call has logged.
@@ -65,6 +67,9 @@ func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
 	if call.Operation != "log" {
 		return nil, fmt.Errorf("unknown operation: %s", call.Operation)
 	}
+	if s.logged.spent {
+		return []byte{}, nil
+	}
 	entry, err := s.decodeTrace(call.Payload)
 	if err != nil {
 		entry = record{
@@ -72,7 +77,7 @@ func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
 			message: "policy log is malformed",
 			attributes: []slog.Attr{
 				slog.String(KeyPolicy, s.policyID), slog.String("error", err.Error()),
-				slog.String("payload", strings.ToValidUTF8(string(call.Payload), "\uFFFD")),
+				slog.String("payload", strings.ToValidUTF8(string(call.Payload[:min(len(call.Payload), maxLogBytes)]), "\uFFFD")),
 			},
 		}
 	}
@@ -81,6 +86,9 @@ func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
 }
 
 func (s *Session) decodeTrace(payload []byte) (record, error) {
+	if len(payload) > maxLogPayload {
+		return record{}, fmt.Errorf("log record has %d bytes, at most %d are allowed", len(payload), maxLogPayload)
+	}
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(payload, &members); err != nil {
 		return record{}, fmt.Errorf("decode log record: %w", err)
