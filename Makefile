@@ -68,6 +68,10 @@ e2e-built-in: cluster-up image-load policies-push undeploy ## The same without c
 	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
 	@$(MAKE) undeploy cluster-up
 
+.PHONY: fuzz
+fuzz: ## Every fuzz target for FUZZTIME (1m); the result stands in build/fuzz.txt
+	@hack/fuzz.sh
+
 .PHONY: bench
 bench: ## Benchmarks of the engine
 	go test -run='^$$' -bench=. -benchmem ./policyserver/policy/...
