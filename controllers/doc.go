@@ -23,10 +23,11 @@
 // A reconcile reads straight down: get, observe (every read), render/ (pure), apply/
 // (every write), status (one deferred patch, on success and on error, when it changed).
 // What they share: certs/ plans the steps with certificates, index/ finds the policies of
-// a PolicyServer, replicas/ reads what the replicas report, optional/ watches kinds that a
-// cluster may lack, resource/ writes finalizers and statuses. admission/ holds the rules
-// that no schema can, for the reconcilers and for the API server. selfmanaged/ keeps the
-// certificate with which the API server is answered, where nobody mounts one.
+// a PolicyServer, configured/ reads back what was written for the replicas, replicas/ reads
+// what they report, optional/ watches kinds that a cluster may lack, resource/ writes
+// finalizers and statuses. admission/ holds the rules that no schema can, for the
+// reconcilers and for the API server. selfmanaged/ keeps the certificate with which the API
+// server is answered, where nobody mounts one.
 //
 // What belongs in this package itself: the wiring, and metrics over all kinds.
 //

@@ -6,6 +6,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
@@ -13,6 +14,8 @@ import (
 type Configuration struct {
 	// Policies are the entries that can be read; those that others broke are not among them.
 	Policies contract.Policies
+	// Refused are the policies whose entries got no room.
+	Refused map[string]render.RefusedEntry
 }
 
 // Reader decodes such ConfigMaps and remembers the last result for each, since every policy
@@ -29,8 +32,8 @@ type decoded struct {
 	err             error
 }
 
-// Decode reads a ConfigMap. With an error, which says that policies.yml as a whole cannot be
-// read, nothing is known to be configured.
+// Decode reads a ConfigMap. An error says that policies.yml as a whole or another key cannot
+// be read; what can be is in the result.
 func (r *Reader) Decode(configMap *corev1.ConfigMap) (Configuration, error) {
 	key := types.NamespacedName{Namespace: configMap.Namespace, Name: configMap.Name}
 	r.mutex.Lock()
@@ -56,5 +59,7 @@ func decode(data map[string]string) (Configuration, error) {
 	if err != nil {
 		return Configuration{}, err
 	}
-	return Configuration{Policies: policies}, nil
+	// What cannot be read of this is written again by the next reconcile.
+	refused, err := render.DecodeRefused(data[render.KeyRefused])
+	return Configuration{Policies: policies, Refused: refused}, err
 }

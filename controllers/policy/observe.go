@@ -30,6 +30,7 @@ type state struct {
 	// entry is what policies.yml is to hold; without a hash there is none.
 	entry     contract.Entry
 	entryHash string
+	refused   *render.RefusedEntry // nil unless the server had no room for the entry
 
 	kubewarden *operatorv1alpha1.Kubewarden // nil when there is none
 	server     *policiesv1.PolicyServer     // nil when there is none
@@ -127,10 +128,13 @@ func (r *Reconciler) observeConfigured(ctx context.Context, s *state) error {
 	configuration, err := r.Configured.Decode(&configMap)
 	if err != nil {
 		ctrl.LoggerFrom(ctx).V(1).Info("What was written for a policy server cannot be read", "configMap", key, "reason", err.Error())
+	}
+	if s.entryHash == "" {
 		return nil
 	}
-	if s.entryHash != "" {
-		s.entry = render.CarryPins(s.entry, configuration.Policies[s.id])
+	s.entry = render.CarryPins(s.entry, configuration.Policies[s.id])
+	if refused, ok := configuration.Refused[s.id]; ok && refused.Entry == s.entryHash {
+		s.refused = &refused
 	}
 	return nil
 }

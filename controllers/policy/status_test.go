@@ -14,6 +14,7 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -211,6 +212,26 @@ func TestReady(t *testing.T) {
 			})),
 			want: conditionWords{"False", "FetchFailed", "1 of 2 replicas cannot load the policy: FetchFailed: timeout (pod-b); " +
 				"1 of 2 replicas enforce revision newrevision0"},
+		},
+		"reports that were cut": {
+			state: enforced(answer(replicas.Policy{
+				Total: 2, Ready: 2, Serving: 1, Enforcing: 1, Untold: 1, Served: []replicas.Revision{revision(newRevision, true, 1)},
+			})),
+			want: conditionWords{"False", "Loading", "1 of 2 replicas enforce revision newrevision0; the reports of 1 are too large to tell"},
+		},
+		"too large": {
+			state: enforced(answer(replicas.Policy{
+				Total: 2, Ready: 2, Serving: 2, Served: []replicas.Revision{revision(oldRevision, false, 2)},
+			}), func(s *state) { s.refused = &render.RefusedEntry{Bytes: 140000, Room: 700000} }, done(actionKeep, true)),
+			want: conditionWords{"False", "PolicyTooLarge", "the policy takes 140000 bytes of its server's configuration, and 131072 are allowed: " +
+				"make its settings smaller; 2 of 2 ready replicas still serve the older revision 0ldrevision0"},
+		},
+		"no room": {
+			state: enforced(answer(replicas.Policy{Total: 2, Ready: 2}),
+				func(s *state) { s.refused = &render.RefusedEntry{Bytes: 2000, Room: 700000} }, done(actionWait, false)),
+			want: conditionWords{"False", "PolicyServerFull", "PolicyServer default has no room for the policy, which takes 2000 of the 700000 bytes " +
+				"that all its policies may have: bind some of them to another PolicyServer; " +
+				"no revision of it is served, and its webhook is not created"},
 		},
 		"being deleted": {
 			state: enforced(func(s *state) { s.policy.SetDeletionTimestamp(&now) }, done(actionWithdraw, false)),

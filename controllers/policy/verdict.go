@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
@@ -31,6 +32,7 @@ func (s *state) verdict(cause error) verdict {
 		s.checkInstallation,
 		s.checkPolicyServer,
 		s.checkSpec,
+		s.checkRoom,
 		s.checkEnforced,
 		s.checkRefusals,
 		s.checkReplicas,
@@ -105,6 +107,24 @@ func (s *state) checkSpec() *verdict {
 	return notReady(policiesv1.ReasonInvalidSpec, s.invalid.ToAggregate().Error())
 }
 
+// checkRoom tells a policy that the configuration of its server has no room for. What is
+// configured is what was before, if anything.
+func (s *state) checkRoom() *verdict {
+	switch {
+	case s.refused == nil:
+		return nil
+	case s.refused.TooLarge():
+		return notReady(policiesv1.ReasonPolicyTooLarge, fmt.Sprintf(
+			"the policy takes %d bytes of its server's configuration, and %d are allowed: make its settings smaller; %s",
+			s.refused.Bytes, render.MaxEntryBytes, s.meanwhile()))
+	default:
+		return notReady(policiesv1.ReasonPolicyServerFull, fmt.Sprintf(
+			"PolicyServer %s has no room for the policy, which takes %d of the %d bytes that all its policies may have: "+
+				"bind some of them to another PolicyServer; %s",
+			s.policy.GetPolicyServer(), s.refused.Bytes, s.refused.Room, s.meanwhile()))
+	}
+}
+
 func (s *state) checkEnforced() *verdict {
 	if !s.stands || !s.current || !s.enforced() {
 		return nil
@@ -176,9 +196,14 @@ func (s *state) counts() string {
 		return "no replica is ready"
 	}
 	if s.replicas.Enforcing == 0 {
-		return counts + " the policy as its spec says"
+		counts += " the policy as its spec says"
+	} else {
+		counts += " revision " + s.replicas.Served[0].Revision
 	}
-	return counts + " revision " + s.replicas.Served[0].Revision
+	if s.replicas.Untold > 0 {
+		counts += fmt.Sprintf("; the reports of %d are too large to tell", s.replicas.Untold)
+	}
+	return counts
 }
 
 // maxNamedReplicas bounds how many replicas a message names.

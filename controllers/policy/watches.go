@@ -39,7 +39,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&operatorv1alpha1.Kubewarden{}, handler.EnqueueRequestsFromMapFunc(r.everyPolicy), changed).
 		Watches(&policiesv1.PolicyServer{}, handler.EnqueueRequestsFromMapFunc(r.policiesOfServer), changed).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.policiesForPod), builder.WithPredicates(replicas.StandingChanged())).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.policiesForReports)).
+		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.policiesForConfigMap)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.policiesForAuthority)).
 		Complete(resource.CalmConflicts(r))
 	if err != nil {
@@ -75,9 +75,12 @@ func (r *Reconciler) policiesForPod(ctx context.Context, pod client.Object) []re
 	return r.requests(ctx, index.BoundTo(pod.GetLabels()[render.LabelPolicyServer]))
 }
 
-func (r *Reconciler) policiesForReports(ctx context.Context, configMap client.Object) []reconcile.Request {
+// policiesForConfigMap leads from what a server's replicas report, and from what was written
+// for them, to its policies.
+func (r *Reconciler) policiesForConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
 	server := configMap.GetLabels()[render.LabelPolicyServer]
-	if server == "" || configMap.GetName() != contract.ReportConfigMapName(server) {
+	name := configMap.GetName()
+	if server == "" || name != contract.ReportConfigMapName(server) && name != contract.ConfigMapName(server) {
 		return nil
 	}
 	return r.requests(ctx, index.BoundTo(server))

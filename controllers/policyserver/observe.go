@@ -29,7 +29,11 @@ type state struct {
 	server, original *policiesv1.PolicyServer
 
 	kubewarden *operatorv1alpha1.Kubewarden // nil when there is none
+	// candidates are the bound policies that ask for room; policies are the entries that
+	// got it, and refused those that did not.
+	candidates []render.Candidate
 	policies   contract.Policies
+	refused    map[string]render.RefusedEntry
 	unrendered int32 // bound policies that no entry can be made of
 	configured configured.Configuration
 	pods       []corev1.Pod
@@ -63,6 +67,7 @@ func (s *state) input(config render.Config) render.PolicyServerInput {
 		Installation: render.NewInstallation(s.kubewarden),
 		Server:       s.server,
 		Policies:     s.policies,
+		Refused:      s.refused,
 	}
 }
 
@@ -94,6 +99,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	if err := s.pin(); err != nil {
 		return err
 	}
+	if err := s.fit(); err != nil {
+		return err
+	}
 	leaving := !s.server.DeletionTimestamp.IsZero() || s.kubewarden != nil && !s.kubewarden.DeletionTimestamp.IsZero()
 	if leaving {
 		if s.webhooks, err = r.webhooksOf(ctx, s.server.Name); err != nil {
@@ -123,6 +131,9 @@ func (r *Reconciler) observePolicies(ctx context.Context, s *state) error {
 			continue
 		}
 		s.policies[id] = entry
+		s.candidates = append(s.candidates, render.Candidate{
+			ID: id, Namespace: policy.GetNamespace(), Created: policy.GetCreationTimestamp().Time,
+		})
 	}
 	return nil
 }

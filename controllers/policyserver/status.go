@@ -82,7 +82,7 @@ func (s *state) upToDate() int32 {
 	count := int32(0)
 	for _, replica := range s.replicas {
 		report := replica.Report
-		if replica.Ready && report != nil && report.ConfigRevision == wanted && len(report.Failures) == 0 {
+		if replica.Ready && report != nil && report.ConfigRevision == wanted && report.Flawless() {
 			count++
 		}
 	}
@@ -90,8 +90,12 @@ func (s *state) upToDate() int32 {
 }
 
 func setPolicies(s *state) {
-	counts := &policiesv1.PolicyCounts{Total: s.unrendered, Failed: s.unrendered}
+	withoutRoom := int32(len(s.refused)) //nolint:gosec // the API server holds no 2^31 policies
+	counts := &policiesv1.PolicyCounts{Total: s.unrendered + withoutRoom, Failed: s.unrendered + withoutRoom}
 	for id, entry := range s.policies {
+		if _, refused := s.refused[id]; refused {
+			continue // it has only the entry of before
+		}
 		counts.Total++
 		policy, err := s.replicas.Policy(id, entry)
 		if err != nil {

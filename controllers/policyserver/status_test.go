@@ -15,6 +15,7 @@ import (
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -83,6 +84,16 @@ func refusing(t *testing.T, id string) func(*state) {
 	}
 }
 
+// withoutRoom refuses policies, the first of which has still the entry of before.
+func withoutRoom(ids ...string) func(*state) {
+	return func(s *state) {
+		s.refused = map[string]render.RefusedEntry{}
+		for _, id := range ids {
+			s.refused[id] = render.RefusedEntry{}
+		}
+	}
+}
+
 type conditionWords struct {
 	Status  metav1.ConditionStatus
 	Reason  string
@@ -127,6 +138,14 @@ func TestReady(t *testing.T) {
 			want: conditionWords{
 				"True", "PoliciesFailed",
 				"2 of 2 replicas ready; 1 of 2 policies enforced, 1 failed: see their conditions",
+			},
+		},
+		"policies without room": {
+			state: serving(t, withoutRoom("kw.cap.b", "kw.cap.c", "kw.cap.d", "kw.cap.e")),
+			want: conditionWords{
+				"True", "PoliciesFailed",
+				"2 of 2 replicas ready; 1 of 5 policies enforced, 4 failed: see their conditions; " +
+					"no room for 4: kw.cap.b, kw.cap.c, kw.cap.d and 1 more",
 			},
 		},
 		"one replica is missing": {

@@ -126,6 +126,9 @@ func (s *state) policyCount() string {
 	if counts.Failed > 0 {
 		text += fmt.Sprintf(", %d failed: see their conditions", counts.Failed)
 	}
+	if refused := s.withoutRoom(); refused != "" {
+		text += "; " + refused
+	}
 	return text
 }
 

@@ -12,8 +12,9 @@ import (
 )
 
 // ConfigMap is what the replicas watch: the policies, where they may come from, and the
-// number of the contract that both are written in. Keys are upstream's
-// (policyserver_controller_configmap.go) but for the last.
+// number of the contract that both are written in, how large a report may be, and which
+// policies got no room. The first two keys are upstream's
+// (policyserver_controller_configmap.go).
 func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 	policies, err := contract.EncodePolicies(in.Policies)
 	if err != nil {
@@ -23,16 +24,27 @@ func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", contract.KeySources, err)
 	}
+	data := map[string]string{
+		contract.KeyPolicies:    string(policies),
+		contract.KeySources:     string(sources),
+		contract.KeyContract:    strconv.Itoa(contract.Version),
+		contract.KeyReportLimit: strconv.Itoa(contract.ReportLimit(in.mostReplicas())),
+	}
+	if len(in.Refused) > 0 {
+		if data[KeyRefused], err = encodeRefused(in.Refused); err != nil {
+			return nil, err
+		}
+	}
 	return &corev1.ConfigMap{
 		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "ConfigMap"),
 		ObjectMeta: in.childMeta(contract.ConfigMapName(in.Server.Name)),
-		Data: map[string]string{
-			contract.KeyPolicies: string(policies),
-			contract.KeySources:  string(sources),
-			contract.KeyContract: strconv.Itoa(contract.Version),
-		},
+		Data:       data,
 	}, nil
 }
+
+// mostReplicas is how many reports there may be at once: in a roll-out each replica has a
+// successor, and one more may be on its way.
+func (in PolicyServerInput) mostReplicas() int { return 2*int(in.replicas()) + 1 }
 
 // ReportConfigMap is where the replicas report. Only its metadata is rendered: each
 // replica owns the key of its own name, and whoever renders data would own them all.

@@ -63,8 +63,10 @@ type PolicyServerInput struct {
 	Installation Installation
 	// Server is read only.
 	Server *policiesv1.PolicyServer
-	// Policies are the entries of all policies bound to the server, made by Entry.
+	// Policies are the entries of the policies bound to the server, made by Entry, as far as
+	// Fit gave them room; Refused are those that got none.
 	Policies contract.Policies
+	Refused  map[string]RefusedEntry
 }
 
 // WebhookInput is what the webhook configuration of a policy is rendered from.

@@ -22,6 +22,9 @@ type Policy struct {
 	// Refusing is the number of ready replicas that give a reason for not serving the wanted
 	// revision.
 	Refusing int32
+	// Untold is the number of ready replicas whose reports were cut and do not tell whether
+	// they serve the policy.
+	Untold int32
 	// Served are the revisions that ready replicas serve: wanted ones first, then those that
 	// most replicas serve. Two wanted ones mean that a tag was resolved to two modules.
 	Served []Revision
@@ -98,8 +101,14 @@ func (c *counting) add(replica Replica) error {
 			c.policy.Refusing++
 		}
 	}
+	if !replica.Ready {
+		return nil
+	}
 	served, ok := replica.Report.Policies[c.id]
-	if !ok || !replica.Ready {
+	if !ok {
+		if !replica.Report.Knows(c.id) {
+			c.policy.Untold++
+		}
 		return nil
 	}
 	enforced, err := addRevision(c.revisions, served, c.wanted)

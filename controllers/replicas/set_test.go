@@ -160,6 +160,13 @@ func TestPolicy(t *testing.T) {
 			reports: map[string]contract.Report{"b": serving(t, wanted)},
 			want:    replicas.Policy{Total: 2, Ready: 2, Serving: 1, Enforcing: 1, Served: []replicas.Revision{servedWanted(1)}},
 		},
+		"a report that was cut does not say that a policy is not served": {
+			pods: []corev1.Pod{pod("a", ready), pod("b", ready), pod("c")},
+			reports: map[string]contract.Report{
+				"a": {StartTime: startTime, Truncated: true}, "b": serving(t, wanted), "c": {StartTime: startTime, Truncated: true},
+			},
+			want: replicas.Policy{Total: 3, Ready: 2, Serving: 1, Enforcing: 1, Untold: 1, Served: []replicas.Revision{servedWanted(1)}},
+		},
 		"an unready replica enforces but gets no requests": {
 			pods:    []corev1.Pod{pod("a")},
 			reports: map[string]contract.Report{"a": serving(t, wanted)},

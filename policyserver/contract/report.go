@@ -39,6 +39,19 @@ type Report struct {
 	Truncated bool `json:"truncated,omitempty"`
 }
 
+// Knows says whether the report tells of a policy all there is to tell: one that was cut may
+// have lost it.
+func (r Report) Knows(id string) bool {
+	_, served := r.Policies[id]
+	return served || !r.Truncated
+}
+
+// Flawless says that every policy of the configuration is served as it is wanted. A report
+// that was cut says so only as long as it has digests, since those go before failures.
+func (r Report) Flawless() bool {
+	return len(r.Failures) == 0 && (!r.Truncated || len(r.Digests) > 0)
+}
+
 // Served is one policy as a replica serves it. Both fields are cut to 12 hex digits;
 // on the wire it is a list of the two.
 type Served struct {

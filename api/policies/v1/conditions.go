@@ -90,6 +90,12 @@ const (
 	ReasonPolicyServerScaledToZero = "PolicyServerScaledToZero"
 	// ReasonPolicyServerNotReady: the PolicyServer has no ready replica yet.
 	ReasonPolicyServerNotReady = "PolicyServerNotReady"
+	// ReasonPolicyTooLarge: the policy takes more of its server's configuration than any
+	// policy may; what was configured of it before stays.
+	ReasonPolicyTooLarge = "PolicyTooLarge"
+	// ReasonPolicyServerFull: the configuration of the PolicyServer has no room for the
+	// policy; what was configured of it before stays if there is room for that.
+	ReasonPolicyServerFull = "PolicyServerFull"
 	// ReasonLoading: some ready replica does not serve the wanted revision yet.
 	ReasonLoading = "Loading"
 	// ReasonWebhookFailed: the webhook configuration could not be written.
