@@ -76,11 +76,25 @@ func (s *liveSource) configure(data map[string]string) {
 		s.log.Error("ignore changed configuration", "config_map", s.watch.Name, "error", err)
 		return
 	}
+	wanted.LastGood = s.lastGood(data[contract.KeyLastGood])
 	s.log.Info("configuration changed", "config_map", s.watch.Name, "policies", len(wanted.Policies), "refused", len(wanted.Refused))
 	if s.reporter != nil {
 		s.reporter.SetLimit(reportLimit(data[contract.KeyReportLimit]))
 	}
 	s.apply(wanted)
+}
+
+// lastGood reads the revisions to fall back on. One that cannot be read is none: what is
+// wanted counts without it.
+func (s *liveSource) lastGood(text string) map[string]contract.LastGood {
+	good, refused, err := contract.DecodeLastGood([]byte(text))
+	if err != nil {
+		s.log.Warn("ignore last good revisions", "config_map", s.watch.Name, "error", err)
+	}
+	for id, err := range refused {
+		s.log.Warn("ignore last good revision", "config_map", s.watch.Name, "policy_id", id, "error", err)
+	}
+	return good
 }
 
 // reportLimit reads a limit; what is no number counts as none.

@@ -79,6 +79,7 @@ func decodePolicy(fields map[string]json.RawMessage) (Entry, error) {
 	var entry Entry
 	decoders := map[string]fieldDecoder{
 		"namespacedName":        typed(&entry.NamespacedName, "an object with Namespace and Name"),
+		"uid":                   optionalString(&entry.UID),
 		"module":                requiredString(&entry.Module),
 		"moduleDigest":          digest(&entry.ModuleDigest),
 		"refresh":               optionalString(&entry.Refresh),
@@ -97,6 +98,7 @@ func decodeGroup(id string, fields map[string]json.RawMessage) (Entry, error) {
 	var entry Entry
 	decoders := map[string]fieldDecoder{
 		"namespacedName": typed(&entry.NamespacedName, "an object with Namespace and Name"),
+		"uid":            optionalString(&entry.UID),
 		"refresh":        optionalString(&entry.Refresh),
 		"policyMode":     mode(&entry.PolicyMode),
 		"expression":     requiredString(&entry.Expression),

@@ -12,6 +12,7 @@ import (
 // and in which order they come is upstream's (controller: policyserver_controller_configmap.go).
 type policyWire struct {
 	NamespacedName        *NamespacedName        `json:"namespacedName,omitempty"`
+	UID                   string                 `json:"uid,omitempty"`
 	Module                string                 `json:"module"`
 	ModuleDigest          string                 `json:"moduleDigest,omitempty"`
 	Refresh               string                 `json:"refresh,omitempty"`
@@ -27,6 +28,7 @@ type policyWire struct {
 // groupWire is a policy group as it stands in policies.yml.
 type groupWire struct {
 	NamespacedName *NamespacedName   `json:"namespacedName,omitempty"`
+	UID            string            `json:"uid,omitempty"`
 	Refresh        string            `json:"refresh,omitempty"`
 	PolicyMode     Mode              `json:"policyMode"`
 	Policies       map[string]Member `json:"policies"`
@@ -78,6 +80,7 @@ func (e Entry) marshalPolicy() ([]byte, error) {
 	}
 	return json.Marshal(policyWire{
 		NamespacedName:        e.NamespacedName,
+		UID:                   e.UID,
 		Module:                e.Module,
 		ModuleDigest:          e.ModuleDigest,
 		Refresh:               e.Refresh,
@@ -104,6 +107,7 @@ func (e Entry) marshalGroup() ([]byte, error) {
 	}
 	return json.Marshal(groupWire{
 		NamespacedName: e.NamespacedName,
+		UID:            e.UID,
 		Refresh:        e.Refresh,
 		PolicyMode:     e.PolicyMode,
 		Policies:       members,

@@ -9,6 +9,8 @@ const (
 	KeyPolicies = "policies.yml"
 	KeySources  = "sources.yml"
 	KeyContract = "contract"
+	// KeyLastGood holds the revisions that are served where the wanted ones cannot be loaded.
+	KeyLastGood = "last-good.yml"
 	// KeyReportLimit holds ReportLimit in bytes as a decimal number; absent means
 	// MaxReportBytes.
 	KeyReportLimit = "report-limit"

@@ -22,6 +22,9 @@ type Policies map[string]Entry
 type Entry struct {
 	// NamespacedName is the custom resource the entry was made from.
 	NamespacedName *NamespacedName
+	// UID is that of the custom resource: what served a policy that was deleted never serves
+	// another one that has its name. Not in upstream's format.
+	UID string
 	// Module is the URL of the WebAssembly module: registry://, https://, http://,
 	// file://, or no scheme, which means registry://.
 	Module string

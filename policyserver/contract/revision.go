@@ -18,7 +18,7 @@ import (
 const hashDigits = 12
 
 // EntryHash is a hash of an entry's content in its canonical form, 12 hex digits. The
-// custom resource's name is left out: it changes nothing of what is served. So is
+// custom resource's name and UID are left out: they change nothing of what is served. So is
 // moduleDigest: which module is served counts in Revision, and to pin the one that is
 // served already must look like no change to anybody.
 func EntryHash(entry Entry) (string, error) {
@@ -112,6 +112,7 @@ func rawHash(raw json.RawMessage) string {
 		return shortHash(raw)
 	}
 	delete(entry, "namespacedName")
+	delete(entry, "uid")
 	delete(entry, "moduleDigest")
 	if entry["policyMode"] == string(ModeProtect) {
 		delete(entry, "policyMode")

@@ -19,6 +19,8 @@ type Wanted struct {
 	Policies contract.Policies
 	Refused  map[string]error
 	Sources  contract.Sources
+	// LastGood are revisions to fall back on, by policy ID.
+	LastGood map[string]contract.LastGood
 }
 
 // LoaderConfig is what a Loader is made from. Every field but TraceGroup is needed.
@@ -74,6 +76,8 @@ type entryState struct {
 	hash  string
 	// pins are the digests that the entry allows; no change of hash tells of them.
 	pins string
+	// lastGood is what a replica without an earlier revision falls back on; nil for nothing.
+	lastGood *contract.LastGood
 	// served serves; it is of an earlier revision while failure or job is not nil.
 	served  *servedPolicy
 	failure *Failure
@@ -89,8 +93,11 @@ type job struct {
 	entry   contract.Entry
 	fetcher Fetcher
 	cancel  context.CancelFunc
+	// lastGood is to be loaded when the entry cannot be; nil when something serves already.
+	lastGood *contract.LastGood
 }
 
+// result is what became of a job. With an err, served is the last good revision, or nil.
 type result struct {
 	job    *job
 	served *servedPolicy
@@ -177,7 +184,9 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 		l.refuse(ctx, id, err)
 	}
 	for _, id := range slices.Sorted(maps.Keys(wanted.Policies)) {
-		l.want(ctx, id, wanted.Policies[id], renewed)
+		if disowned := l.want(ctx, id, wanted, renewed); disowned != nil {
+			gone = append(gone, disowned)
+		}
 	}
 	l.publish()
 	for _, served := range gone {
@@ -228,12 +237,13 @@ func (l *Loader) refuse(ctx context.Context, id string, err error) {
 	l.logFailure(ctx, id, state)
 }
 
-// want notes an entry and starts to prepare it, unless that is done or being done.
-// renewedSources says that what failed before may work now.
-func (l *Loader) want(ctx context.Context, id string, entry contract.Entry, renewedSources bool) {
+// want notes an entry and starts to prepare it, unless that is done or being done. renewed
+// says that what failed before may work now. The result is what may serve no longer.
+func (l *Loader) want(ctx context.Context, id string, wanted Wanted, renewed bool) *servedPolicy {
+	entry, lastGood := wanted.Policies[id], lastGoodOf(wanted, id)
 	hash, err := contract.EntryHash(entry)
 	if err != nil {
-		return // DecodePolicies gives no entry that cannot be hashed
+		return nil // DecodePolicies gives no entry that cannot be hashed
 	}
 	state := l.state(id)
 	sameContent, pins := state.hash == hash, pinsOf(entry)
@@ -243,17 +253,19 @@ func (l *Loader) want(ctx context.Context, id string, entry contract.Entry, rene
 	switch {
 	case sameContent && settled && state.served.satisfies(entry):
 		// It is what serves already that was pinned, or is no longer.
-		state.entry, state.pins = entry, pins
-		return
-	case same && !renewedSources && (refused || state.job != nil || state.retry != nil):
-		return
+		state.entry, state.pins, state.lastGood = entry, pins, lastGood
+		return nil
+	case same && !renewed && state.owns(entry) && !state.offers(lastGood) && (refused || state.job != nil || state.retry != nil):
+		return nil
 	}
 	state.callOff()
-	state.entry, state.hash, state.pins, state.attempts = entry, hash, pins, 0
+	disowned := state.disown(entry)
+	state.entry, state.hash, state.pins, state.lastGood, state.attempts = entry, hash, pins, lastGood, 0
 	if !same {
 		state.failure = nil
 	}
 	l.start(ctx, id, state)
+	return disowned
 }
 
 func (l *Loader) state(id string) *entryState {
@@ -281,6 +293,9 @@ func (s *entryState) callOff() {
 func (l *Loader) start(ctx context.Context, id string, state *entryState) {
 	ctx, cancel := context.WithCancel(ctx)
 	next := &job{id: id, entry: state.entry, fetcher: l.fetcher, cancel: cancel}
+	if state.served == nil {
+		next.lastGood = state.lastGood
+	}
 	state.job, state.retry = next, nil
 	l.jobs++
 	go func() {
@@ -290,7 +305,9 @@ func (l *Loader) start(ctx context.Context, id string, state *entryState) {
 		case <-ctx.Done():
 			outcome.err = ctx.Err()
 		case l.slots <- struct{}{}:
-			outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.fetcher)
+			if outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.fetcher); outcome.err != nil {
+				outcome.served = l.fallBack(ctx, next)
+			}
 			<-l.slots
 		}
 		l.results <- outcome
@@ -325,6 +342,8 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	}
 	if earlier != nil {
 		state.served = l.underEntry(earlier, state.entry)
+	} else {
+		state.served = outcome.served
 	}
 	if state.failure.Reason.Transient() {
 		l.retryLater(ctx, outcome.job.id, state, due)
@@ -371,7 +390,8 @@ func (l *Loader) publish() {
 		switch {
 		case state.failure != nil:
 			set.failures[id] = state.failure
-			ready = ready && !state.failure.Reason.Transient()
+			// A policy that an earlier revision enforces keeps no replica back.
+			ready = ready && (state.served != nil || !state.failure.Reason.Transient())
 		case state.job != nil:
 			settled, ready = false, false
 			set.pending[id] = true
