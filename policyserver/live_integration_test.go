@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -202,4 +203,51 @@ func TestLiveReadinessWaitsForModules(t *testing.T) {
 	if report := l.reported(); report.StartTime == "" || report.ServingCertificate == "" || report.ConfigRevision == "" {
 		t.Errorf("got %+v", report)
 	}
+}
+
+// What the operator pins is served by a replica that comes after the tag has moved, and pins
+// are taken for no change; a new value of refresh resolves the tag again.
+func TestLiveServesWhatIsPinned(t *testing.T) {
+	from := newImages(t)
+	tag := from.push(t, "latest", wasmtest.Answering(`{"accepted":false,"message":"first"}`))
+	group := func(digest, refresh string) contract.Entry {
+		return contract.Entry{
+			Expression: "m()", Message: "the group says no", Refresh: refresh,
+			Policies: map[string]contract.Member{"m": {Module: tag, ModuleDigest: digest}},
+		}
+	}
+	wanted := func(digest, refresh string) contract.Policies {
+		return contract.Policies{"p": {Module: tag, ModuleDigest: digest, Refresh: refresh}, "g": group(digest, refresh)}
+	}
+	l := startLive(t, from, wanted("", ""))
+	l.waitReady(t)
+	eventually(t, "the report of digests", func() bool { return len(l.reported().Digests) == 2 })
+	first := l.reported()
+	digest := first.Digests["p"]
+	if first.Digests["g/m"] != digest || len(digest) != len("sha256:")+64 {
+		t.Fatalf("got digests %v, want the same 64 digits for policy and member", first.Digests)
+	}
+
+	from.push(t, "latest", wasmtest.Answering(`{"accepted":false,"message":"second"}`))
+	l.want(wanted(digest, ""))
+	eventually(t, "the report without digests that are pinned", func() bool { return len(l.reported().Digests) == 0 })
+	pinned := l.reported()
+	if !maps.Equal(first.Policies, pinned.Policies) || first.ConfigRevision != pinned.ConfigRevision {
+		t.Errorf("got %+v, want the revisions of before, %+v", pinned.Policies, first.Policies)
+	}
+
+	young := *l.settings
+	young.ReportConfigMap = ""
+	latecomer := start(t, Config{Live: &young, PolicyTimeout: time.Minute})
+	latecomer.waitReady(t)
+	if got := latecomer.ask(t, "p", "{}").Message; got != "first" {
+		t.Errorf("got %q from a replica that came after the tag had moved, want what all others say", got)
+	}
+
+	l.want(wanted("", "now"))
+	eventually(t, "the module that the tag stands for now", func() bool { return l.ask(t, "p", "{}").Message == "second" })
+	eventually(t, "the report of its digest", func() bool {
+		report := l.reported()
+		return report.Digests["p"] != "" && report.Digests["p"] != digest && report.Digests["g/m"] == report.Digests["p"]
+	})
 }

@@ -9,6 +9,7 @@ import (
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // writeStatus computes the status from what the reconcile has seen and done, on success
@@ -88,7 +89,7 @@ func setReplicas(s *state) {
 		seen[revision.Revision] = true
 		status.Served = append(status.Served, policiesv1.ServedRevision{
 			Revision:     revision.Revision,
-			ModuleDigest: digest(revision.ModuleDigest),
+			ModuleDigest: s.digest(revision.ModuleDigest),
 			Replicas:     revision.Replicas,
 		})
 	}
@@ -97,9 +98,14 @@ func setReplicas(s *state) {
 	}
 }
 
-func digest(hex string) string {
+// digest is a digest that replicas reported, which are the first digits, with all of them if
+// it is the one that the entry pins.
+func (s *state) digest(hex string) string {
 	if hex == "" {
 		return ""
+	}
+	if pinned := s.entry.PinnedDigest(); contract.ShortDigest(pinned) == hex {
+		return pinned
 	}
 	return "sha256:" + hex
 }

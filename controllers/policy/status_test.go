@@ -3,6 +3,7 @@ package policy
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -327,6 +328,19 @@ func TestUpstreamsConditions(t *testing.T) {
 
 func lastMode(mode policiesv1.ObservedMode) func(*state) {
 	return func(s *state) { s.policy.GetStatus().Mode = mode }
+}
+
+func TestStatusNamesTheWholeDigestOfAPinnedModule(t *testing.T) {
+	pinned := "sha256:" + strings.Repeat("0123456789abcdef", 4)
+	s := enforced(answer(replicas.Policy{Total: 2, Ready: 2, Serving: 2, Enforcing: 1, Served: []replicas.Revision{
+		{Served: contract.Served{Revision: newRevision, ModuleDigest: "0123456789ab"}, Wanted: true, Replicas: 1},
+		{Served: contract.Served{Revision: oldRevision, ModuleDigest: "ba9876543210"}, Replicas: 1},
+	}}), func(s *state) { s.entry = contract.Entry{Module: "m", ModuleDigest: pinned} })
+	setStatus(s, nil)
+	status := s.policy.GetStatus()
+	if status.ModuleDigest != pinned || status.Served[0].ModuleDigest != pinned || status.Served[1].ModuleDigest != "sha256:ba9876543210" {
+		t.Errorf("got %s and %+v, want all digits of the module that is pinned", status.ModuleDigest, status.Served)
+	}
 }
 
 func TestStatusCountsReplicas(t *testing.T) {
