@@ -95,9 +95,10 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 		config: config, started: config.Now(),
 		metrics: telemetry.NewMetrics(config.Version), tracer: config.Push.Tracer(),
 	}
+	p.metrics.SetWorkers(config.Workers)
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
-		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
@@ -133,7 +134,7 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 	}
 	p.server, err = server.Listen(ctx, server.Config{
 		APIAddress: p.config.APIAddress, ReadinessAddress: p.config.ReadinessAddress, MetricsAddress: p.config.MetricsAddress,
-		Certificates: p.certificates, API: p.newHandler(), Metrics: p.metrics.Handler(), Ready: p.ready,
+		Certificates: p.certificates, Connections: p.metrics, API: p.newHandler(), Metrics: p.metrics.Handler(), Ready: p.ready,
 		Age: server.DefaultAge, DrainPeriod: p.config.DrainPeriod, ShutdownTimeout: shutdownTimeout,
 		Logger: p.config.Logger, Now: p.config.Now,
 	})
@@ -158,7 +159,10 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 }
 
 func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
-	return fetch.New(fetch.Config{Dir: p.config.DownloadDir, Sources: sources, Keychain: p.config.Keychain, Logger: p.config.Logger})
+	return fetch.New(fetch.Config{
+		Dir: p.config.DownloadDir, Sources: sources, Keychain: p.config.Keychain,
+		Fetched: p.metrics.ModuleFetched, Logger: p.config.Logger,
+	})
 }
 
 func (p *PolicyServer) newHandler() http.Handler {
@@ -179,6 +183,8 @@ type setObserver struct{ *PolicyServer }
 func (o setObserver) Prepared(step evaluation.Step, took time.Duration) {
 	o.metrics.Prepared(step, took)
 }
+
+func (o setObserver) ModuleInMemory() { o.metrics.ModuleInMemory() }
 
 func (o setObserver) SetChanged(snapshot evaluation.Snapshot) {
 	o.metrics.SetChanged(snapshot)

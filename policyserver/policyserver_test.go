@@ -85,6 +85,11 @@ func TestServe(t *testing.T) {
 		`kubewarden_policy_evaluation_latency_milliseconds_count{accepted="true",mutated="true"`,
 		`initialization_error="InvalidSettings"`,
 		`kubewarden_policy_server_policies_loaded 9`,
+		`kubewarden_policy_server_requests_total{endpoint="validate",status="404"} 1`,
+		`kubewarden_policy_server_queue_wait_seconds_count 12`,
+		`kubewarden_policy_server_connections 1`,
+		`kubewarden_policy_server_workers 8`,
+		`kubewarden_policy_server_modules_found_total{place="source"}`,
 		`kubewarden_policy_server_policies_failed{reason="ModuleNotFound"} 1`,
 	} {
 		if !strings.Contains(metrics, want) {

@@ -97,6 +97,8 @@ func (w *world) NotLoaded(id string, reason contract.Reason) {
 
 func (w *world) Prepared(Step, time.Duration) {}
 
+func (w *world) ModuleInMemory() {}
+
 func (w *world) SetChanged(Snapshot) {}
 
 type fakeFetcher struct {

@@ -96,8 +96,11 @@ func newModules(config LoaderConfig) *modules {
 // get gives the module of a source, with a user counted for the caller. Callers that want
 // the same one at the same time share the work.
 func (s *modules) get(ctx context.Context, from source, fetcher Fetcher) (*sharedModule, error) {
-	for {
+	for first := true; ; first = false {
 		if module := s.lookup(from); module != nil {
+			if first {
+				s.config.Observer.ModuleInMemory()
+			}
 			return module, nil
 		}
 		flight := s.fetches.DoChan(from.key(), func() (any, error) {

@@ -43,6 +43,8 @@ const (
 type LoadObserver interface {
 	// Prepared is one step that succeeded, and how long it took.
 	Prepared(step Step, took time.Duration)
+	// ModuleInMemory is a module that a policy was given because another one has it.
+	ModuleInMemory()
 	// SetChanged comes after every change of what is served or of why it is not.
 	SetChanged(Snapshot)
 }

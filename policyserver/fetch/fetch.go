@@ -37,10 +37,21 @@ type Config struct {
 	MaxModuleBytes int64
 	// Timeout bounds one Fetch; 0 means DefaultTimeout.
 	Timeout time.Duration
+	// Fetched is told where each module was; nil for nobody.
+	Fetched func(Place)
 	// Logger takes what may interest whoever looks for the cause of an error; nil
 	// discards it.
 	Logger *slog.Logger
 }
+
+// Place is where a module was found.
+type Place string
+
+// Places of modules.
+const (
+	PlaceStore  Place = "store"
+	PlaceSource Place = "source"
+)
 
 // Client fetches modules. It is safe for concurrent use.
 type Client struct {
@@ -60,6 +71,9 @@ func New(config Config) *Client {
 	if config.Timeout == 0 {
 		config.Timeout = DefaultTimeout
 	}
+	if config.Fetched == nil {
+		config.Fetched = func(Place) {}
+	}
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -76,6 +90,7 @@ func (c *Client) Fetch(ctx context.Context, moduleURL, digest string) ([]byte, e
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
 	if module := c.stored(ctx, digest); module != nil {
+		c.config.Fetched(PlaceStore)
 		return module, nil
 	}
 	module, err := c.fetch(ctx, moduleURL, digest)
@@ -85,6 +100,7 @@ func (c *Client) Fetch(ctx context.Context, moduleURL, digest string) ([]byte, e
 	if err := check(module, digest); err != nil {
 		return nil, err
 	}
+	c.config.Fetched(PlaceSource)
 	if err := c.store.put(module); err != nil {
 		// The module is here; that it must be fetched again after a restart is no reason
 		// not to serve it.

@@ -41,6 +41,8 @@ type Config struct {
 	// Capabilities serve host calls, by namespace ("kubernetes", "oci", "net", "crypto").
 	// A namespace that is missing here answers a guest that it is not provided.
 	Capabilities map[string]host.Capability
+	// HostCalls is told of what guests ask of the host; nil for nobody.
+	HostCalls host.Observer
 	// Logger takes what guests log; nil discards it.
 	Logger *slog.Logger
 	// Now is the clock that deadlines are measured by; nil means the system's.
@@ -75,10 +77,14 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	if err != nil {
 		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
 	}
+	dispatcher := host.NewDispatcher(config.Capabilities, config.Logger)
+	if config.HostCalls != nil {
+		dispatcher.Observe(config.HostCalls, config.Now)
+	}
 	idle := make(chan struct{})
 	return &Engine{
 		runtime:    runtime,
-		dispatcher: host.NewDispatcher(config.Capabilities, config.Logger),
+		dispatcher: dispatcher,
 		calls:      newUsers(func() { close(idle) }),
 		idle:       idle,
 	}, nil

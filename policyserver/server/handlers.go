@@ -25,9 +25,21 @@ type Evaluator interface {
 // LoadObserver is told how busy the server is; *telemetry.Metrics is one.
 type LoadObserver interface {
 	RequestStarted()
-	RequestEnded()
+	// RequestEnded ends what RequestStarted began.
+	RequestEnded(answered Answered)
+	// WorkStarted is a request that got a worker after a wait, and WorkEnded gives it back.
+	WorkStarted(waited time.Duration)
+	WorkEnded()
 	// Overloaded is a request that was sent away, and why, in a few fixed words.
 	Overloaded(reason string)
+}
+
+// Answered is how a request ended.
+type Answered struct {
+	// Endpoint is "validate", "audit" or "raw".
+	Endpoint string
+	Status   int
+	Took     time.Duration
 }
 
 // HandlerConfig is what a Handler is made from. Every field is needed.
@@ -84,14 +96,17 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		writer.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
+	started, status := h.config.Now(), http.StatusOK
 	h.config.Observer.RequestStarted()
-	defer h.config.Observer.RequestEnded()
+	defer func() {
+		h.config.Observer.RequestEnded(Answered{Endpoint: string(target.origin), Status: status, Took: h.config.Now().Sub(started)})
+	}()
 	ctx, cancel := whileWaitedFor(request)
 	defer cancel()
 	request = request.WithContext(ctx)
 	answer, err := h.answer(writer, request, target, policyID)
 	if err != nil {
-		h.reject(writer, request, target, err)
+		status = h.reject(writer, request, target, err)
 		return
 	}
 	send(writer, http.StatusOK, "application/json", answer)
@@ -152,10 +167,13 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 	if strings.Count(policyID, "/") > 1 {
 		return nil, errInternal(errors.New("the policy ID has more than one slash"))
 	}
+	queued := h.config.Now()
 	if err := h.queue.begin(request.Context()); err != nil {
 		return nil, h.overloaded("no worker", err)
 	}
 	defer h.queue.done()
+	h.config.Observer.WorkStarted(h.config.Now().Sub(queued))
+	defer h.config.Observer.WorkEnded()
 	response, err := h.config.Evaluator.Evaluate(request.Context(), policyID, decoded)
 	if err != nil {
 		return nil, h.unanswered(policyID, err)
@@ -246,8 +264,8 @@ func (h *Handler) unanswered(policyID string, err error) error {
 	return errInternal(err)
 }
 
-// reject sends what is not a review.
-func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, target endpoint, err error) {
+// reject sends what is not a review, and gives its status.
+func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, target endpoint, err error) int {
 	var rejected *rejection
 	if !errors.As(err, &rejected) {
 		rejected = &rejection{http.StatusInternalServerError, "Something went wrong", err}
@@ -265,10 +283,11 @@ func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, targ
 	aboutBody := rejected.status >= 400 && rejected.status < 500 && rejected.status != http.StatusNotFound
 	if target.plain && aboutBody {
 		send(writer, rejected.status, "text/plain; charset=utf-8", []byte(rejected.text))
-		return
+		return rejected.status
 	}
 	body, _ := json.Marshal(map[string]any{"message": rejected.text, "status": rejected.status})
 	send(writer, rejected.status, "application/json", body)
+	return rejected.status
 }
 
 // send writes an answer. An error means that nobody is there any more to be told.

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -55,6 +56,8 @@ func (f *fakeEvaluator) Evaluate(ctx context.Context, policyID string, request e
 type loadCount struct {
 	mu         sync.Mutex
 	inFlight   int
+	busy       int
+	answered   []string
 	overloaded []string
 }
 
@@ -66,7 +69,24 @@ func (l *loadCount) add(n int) {
 
 func (l *loadCount) RequestStarted() { l.add(1) }
 
-func (l *loadCount) RequestEnded() { l.add(-1) }
+func (l *loadCount) RequestEnded(answered Answered) {
+	l.add(-1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.answered = append(l.answered, fmt.Sprint(answered.Endpoint, " ", answered.Status))
+}
+
+func (l *loadCount) WorkStarted(time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy++
+}
+
+func (l *loadCount) WorkEnded() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.busy--
+}
 
 func (l *loadCount) Overloaded(reason string) {
 	l.mu.Lock()
@@ -140,7 +160,10 @@ func TestHandlerStatuses(t *testing.T) {
 			if want := tc.wantStatus == 503; (recorder.Header().Get("Retry-After") != "") != want {
 				t.Errorf("got Retry-After %q, want one: %t", recorder.Header().Get("Retry-After"), want)
 			}
-			if busy.inFlight != 0 || len(handler.queue.places) != 0 || len(handler.queue.workers) != 0 {
+			if tc.wantType != "" && (len(busy.answered) != 1 || !strings.HasSuffix(busy.answered[0], fmt.Sprint(" ", tc.wantStatus))) {
+				t.Errorf("the observer was told %q, want the status", busy.answered)
+			}
+			if busy.busy != 0 || busy.inFlight != 0 || len(handler.queue.places) != 0 || len(handler.queue.workers) != 0 {
 				t.Errorf("got %d in flight, %d places, %d workers taken; want none left behind", busy.inFlight, len(handler.queue.places), len(handler.queue.workers))
 			}
 		})

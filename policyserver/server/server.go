@@ -22,6 +22,8 @@ type Config struct {
 	Certificates *Certificates
 	// API answers on the API port, Metrics on the metrics port.
 	API, Metrics http.Handler
+	// Connections is told of connections to the API port; nil for nobody.
+	Connections ConnectionObserver
 	// Ready is an error as long as the server is not to get requests.
 	Ready func() error
 	// Age is the age of connections to the API port.
@@ -33,6 +35,12 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	Logger          *slog.Logger
 	Now             func() time.Time
+}
+
+// ConnectionObserver is told of connections; *telemetry.Metrics is one.
+type ConnectionObserver interface {
+	ConnectionOpened()
+	ConnectionClosed()
 }
 
 // Server listens on the ports of a policy server.
@@ -56,6 +64,9 @@ func Listen(ctx context.Context, config Config) (*Server, error) {
 	age := aging{age: config.Age, now: config.Now, leaving: &server.leaving}
 	api := server.newHTTPServer(age.wrap(config.API))
 	api.ConnContext = age.connContext
+	if config.Connections != nil {
+		api.ConnState = server.connState
+	}
 	api.Protocols = new(http.Protocols)
 	api.Protocols.SetHTTP1(true)
 	api.Protocols.SetHTTP2(true)
@@ -93,6 +104,17 @@ func (s *Server) newHTTPServer(handler http.Handler) *http.Server {
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		ErrorLog:          slog.NewLogLogger(s.config.Logger.Handler(), slog.LevelDebug),
+	}
+}
+
+// connState passes on the begin and the end of a connection.
+func (s *Server) connState(_ net.Conn, state http.ConnState) {
+	switch state {
+	case http.StateNew:
+		s.config.Connections.ConnectionOpened()
+	case http.StateClosed, http.StateHijacked:
+		s.config.Connections.ConnectionClosed()
+	default:
 	}
 }
 

@@ -3,7 +3,6 @@ package telemetry
 import (
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -32,9 +31,13 @@ var (
 	evaluationLabels = append(slices.Clip(latencyLabels), "resource_namespace", "error_code", "initialization_error")
 )
 
-// latencyBuckets are upstream's, with finer ones below: most evaluations take less than
-// its first.
-var latencyBuckets = []float64{0, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000}
+// latencyBuckets are upstream's and others between them, in milliseconds: from 0.1 ms, since
+// most evaluations take less than upstream's first, to 10 s, and each at most two thirds
+// above the one below it, so that a percentile read from them is about right.
+var latencyBuckets = []float64{
+	0, 0.1, 0.15, 0.25, 0.4, 0.6, 1, 1.5, 2.5, 4, 5, 7.5, 10, 15, 25, 40, 50, 75, 100, 150, 250, 400, 500, 750,
+	1000, 1500, 2500, 4000, 5000, 7500, 10000,
+}
 
 // Metrics are the metrics of one policy server. It is safe for concurrent use.
 type Metrics struct {
@@ -45,14 +48,14 @@ type Metrics struct {
 	loaded      prometheus.Gauge
 	failed      *prometheus.GaugeVec
 	prepared    *prometheus.HistogramVec
-	inFlight    prometheus.Gauge
-	rejections  *prometheus.CounterVec
 	reloads     *prometheus.CounterVec
+	traffic
 
 	kinds, namespaces *bounded
 
-	mu    sync.Mutex
-	known map[string]bool
+	mu sync.RWMutex
+	// series are those of evaluations, by policy.
+	series map[string]map[combination]series
 }
 
 var (
@@ -86,21 +89,14 @@ func NewMetrics(version string) *Metrics {
 			Help:    "Time of the steps of preparing a policy: fetch, compile, settings.",
 			Buckets: []float64{0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 120},
 		}, []string{"step"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "kubewarden_policy_server_requests_in_flight",
-			Help: "Requests that are being read, wait for a worker, or are evaluated.",
-		}),
-		rejections: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "kubewarden_policy_server_requests_rejected_total",
-			Help: "Requests answered with 503 because the queue was full or no worker came free.",
-		}, []string{"reason"}),
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "kubewarden_policy_server_certificate_reloads_total",
 			Help: "Attempts to load the serving certificate again, by result.",
 		}, []string{"result"}),
+		traffic:    newTraffic(),
 		kinds:      newBounded(maxKinds),
 		namespaces: newBounded(maxNamespaces),
-		known:      map[string]bool{},
+		series:     map[string]map[combination]series{},
 	}
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name:        "kubewarden_policy_server_build_info",
@@ -108,7 +104,8 @@ func NewMetrics(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.evaluations, m.latency, m.loaded, m.failed, m.prepared, m.inFlight, m.rejections, m.reloads, info,
+	m.registry.MustRegister(m.traffic.collectors()...)
+	m.registry.MustRegister(m.evaluations, m.latency, m.loaded, m.failed, m.prepared, m.reloads, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -122,40 +119,17 @@ func (m *Metrics) Handler() http.Handler {
 
 // Evaluated counts a verdict.
 func (m *Metrics) Evaluated(evaluation evaluation.Evaluation) {
-	labels := m.labels(evaluation)
-	code := ""
-	if evaluation.Code != nil {
-		code = strconv.Itoa(int(*evaluation.Code))
-	}
-	m.latency.WithLabelValues(labels...).Observe(float64(evaluation.Latency) / float64(time.Millisecond))
-	m.evaluations.WithLabelValues(append(labels, m.namespaces.value(evaluation.Namespace), code, "")...).Inc()
-}
-
-// labels gives the values of latencyLabels. A raw request has neither kind nor operation
-// nor, in upstream's metrics, an origin.
-func (m *Metrics) labels(of evaluation.Evaluation) []string {
-	origin := string(of.Origin)
-	if of.Origin == evaluation.OriginRaw {
-		origin = ""
-	}
-	labels := make([]string, 0, len(evaluationLabels))
-	return append(labels, of.PolicyID, string(of.Mode), m.kinds.value(of.Kind), operation(of.Operation),
-		strconv.FormatBool(of.Accepted), strconv.FormatBool(of.Mutated), origin)
-}
-
-// operation is one of the few that an API server knows.
-func operation(name string) string {
-	switch name {
-	case "", "CREATE", "UPDATE", "DELETE", "CONNECT":
-		return name
-	default:
-		return Other
-	}
+	series := m.seriesOf(evaluation.PolicyID, m.combinationOf(evaluation))
+	series.latency.Observe(float64(evaluation.Latency) / float64(time.Millisecond))
+	series.evaluations.Inc()
 }
 
 // NotLoaded counts a request to a policy of which no revision could be loaded. Upstream's
 // label holds the whole error; here it is the reason, of which there are few.
 func (m *Metrics) NotLoaded(policyID string, reason contract.Reason) {
+	m.mu.Lock()
+	m.track(policyID)
+	m.mu.Unlock()
 	m.evaluations.WithLabelValues(policyID, "", "", "", "", "", "", "", "", string(reason)).Inc()
 }
 
@@ -181,23 +155,14 @@ func (m *Metrics) SetChanged(snapshot evaluation.Snapshot) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for id := range m.known {
+	for id := range m.series {
 		if !present[id] {
+			delete(m.series, id)
 			m.evaluations.DeletePartialMatch(prometheus.Labels{"policy_name": id})
 			m.latency.DeletePartialMatch(prometheus.Labels{"policy_name": id})
 		}
 	}
-	m.known = present
 }
-
-// RequestStarted and RequestEnded keep the number of requests in flight.
-func (m *Metrics) RequestStarted() { m.inFlight.Inc() }
-
-// RequestEnded ends what RequestStarted began.
-func (m *Metrics) RequestEnded() { m.inFlight.Dec() }
-
-// Overloaded counts a request that was sent away; reason is one of a few words.
-func (m *Metrics) Overloaded(reason string) { m.rejections.WithLabelValues(reason).Inc() }
 
 // CertificateLoaded counts an attempt to load the serving certificate.
 func (m *Metrics) CertificateLoaded(err error) {

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -18,6 +19,9 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -60,7 +64,17 @@ func TestMetrics(t *testing.T) {
 	m.Prepared(evaluation.StepCompile, time.Second)
 	m.RequestStarted()
 	m.RequestStarted()
-	m.RequestEnded()
+	m.RequestEnded(server.Answered{Endpoint: "validate", Status: 200, Took: 2 * time.Millisecond})
+	m.SetWorkers(8)
+	m.WorkStarted(time.Millisecond)
+	m.WorkStarted(time.Millisecond)
+	m.WorkEnded()
+	m.ConnectionOpened()
+	m.ConnectionOpened()
+	m.ConnectionClosed()
+	m.HostCalled("kubernetes/can_i", host.ResultDenied, time.Millisecond)
+	m.ModuleInMemory()
+	m.ModuleFetched(fetch.PlaceStore)
 	m.Overloaded("queue full")
 	m.CertificateLoaded(nil)
 	m.CertificateLoaded(errors.New("no"))
@@ -118,6 +132,52 @@ func TestMetricsBoundWhatRequestsChoose(t *testing.T) {
 	}
 	if strings.Contains(got, "OPERATION") || strings.Contains(got, "xxxx") {
 		t.Error("a made-up operation or an endless kind became a label")
+	}
+}
+
+// Each label is bounded, and so is what they are together.
+func TestMetricsBoundCombinations(t *testing.T) {
+	m := NewMetrics("1.2.3")
+	for i := range 100 {
+		for j := range 100 {
+			m.Evaluated(evaluation.Evaluation{
+				PolicyID: "kw.cap.a", Kind: fmt.Sprint("Kind", i), Namespace: fmt.Sprint("namespace-", j), Code: new(uint16(i * j)),
+			})
+		}
+	}
+	got := scrape(t, m)
+	if lines := strings.Count(got, "kubewarden_policy_evaluations_total{"); lines != maxSeries+1 {
+		t.Errorf("got %d series, want %d and one of the others", lines, maxSeries)
+	}
+	if want := `error_code="other",initialization_error="",mutated="false",policy_mode="",policy_name="kw.cap.a",request_origin="",resource_kind="other",` +
+		`resource_namespace="other",resource_request_operation=""} 90`; !strings.Contains(got, want) {
+		t.Errorf("%s is missing", want)
+	}
+}
+
+// A percentile is read between two bounds; upstream's are among them.
+func TestLatencyBucketsAreClose(t *testing.T) {
+	if least, most := latencyBuckets[1], latencyBuckets[len(latencyBuckets)-1]; least != 0.1 || most != 10000 {
+		t.Errorf("got buckets from %v to %v ms, want 0.1 to 10000", least, most)
+	}
+	for i := 2; i < len(latencyBuckets); i++ {
+		if ratio := latencyBuckets[i] / latencyBuckets[i-1]; ratio > 1.67 || ratio <= 1 {
+			t.Errorf("got a bucket of %v ms after one of %v", latencyBuckets[i], latencyBuckets[i-1])
+		}
+	}
+	for _, bound := range []float64{0, 5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000} {
+		if !slices.Contains(latencyBuckets, bound) {
+			t.Errorf("upstream's bucket of %v ms is missing", bound)
+		}
+	}
+}
+
+func BenchmarkEvaluated(b *testing.B) {
+	m := NewMetrics("1.2.3")
+	sample := evaluation.Evaluation{PolicyID: "kw.cap.a", Kind: "Pod", Operation: "CREATE", Namespace: "team", Code: new(uint16(400))}
+	b.ReportAllocs()
+	for b.Loop() {
+		m.Evaluated(sample)
 	}
 }
 

@@ -97,6 +97,8 @@ func (nobody) NotLoaded(string, contract.Reason) {}
 
 func (nobody) Prepared(evaluation.Step, time.Duration) {}
 
+func (nobody) ModuleInMemory() {}
+
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
 // newEnvironment serves policies by the engine, without a server.

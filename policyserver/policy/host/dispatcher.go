@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 )
 
 // binding is the one binding that guests know the host by.
@@ -45,16 +46,39 @@ type Call struct {
 	Payload []byte
 }
 
+// Result is how a host call ended, in one of a few words.
+type Result string
+
+// Results of host calls.
+const (
+	ResultAnswered Result = "answered"
+	// ResultDenied says that the policy was not granted the capability.
+	ResultDenied Result = "denied"
+	ResultFailed Result = "failed"
+)
+
+// Observer is told of host calls; it must be fast and safe for concurrent use. The
+// capability is one that there is, or "unknown".
+type Observer interface {
+	HostCalled(capability string, result Result, took time.Duration)
+}
+
 // Dispatcher brings host calls to capabilities. It is safe for concurrent use.
 type Dispatcher struct {
 	capabilities map[string]Capability
 	logger       *slog.Logger
+	observer     Observer // nil for none
+	now          func() time.Time
 }
 
 // NewDispatcher serves the capabilities, by namespace. Guests' logs go to the logger.
 func NewDispatcher(capabilities map[string]Capability, logger *slog.Logger) *Dispatcher {
 	return &Dispatcher{capabilities: capabilities, logger: logger}
 }
+
+// Observe has an observer told of every call from now on, measured by a clock. It is called
+// before the first call.
+func (d *Dispatcher) Observe(observer Observer, now func() time.Time) { d.observer, d.now = observer, now }
 
 // Session is what the host is to one call of a guest. It serves one goroutine.
 type Session struct {
@@ -72,9 +96,48 @@ func (d *Dispatcher) Session(policyID string, grants Grants) *Session {
 // Grants are those of the session's policy.
 func (s *Session) Grants() Grants { return s.grants }
 
-// Call answers a host call. The text of an error is for the guest; the order of the
-// checks is upstream's.
+// Call answers a host call. The text of an error is for the guest.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
+	if s.dispatcher.observer == nil {
+		return s.answer(ctx, call)
+	}
+	began := s.dispatcher.now()
+	answer, err := s.answer(ctx, call)
+	s.dispatcher.observer.HostCalled(capabilityOf(call), resultOf(err), s.dispatcher.now().Sub(began))
+	return answer, err
+}
+
+// capabilityOf names what is called, if there is such a thing: a guest can ask for anything.
+func capabilityOf(call Call) string {
+	_, known := lookup(call.Namespace, call.Operation)
+	if known || call.Namespace == namespaceTracing && call.Operation == operationLog {
+		return call.Namespace + "/" + call.Operation
+	}
+	return "unknown"
+}
+
+func resultOf(err error) Result {
+	var denied deniedError
+	switch {
+	case err == nil:
+		return ResultAnswered
+	case errors.As(err, &denied):
+		return ResultDenied
+	default:
+		return ResultFailed
+	}
+}
+
+// deniedError is the error of a call that the policy was not granted, by its path.
+type deniedError string
+
+// Error is upstream's text, known to users.
+func (d deniedError) Error() string {
+	return fmt.Sprintf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", string(d))
+}
+
+// answer checks a call in upstream's order, and serves it.
+func (s *Session) answer(ctx context.Context, call Call) ([]byte, error) {
 	if call.Binding != binding {
 		return nil, fmt.Errorf("unknown binding: %s", call.Binding)
 	}
@@ -84,7 +147,7 @@ func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
 	path := call.Namespace + "/" + call.Operation
 	if !s.grants.Allows(path) {
 		s.reportDenied(ctx, path)
-		return nil, fmt.Errorf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", path) //nolint:revive,staticcheck // upstream's text, known to users
+		return nil, deniedError(path)
 	}
 	knownNamespace, knownOperation := lookup(call.Namespace, call.Operation)
 	if !knownNamespace {

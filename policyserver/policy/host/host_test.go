@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -178,6 +179,40 @@ func TestSessionCall(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// calls are what an observer was told.
+type calls []string
+
+func (c *calls) HostCalled(capability string, result host.Result, took time.Duration) {
+	*c = append(*c, fmt.Sprint(capability, " ", result, " ", took))
+}
+
+// A guest chooses what it asks for; what an observer gets to see are a few words.
+func TestObserveCalls(t *testing.T) {
+	dispatcher := host.NewDispatcher(map[string]host.Capability{"oci": capability{}}, slog.New(slog.DiscardHandler))
+	var got calls
+	now := time.Unix(0, 0)
+	dispatcher.Observe(&got, func() time.Time {
+		now = now.Add(time.Second)
+		return now
+	})
+	session := dispatcher.Session("kw.cap.mine", grants(t, "oci/*", "net/*"))
+	for _, call := range []host.Call{
+		{Namespace: "oci", Operation: "v2/verify"}, {Namespace: "kubernetes", Operation: "can_i"},
+		{Namespace: "net", Operation: "v1/dns_lookup_host"}, {Namespace: "tracing", Operation: "log"},
+		{Namespace: "oci", Operation: "v3/invented"}, {Namespace: "invented", Operation: "1"}, {Namespace: "tracing", Operation: "2"},
+	} {
+		call.Binding = "kubewarden"
+		_, _ = session.Call(t.Context(), call)
+	}
+	want := calls{
+		"oci/v2/verify answered 1s", "kubernetes/can_i denied 1s", "net/v1/dns_lookup_host failed 1s", "tracing/log answered 1s",
+		"unknown failed 1s", "unknown denied 1s", "unknown failed 1s",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -9,8 +9,11 @@ import (
 	"unicode/utf8"
 )
 
-// namespaceTracing holds the one operation that no grant is needed for: log.
-const namespaceTracing = "tracing"
+// namespaceTracing holds the one operation that no grant is needed for.
+const (
+	namespaceTracing = "tracing"
+	operationLog     = "log"
+)
 
 // LevelTrace is the level of what guests log as trace.
 const LevelTrace = slog.LevelDebug - 4
@@ -64,7 +67,7 @@ func (s *Session) Output(ctx context.Context, stream, text string) {
 // trace serves tracing/log. A malformed record is the author's problem and no failure of
 // the evaluation: it is logged as one, and the call succeeds.
 func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
-	if call.Operation != "log" {
+	if call.Operation != operationLog {
 		return nil, fmt.Errorf("unknown operation: %s", call.Operation)
 	}
 	if s.logged.spent {
