@@ -35,7 +35,7 @@ func TestLoadRefuses(t *testing.T) {
 		"a member of no group":               {head + "- name: a\n  policy: {guest: {does: accepts}}\n  member: b\n  want: {allowed: true}\n", "a member of no group"},
 		"a policy without a module":          {head + "- name: a\n  policy: {mode: monitor}\n  want: {allowed: true}\n", "want either module or guest"},
 		"a guest that does what nobody can":  {head + "- name: a\n  policy: {guest: {does: magic}}\n  want: {allowed: true}\n", `guest does "magic"; known are accepts, `},
-		"a guest of two kinds":               {head + "- name: a\n  policy: {guest: {does: accepts, answers: {}}}\n  want: {allowed: true}\n", "want one of answers, does, calls, opa and gatekeeper"},
+		"a guest of two kinds":               {head + "- name: a\n  policy: {guest: {does: accepts, answers: {}}}\n  want: {allowed: true}\n", "want one of answers, does, calls, runs, opa and gatekeeper"},
 		"a guest of no execution mode":       {head + "- name: a\n  policy: {guest: {as: javy, does: loops}}\n  want: {allowed: true}\n", `guest is called as "javy"; known are gatekeeper, opa, wapc, wasi`},
 		"a misdeed that nobody can":          {head + "- name: a\n  policy: {guest: {as: opa, does: sleeps}}\n  want: {allowed: true}\n", `guest does "sleeps" as opa; known are `},
 		"a function that there is none of":   {head + "- name: a\n  policy: {guest: {as: wapc, calls: {function: wapc.run, with: []}}}\n  want: {allowed: true}\n", `guest calls "wapc.run", which the host does not have`},

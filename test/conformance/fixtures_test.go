@@ -28,7 +28,7 @@ const (
 	acceptNamespace = "always-accepted"
 	settingsTimeout = 2 * time.Second // only guests that hang need as much
 	maxBodyBytes    = 64 << 10
-	loadingTime     = 2 * time.Minute
+	loadingTime     = 5 * time.Minute
 )
 
 // neighbour is a policy that accepts every request and is asked after each case.

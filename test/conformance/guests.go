@@ -17,13 +17,15 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// Guest is a small program. One of Answers, Does, Calls, OPA and Gatekeeper is set.
+// Guest is a small program. One of Answers, Does, Calls, Runs, OPA and Gatekeeper is set.
 type Guest struct {
 	// As is the execution mode of one that Does one of the words of misdeeds, or Calls:
 	// wapc, wasi, opa or gatekeeper.
 	As string `yaml:"as"`
 	// Calls is a function of the host that it calls before it accepts.
 	Calls *Calls `yaml:"calls"`
+	// Runs is what a WASI command does.
+	Runs *Runs `yaml:"runs"`
 	// Answers is what the guest answers every request with: a text as it is, anything else
 	// as JSON.
 	Answers any `yaml:"answers"`
@@ -34,6 +36,37 @@ type Guest struct {
 	// OPA and Gatekeeper are the rules of a policy in Rego, below the line "package policy".
 	OPA        string `yaml:"opa"`
 	Gatekeeper string `yaml:"gatekeeper"`
+}
+
+// Runs is what a command does when it is asked about a request.
+type Runs struct {
+	// Stdout and Stderr are what it writes, in parts.
+	Stdout []string `yaml:"stdout"`
+	Stderr []string `yaml:"stderr"`
+	// Exit is the code that it exits with; nil returns.
+	Exit *int `yaml:"exit"`
+	// OverSettings says that it does the same when it is asked about its settings, which it
+	// finds valid otherwise.
+	OverSettings bool `yaml:"overSettings"`
+}
+
+// command is the binary.
+func (r *Runs) command() []byte {
+	c := wasmtest.NewCommand()
+	var code []byte
+	for _, text := range r.Stderr {
+		code = append(code, c.Print(2, text)...)
+	}
+	for _, text := range r.Stdout {
+		code = append(code, c.Print(1, text)...)
+	}
+	if r.Exit != nil {
+		code = slices.Concat(code, wasmtest.I32Const(int32(*r.Exit)), wasmtest.Call(c.Exit))
+	}
+	if r.OverSettings {
+		return c.Bytes(code)
+	}
+	return c.Bytes(c.Asked(code, c.Print(1, `{"valid":true}`)))
 }
 
 // absentModule is the word for a module that is not where it should be.
@@ -55,7 +88,43 @@ var guests = map[string]func(says string) []byte{
 	"loops in": func(says string) []byte {
 		return wasmtest.NewGuest().OnInit(says, wasmtest.Loop(wasmtest.Br(0))).Bytes()
 	},
-	"loops in its start function":      loopingAtStart,
+	"succeeds with an error": func(says string) []byte {
+		g := wasmtest.NewGuest()
+		return g.OnValidate(g.Text(says), wasmtest.Call(wasmtest.GuestError), wasmtest.I32Const(1)).Bytes()
+	},
+	"fails with an answer": func(says string) []byte {
+		g := wasmtest.NewGuest()
+		return g.OnValidate(g.Respond(says), wasmtest.Drop, wasmtest.I32Const(0)).Bytes()
+	},
+	"answers and has an error": func(says string) []byte {
+		g := wasmtest.NewGuest()
+		return g.OnValidate(g.Text(says), wasmtest.Call(wasmtest.GuestError), g.Respond(`{"accepted":true}`)).Bytes()
+	},
+	"answers with what the host says": func(says string) []byte {
+		g := wasmtest.NewGuest()
+		return g.OnValidate(hostCall(g, says), wasmtest.Drop, g.RespondHost()).Bytes()
+	},
+	"has data outside of its memory": func(string) []byte {
+		g := wasmtest.NewGuest()
+		g.Data(65_535, []byte("ab"))
+		return g.Bytes()
+	},
+	"has no memory": func(string) []byte { return withSection(5, nil) },
+	"has more memory than there is": func(string) []byte {
+		return withSection(5, wasmtest.Vector(append([]byte{0}, wasmtest.U32(5000)...)))
+	},
+	"has more table than there is": func(string) []byte {
+		return withSection(4, wasmtest.Vector(append([]byte{0x70, 0}, wasmtest.U32(100_000_000)...)))
+	},
+	"imports": func(says string) []byte {
+		g := wasmtest.NewGuest()
+		module, name, _ := strings.Cut(says, ".")
+		g.Import(module, name, g.Type(nil, nil))
+		return g.Bytes()
+	},
+	"traps in":                         func(says string) []byte { return wasmtest.NewGuest().OnInit(says, wasmtest.Unreachable).Bytes() },
+	"traps in its start function":      func(string) []byte { return starting(wasmtest.Unreachable) },
+	"loops in its start function":      func(string) []byte { return starting(wasmtest.Loop(wasmtest.Br(0))) },
 	"loops over its settings":          func(string) []byte { return wasmtest.LoopingInSettings() },
 	"loops over settings as a command": loopingCommand,
 	"traps when it starts":             func(string) []byte { return wasmtest.NewGuest().OnInit("wapc_init", wasmtest.Unreachable).Bytes() },
@@ -69,13 +138,13 @@ var guests = map[string]func(says string) []byte{
 
 func (g *Guest) check() error {
 	ways := 0
-	for _, set := range []bool{g.Answers != nil, g.Does != "", g.Calls != nil, g.OPA != "", g.Gatekeeper != ""} {
+	for _, set := range []bool{g.Answers != nil, g.Does != "", g.Calls != nil, g.Runs != nil, g.OPA != "", g.Gatekeeper != ""} {
 		if set {
 			ways++
 		}
 	}
 	if ways != 1 {
-		return errors.New("guest: want one of answers, does, calls, opa and gatekeeper")
+		return errors.New("guest: want one of answers, does, calls, runs, opa and gatekeeper")
 	}
 	if g.As != "" || g.Calls != nil {
 		return g.checkHostile()
@@ -91,6 +160,8 @@ func (g *Guest) Bytes(ctx context.Context) ([]byte, error) {
 	switch {
 	case g.As != "":
 		return g.hostile(), nil
+	case g.Runs != nil:
+		return g.Runs.command(), nil
 	case g.Does != "":
 		return guests[g.Does](g.Says), nil
 	case g.OPA != "":
@@ -140,9 +211,17 @@ func failingWithHost(says string) []byte {
 	return g.OnValidate(hostCall(g, says), wasmtest.IfI32(g.Respond(`{"accepted":true}`), wasmtest.Else, g.FailHost())).Bytes()
 }
 
-func loopingAtStart(string) []byte {
+// starting has a start function with that code.
+func starting(code []byte) []byte {
 	g := wasmtest.NewGuest()
-	g.Section(8, wasmtest.U32(g.Func(g.Type(nil, nil), wasmtest.Loop(wasmtest.Br(0)))))
+	g.Section(8, wasmtest.U32(g.Func(g.Type(nil, nil), code)))
+	return g.Bytes()
+}
+
+// withSection has that body of a section in place of its own.
+func withSection(id byte, body []byte) []byte {
+	g := wasmtest.NewGuest()
+	g.Section(id, body)
 	return g.Bytes()
 }
 
