@@ -179,57 +179,6 @@ func describe(rules Rules, request Request, verdict Response) Evaluation {
 	return evaluation
 }
 
-// decision is what a log line is about.
-type decision struct {
-	rules             Rules
-	request           Request
-	verdict, response Response
-}
-
-// log writes one line per decision: at info for a monitoring policy, whose verdict shows
-// nowhere else, at debug for others. Neither object nor settings are ever logged.
-func (e *Environment) log(ctx context.Context, made decision) {
-	level, message, shown := slog.LevelDebug, "policy evaluation", made.response
-	if made.rules.Mode == contract.ModeMonitor && made.request.Origin != OriginAudit {
-		level, message, shown = slog.LevelInfo, "policy evaluation (monitor mode)", made.verdict
-	}
-	if !e.config.Logger.Enabled(ctx, level) {
-		return
-	}
-	e.config.Logger.LogAttrs(ctx, level, message,
-		slog.String("policy_id", made.rules.PolicyID),
-		slog.Bool("allowed_to_mutate", made.rules.AllowedToMutate),
-		slog.String("request_uid", made.request.UID),
-		slog.String("request_origin", string(made.request.Origin)),
-		slog.String("kind", made.request.Kind),
-		slog.String("namespace", made.request.Namespace),
-		slog.String("name", made.request.Name),
-		slog.String("operation", made.request.Operation),
-		slog.Any("response", logged(shown)),
-	)
-}
-
-// logged is what a log line says of a verdict.
-func logged(verdict Response) slog.Value {
-	attributes := []slog.Attr{slog.Bool("allowed", verdict.Allowed), slog.Bool("mutated", verdict.Patch != nil)}
-	if verdict.Status != nil {
-		if verdict.Status.Code != nil {
-			attributes = append(attributes, slog.Int("code", int(*verdict.Status.Code)))
-		}
-		if verdict.Status.Message != nil {
-			attributes = append(attributes, slog.String("message", *verdict.Status.Message))
-		}
-		if verdict.Status.Details != nil && len(verdict.Status.Details.Causes) > 0 {
-			causes := make([]string, 0, len(verdict.Status.Details.Causes))
-			for _, cause := range verdict.Status.Details.Causes {
-				causes = append(causes, cause.String())
-			}
-			attributes = append(attributes, slog.Any("causes", causes))
-		}
-	}
-	return slog.GroupValue(attributes...)
-}
-
 // Ready is an error until every policy of the configuration has been loaded or refused
 // for good. From then on it is nil: a later failure never takes a serving replica away.
 func (e *Environment) Ready() error {
