@@ -13,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
@@ -23,6 +24,8 @@ type replica struct {
 	name    string
 	// client has the rights of the policy server's ServiceAccount.
 	client client.Client
+	// tag is the digest of the module that every tag stands for when the process resolves it.
+	tag string
 	// served and refused are what the process holds of each policy.
 	served  map[string]contract.Entry
 	refused map[string]contract.Failure
@@ -48,7 +51,7 @@ func (c *cluster) startReplica(t *testing.T, server, name string) *replica {
 		t.Fatal(err)
 	}
 	return &replica{
-		cluster: c, server: server, name: name, client: own,
+		cluster: c, server: server, name: name, client: own, tag: moduleDigest,
 		served: map[string]contract.Entry{}, refused: map[string]contract.Failure{},
 	}
 }
@@ -98,9 +101,20 @@ func (r *replica) load(t *testing.T, refusals ...refusal) {
 			r.refused[id] = contract.NewFailure(hash, refusal.reason, refusal.message)
 			continue
 		}
-		r.served[id] = entry
+		r.served[id] = r.resolved(entry, r.served[id])
 	}
 	r.report(t, wanted)
+}
+
+// resolved is an entry with the digests of the modules that the process serves it with: what
+// is pinned, what it serves already, or else what the tag stands for.
+func (r *replica) resolved(entry, before contract.Entry) contract.Entry {
+	entry = render.CarryPins(entry, before)
+	tag := map[string]string{"": r.tag}
+	for name := range entry.Policies {
+		tag[name] = r.tag
+	}
+	return render.Pin(entry, tag)
 }
 
 type refusal struct {
@@ -141,14 +155,22 @@ func (r *replica) report(t *testing.T, wanted contract.Policies) {
 	}
 	report := contract.Report{
 		Contract: contract.Version, Version: "0.0.0-test", StartTime: time.Now().UTC().Format(time.RFC3339Nano),
-		ConfigRevision: revision, Policies: map[string]contract.Served{}, Failures: r.refused,
+		ConfigRevision: revision, Policies: map[string]contract.Served{}, Failures: r.refused, Digests: map[string]string{},
 	}
 	for id, entry := range r.served {
-		revision, err := contract.Revision(entry, moduleDigest)
+		revision, err := contract.Revision(entry, entry.PinnedDigest())
 		if err != nil {
 			t.Fatal(err)
 		}
-		report.Policies[id] = contract.Served{Revision: revision, ModuleDigest: contract.ShortDigest(moduleDigest)}
+		report.Policies[id] = contract.Served{Revision: revision, ModuleDigest: contract.ShortDigest(entry.PinnedDigest())}
+		if wanted[id].ModuleDigest != entry.ModuleDigest {
+			report.Digests[id] = entry.ModuleDigest
+		}
+		for name, member := range entry.Policies {
+			if wanted[id].Policies[name].ModuleDigest != member.ModuleDigest {
+				report.Digests[contract.MemberID(id, name)] = member.ModuleDigest
+			}
+		}
 	}
 	payload, _, err := contract.EncodeReport(report, 0)
 	if err != nil {
