@@ -1,6 +1,8 @@
 package configured
 
 import (
+	"errors"
+	"fmt"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -16,6 +18,8 @@ type Configuration struct {
 	Policies contract.Policies
 	// Refused are the policies whose entries got no room.
 	Refused map[string]render.RefusedEntry
+	// LastGood are the revisions to fall back on.
+	LastGood map[string]contract.LastGood
 }
 
 // Reader decodes such ConfigMaps and remembers the last result for each, since every policy
@@ -60,6 +64,10 @@ func decode(data map[string]string) (Configuration, error) {
 		return Configuration{}, err
 	}
 	// What cannot be read of this is written again by the next reconcile.
-	refused, err := render.DecodeRefused(data[render.KeyRefused])
-	return Configuration{Policies: policies, Refused: refused}, err
+	refused, refusedErr := render.DecodeRefused(data[render.KeyRefused])
+	lastGood, unreadable, lastGoodErr := contract.DecodeLastGood([]byte(data[contract.KeyLastGood]))
+	for id, err := range unreadable {
+		lastGoodErr = errors.Join(lastGoodErr, fmt.Errorf("decode the last good revision of policy %q: %w", id, err))
+	}
+	return Configuration{Policies: policies, Refused: refused, LastGood: lastGood}, errors.Join(refusedErr, lastGoodErr)
 }

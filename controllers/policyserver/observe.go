@@ -34,6 +34,7 @@ type state struct {
 	candidates []render.Candidate
 	policies   contract.Policies
 	refused    map[string]render.RefusedEntry
+	lastGood   map[string]contract.LastGood
 	unrendered int32 // bound policies that no entry can be made of
 	configured configured.Configuration
 	pods       []corev1.Pod
@@ -68,6 +69,7 @@ func (s *state) input(config render.Config) render.PolicyServerInput {
 		Server:       s.server,
 		Policies:     s.policies,
 		Refused:      s.refused,
+		LastGood:     s.lastGood,
 	}
 }
 
@@ -100,6 +102,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if err := s.fit(); err != nil {
+		return err
+	}
+	if err := s.keepLastGood(); err != nil {
 		return err
 	}
 	leaving := !s.server.DeletionTimestamp.IsZero() || s.kubewarden != nil && !s.kubewarden.DeletionTimestamp.IsZero()

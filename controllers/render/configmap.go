@@ -12,8 +12,8 @@ import (
 )
 
 // ConfigMap is what the replicas watch: the policies, where they may come from, and the
-// number of the contract that both are written in, how large a report may be, and which
-// policies got no room. The first two keys are upstream's
+// number of the contract that both are written in, how large a report may be, which
+// policies got no room, and what to fall back on. The first two keys are upstream's
 // (policyserver_controller_configmap.go).
 func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 	policies, err := contract.EncodePolicies(in.Policies)
@@ -34,6 +34,13 @@ func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 		if data[KeyRefused], err = encodeRefused(in.Refused); err != nil {
 			return nil, err
 		}
+	}
+	lastGood, err := encodeLastGood(in.LastGood, maxConfigBytes-len(policies)-len(sources))
+	if err != nil {
+		return nil, err
+	}
+	if lastGood != "" {
+		data[contract.KeyLastGood] = lastGood
 	}
 	return &corev1.ConfigMap{
 		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "ConfigMap"),

@@ -67,6 +67,8 @@ type PolicyServerInput struct {
 	// Fit gave them room; Refused are those that got none.
 	Policies contract.Policies
 	Refused  map[string]RefusedEntry
+	// LastGood are revisions to fall back on, by policy ID.
+	LastGood map[string]contract.LastGood
 }
 
 // WebhookInput is what the webhook configuration of a policy is rendered from.

@@ -14,7 +14,7 @@ import (
 // CarryPins gives an entry with those digests of its former self that still hold: of modules
 // whose URL is the same, unless the user asked for tags to be resolved again.
 func CarryPins(entry, former contract.Entry) contract.Entry {
-	if entry.Refresh != former.Refresh || entry.IsGroup() != former.IsGroup() {
+	if entry.UID != former.UID || entry.Refresh != former.Refresh || entry.IsGroup() != former.IsGroup() {
 		return entry
 	}
 	if !entry.IsGroup() {

@@ -44,6 +44,7 @@ func Entry(policy policiesv1.Policy, server *policiesv1.PolicyServer) (string, c
 		return "", contract.Entry{}, err
 	}
 	entry := contract.Entry{
+		UID:            string(policy.GetUID()),
 		NamespacedName: &contract.NamespacedName{Namespace: policy.GetNamespace(), Name: policy.GetName()},
 		Refresh:        policy.GetAnnotations()[policiesv1.AnnotationRefresh],
 		PolicyMode:     contract.Mode(policy.GetMode()),

@@ -148,7 +148,7 @@ func measure(candidates []Candidate, former contract.Policies) ([]*sizedCandidat
 		if one.bytes, err = entryBytes(candidate.ID, candidate.Entry); err != nil {
 			return nil, err
 		}
-		if before, found := former[candidate.ID]; found {
+		if before, found := former[candidate.ID]; found && before.UID == candidate.Entry.UID {
 			bytes, err := entryBytes(candidate.ID, before)
 			if err == nil && bytes <= MaxEntryBytes {
 				one.former, one.formerBytes = &before, bytes

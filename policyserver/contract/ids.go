@@ -1,5 +1,7 @@
 package contract
 
+import "strings"
+
 // Policy IDs name a policy in policies.yml, in the URL /validate/{id}, in its webhook
 // configuration, in reports and in metrics. The scheme is upstream's since 1.37.2
 // (constants.go, GHSA-m5vp-9g65-pv6v): a namespace cannot hold a dot, so two policies
@@ -17,6 +19,11 @@ func AdmissionPolicyID(namespace, name string) string { return "kw.ap." + namesp
 // AdmissionPolicyGroupID is the ID of an AdmissionPolicyGroup.
 func AdmissionPolicyGroupID(namespace, name string) string {
 	return "kw.apg." + namespace + "." + name
+}
+
+// IsNamespacedID says whether an ID is that of a policy which judges its own namespace only.
+func IsNamespacedID(id string) bool {
+	return strings.HasPrefix(id, "kw.ap.") || strings.HasPrefix(id, "kw.apg.")
 }
 
 // MemberID names a member of a group in paths, in logs and in reports. Neither an ID nor the
