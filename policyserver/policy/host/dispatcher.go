@@ -78,7 +78,9 @@ func NewDispatcher(capabilities map[string]Capability, logger *slog.Logger) *Dis
 
 // Observe has an observer told of every call from now on, measured by a clock. It is called
 // before the first call.
-func (d *Dispatcher) Observe(observer Observer, now func() time.Time) { d.observer, d.now = observer, now }
+func (d *Dispatcher) Observe(observer Observer, now func() time.Time) {
+	d.observer, d.now = observer, now
+}
 
 // Session is what the host is to one call of a guest. It serves one goroutine.
 type Session struct {
