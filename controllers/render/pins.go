@@ -12,7 +12,8 @@ import (
 // of them find it, until the URL or the refresh annotation of the policy changes.
 
 // CarryPins gives an entry with those digests of its former self that still hold: of modules
-// whose URL is the same, unless the user asked for tags to be resolved again.
+// whose URL is the same, unless the user asked for tags to be resolved again, or the former
+// entry was that of another policy of the same name.
 func CarryPins(entry, former contract.Entry) contract.Entry {
 	if entry.UID != former.UID || entry.Refresh != former.Refresh || entry.IsGroup() != former.IsGroup() {
 		return entry

@@ -29,6 +29,8 @@ func TestCarryPins(t *testing.T) {
 	refreshed.Refresh = "now"
 	refreshedGroup := pinnedGroup("a", "m:v1", "")
 	refreshedGroup.Refresh = "now"
+	again := pinned("m:v1", "")
+	again.UID = "another"
 	edited := pinned("m:v1", "")
 	edited.Message = "edited"
 	tests := map[string]struct {
@@ -39,6 +41,7 @@ func TestCarryPins(t *testing.T) {
 		"other settings, same module":  {edited, pinned("m:v1", digestA), digestA},
 		"another module":               {pinned("m:v2", ""), pinned("m:v1", digestA), ""},
 		"refresh":                      {refreshed, pinned("m:v1", digestA), ""},
+		"deleted and made again":       {again, pinned("m:v1", digestA), ""},
 		"no former":                    {pinned("m:v1", ""), contract.Entry{}, ""},
 		"not pinned before":            {pinned("m:v1", ""), pinned("m:v1", ""), ""},
 		"group: same member":           {pinnedGroup("a", "m:v1", ""), pinnedGroup("a", "m:v1", digestA), digestA},

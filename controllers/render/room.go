@@ -78,7 +78,7 @@ func PoliciesRoom(spec policiesv1.PolicyServerSpec) (int, error) {
 // cluster's own policies, or more than others from other tenants.
 //
 // A policy that is refused keeps the entry that it had before, out of former, as far as there
-// is room: an edit that does not fit must not end what is enforced. A cluster-wide policy is
+// is room; another policy of the same name does not inherit it. An edit that does not fit must not end what is enforced. A cluster-wide policy is
 // never without room while a namespaced one has some.
 //
 // The result depends on nothing but the arguments, and is the same when it is the next former.

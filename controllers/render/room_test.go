@@ -40,6 +40,11 @@ func candidate(name string, age, bytes int, version string) render.Candidate {
 	}
 }
 
+func reborn(entry contract.Entry) contract.Entry {
+	entry.UID = "another"
+	return entry
+}
+
 func versionOf(t *testing.T, entry contract.Entry) string {
 	t.Helper()
 	var settings struct {
@@ -111,6 +116,11 @@ func TestFit(t *testing.T) {
 			candidates: []render.Candidate{candidate("huge", 9, render.MaxEntryBytes+kib, "2"), candidate("new", 1, kib, "1")},
 			former:     was(candidate("huge", 9, kib, "1")),
 			room:       3 * kib / 2, want: map[string]string{"kw.cap.huge": "1"}, refused: []string{"kw.cap.huge", "kw.cap.new"},
+		},
+		"a policy that was made again inherits nothing": {
+			candidates: []render.Candidate{candidate("huge", 9, render.MaxEntryBytes+kib, "2")},
+			former:     contract.Policies{"kw.cap.huge": reborn(sized(kib, "1"))},
+			room:       render.MaxEntryBytes * 4, want: map[string]string{}, refused: []string{"kw.cap.huge"},
 		},
 		"no room at all": {
 			candidates: []render.Candidate{candidate("a", 1, kib, "1")},

@@ -129,9 +129,15 @@ func checkActivePolicy(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy, 
 	if got := policy.Status.Mode; got != policiesv1.ObservedModeProtect {
 		t.Errorf("status.mode = %q, want protect", got)
 	}
-	if got, want := policy.Status.ModuleDigest, "sha256:0123456789ab"; got != want {
-		t.Errorf("status.moduleDigest = %q, want %q", got, want)
-	}
+	within(t, patience, func(ctx context.Context) error { // all digits, once the module is pinned
+		if err := shared.mustExist(ctx, policy); err != nil {
+			return err
+		}
+		if got := policy.Status.ModuleDigest; got != moduleDigest {
+			return fmt.Errorf("status.moduleDigest = %q, want %q", got, moduleDigest)
+		}
+		return nil
+	})
 	ready := apimeta.FindStatusCondition(policy.Status.Conditions, policiesv1.ConditionReady)
 	if want := "2 of 2 replicas enforce revision " + policy.Status.Served[0].Revision; ready.Message != want {
 		t.Errorf("Ready says %q, want %q", ready.Message, want)
