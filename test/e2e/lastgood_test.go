@@ -1,0 +1,65 @@
+//go:build e2e
+
+package e2e
+
+import (
+	"testing"
+	"time"
+
+	"github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+)
+
+func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.T) {
+	g := gomega.NewWithT(t)
+	ns := namespace(t)
+	policy := newPolicy(t, ns, moduleRequiredLabels, map[string]any{"mandatory_labels": []string{"cost-center"}})
+	enforce(t, policy)
+	broken := rawSettings(t, map[string]any{"mandatory_labels": 7})
+	change(t, policy, func() { policy.Spec.Settings = broken })
+	eventuallyRefused(t, policy)
+
+	replaceServerPods(t)
+	g.Eventually(func() error { return attempt(t, newPod(ns)) }).WithTimeout(promptly).
+		Should(gomega.MatchError(gomega.ContainSubstring("cost-center")), "replicas that never saw it wanted enforce the last good revision")
+	ready := eventuallyRefused(t, policy)
+	g.Expect(ready.Reason).To(gomega.Equal("InvalidSettings"))
+	g.Expect(ready.Message).To(gomega.ContainSubstring("ready replicas still serve the older revision"))
+
+	g.Expect(cluster.Delete(t.Context(), policy)).To(gomega.Succeed())
+	g.Eventually(func() error { return cluster.Get(t.Context(), client.ObjectKeyFromObject(policy), policy) }).
+		WithTimeout(promptly).Should(gomega.MatchError(gomega.ContainSubstring("not found")))
+	again := newPolicy(t, ns, moduleRequiredLabels, map[string]any{})
+	again.Name, again.GenerateName, again.Spec.Settings = policy.Name, "", broken
+	create(t, again)
+	ready = eventuallyRefused(t, again)
+	g.Expect(ready.Message).To(gomega.ContainSubstring("no revision of it is served, and its webhook is not created"))
+	g.Expect(attempt(t, newPod(ns))).To(gomega.Succeed(), "nothing of the deleted policy is left")
+}
+
+// replaceServerPods deletes every Pod of the default policy server at once and waits until
+// as many others are ready.
+func replaceServerPods(t *testing.T) {
+	t.Helper()
+	before := serverPods(t)
+	selector := client.MatchingLabels{"kubewarden/policy-server": policiesv1.DefaultPolicyServer}
+	g := gomega.NewWithT(t)
+	g.Expect(cluster.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
+	g.Eventually(func(g gomega.Gomega) {
+		pods := &corev1.PodList{}
+		g.Expect(cluster.List(t.Context(), pods, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
+		ready := 0
+		for _, pod := range pods.Items {
+			g.Expect(before).NotTo(gomega.HaveKey(pod.UID))
+			for _, condition := range pod.Status.Conditions {
+				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
+					ready++
+				}
+			}
+		}
+		g.Expect(ready).To(gomega.Equal(len(before)))
+	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
+}
