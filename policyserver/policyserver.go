@@ -76,6 +76,8 @@ type PolicyServer struct {
 	certificates *server.Certificates
 	server       *server.Server
 	source       source
+	// stopping is closed when Run begins to stop.
+	stopping chan struct{}
 }
 
 // source is where the configuration comes from.
@@ -92,7 +94,7 @@ type source interface {
 // wrong with it as a whole is an error here, what is wrong with one policy is not.
 func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	p := &PolicyServer{
-		config: config, started: config.Now(),
+		config: config, started: config.Now(), stopping: make(chan struct{}),
 		metrics: telemetry.NewMetrics(config.Version), tracer: config.Push.Tracer(),
 	}
 	p.metrics.SetWorkers(config.Workers)
@@ -172,7 +174,7 @@ func (p *PolicyServer) newHandler() http.Handler {
 		Logger: p.config.Logger, Now: p.config.Now,
 	}))
 	if p.config.Profiles {
-		handler = server.WithProfiles(handler)
+		handler = server.WithProfiles(handler, p.stopping)
 	}
 	return p.tracer.Handler(handler)
 }
@@ -207,6 +209,7 @@ func (p *PolicyServer) Address(port string) string { return p.server.Address(por
 func (p *PolicyServer) Run(ctx, hurry context.Context) error {
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	context.AfterFunc(ctx, func() { close(p.stopping) })
 	var running sync.WaitGroup
 	running.Go(func() { p.loader.Run(background) })
 	running.Go(func() { p.source.run(background) })

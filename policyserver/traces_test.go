@@ -53,7 +53,7 @@ func spans(collector *telemetrytest.Collector) map[string][]*trace.Span {
 		}
 	}
 	for _, siblings := range children {
-		slices.SortFunc(siblings, func(a, b *trace.Span) int { return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) }) //nolint:gosec // near each other
+		slices.SortFunc(siblings, func(a, b *trace.Span) int { return int(a.GetStartTimeUnixNano()) - int(b.GetStartTimeUnixNano()) })
 	}
 	return children
 }

@@ -79,10 +79,7 @@ func (v *versionFlags) asked() bool { return v.long || v.short }
 func (v *versionFlags) print(output io.Writer) error {
 	text := "policy-server " + version + "\n"
 	if v.long {
-		text += "\nOpen Policy Agent/Gatekeeper implemented builtins:\n"
-		for _, name := range rego.Builtins() {
-			text += "  - " + name + "\n"
-		}
+		text += "\nOpen Policy Agent/Gatekeeper implemented builtins:\n  - " + strings.Join(rego.Builtins(), "\n  - ") + "\n"
 	}
 	_, err := io.WriteString(output, text)
 	return err

@@ -94,6 +94,22 @@ func (l *loadCount) Overloaded(reason string) {
 	l.overloaded = append(l.overloaded, reason)
 }
 
+// check looks for the status of the one request that was answered.
+func (l *loadCount) check(t *testing.T, status int) {
+	t.Helper()
+	if len(l.answered) != 1 || !strings.HasSuffix(l.answered[0], fmt.Sprint(" ", status)) {
+		t.Errorf("the observer was told %q, want status %d", l.answered, status)
+	}
+}
+
+// checkRetryAfter wants to be told when to come back where that can help, and only there.
+func checkRetryAfter(t *testing.T, recorder *httptest.ResponseRecorder) {
+	t.Helper()
+	if got, want := recorder.Header().Get("Retry-After"), recorder.Code == http.StatusServiceUnavailable; (got != "") != want {
+		t.Errorf("got Retry-After %q, want one: %t", got, want)
+	}
+}
+
 func newHandler() (*Handler, *fakeEvaluator, *loadCount) {
 	evaluator, busy := &fakeEvaluator{hold: make(chan struct{})}, &loadCount{}
 	return NewHandler(HandlerConfig{
@@ -157,14 +173,12 @@ func TestHandlerStatuses(t *testing.T) {
 			if diff := gocmp.Diff(tc.wantBody, recorder.Body.String()); diff != "" {
 				t.Errorf("body; -want +got:\n%s", diff)
 			}
-			if want := tc.wantStatus == 503; (recorder.Header().Get("Retry-After") != "") != want {
-				t.Errorf("got Retry-After %q, want one: %t", recorder.Header().Get("Retry-After"), want)
-			}
-			if tc.wantType != "" && (len(busy.answered) != 1 || !strings.HasSuffix(busy.answered[0], fmt.Sprint(" ", tc.wantStatus))) {
-				t.Errorf("the observer was told %q, want the status", busy.answered)
+			checkRetryAfter(t, recorder)
+			if tc.wantType != "" {
+				busy.check(t, tc.wantStatus)
 			}
 			if busy.busy != 0 || busy.inFlight != 0 || len(handler.queue.places) != 0 || len(handler.queue.workers) != 0 {
-				t.Errorf("got %d in flight, %d places, %d workers taken; want none left behind", busy.inFlight, len(handler.queue.places), len(handler.queue.workers))
+				t.Errorf("got %+v, %d places, %d workers taken; want none left behind", busy, len(handler.queue.places), len(handler.queue.workers))
 			}
 		})
 	}

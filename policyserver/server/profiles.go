@@ -35,8 +35,11 @@ type profiles struct {
 }
 
 // WithProfiles adds the paths of profiles to a handler. They are for whoever may ask for
-// verdicts, so they are only there when somebody wants them.
-func WithProfiles(next http.Handler) http.Handler { return &profiles{next: next, wait: wait} }
+// verdicts, so they are only there when somebody wants them. A profile that is being made
+// ends when stopping is closed: the end of a server does not wait for it.
+func WithProfiles(next http.Handler, stopping <-chan struct{}) http.Handler {
+	return &profiles{next: next, wait: func(ctx context.Context, duration time.Duration) { wait(ctx, stopping, duration) }}
+}
 
 // ServeHTTP answers a request.
 func (p *profiles) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
@@ -83,13 +86,14 @@ func (p *profiles) cpu(writer http.ResponseWriter, request *http.Request) {
 	sendProfile(writer, "cpu_profile", profile.Bytes())
 }
 
-// wait returns early when nobody waits for the profile any more.
-func wait(ctx context.Context, duration time.Duration) {
+// wait returns early when nobody waits for the profile any more, or the server stops.
+func wait(ctx context.Context, stopping <-chan struct{}, duration time.Duration) {
 	timer := time.NewTimer(duration)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
 	case <-ctx.Done():
+	case <-stopping:
 	}
 }
 

@@ -62,14 +62,18 @@ func TestProfilesOneAtATime(t *testing.T) {
 	}
 	cancel()
 	<-leave
-	handler.wait = wait // whose caller has left already
-	if got := profile(t, handler, httptest.NewRequest(http.MethodGet, "/debug/pprof/cpu", nil).WithContext(ctx)); got.Code != 200 {
-		t.Errorf("got status %d after it, want 200", got.Code)
+	stopping := make(chan struct{})
+	if got := profile(t, WithProfiles(nil, stopping), httptest.NewRequest(http.MethodGet, "/debug/pprof/cpu", nil).WithContext(ctx)); got.Code != 200 {
+		t.Errorf("got status %d for somebody who has left, want 200", got.Code)
+	}
+	close(stopping)
+	if got := profile(t, WithProfiles(nil, stopping), httptest.NewRequest(http.MethodGet, "/debug/pprof/cpu", nil)); got.Code != 200 {
+		t.Errorf("got status %d from a server that stops, want what it has", got.Code)
 	}
 }
 
 func TestProfilesRefuse(t *testing.T) {
-	handler := WithProfiles(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) { writer.WriteHeader(http.StatusTeapot) }))
+	handler := WithProfiles(http.HandlerFunc(func(writer http.ResponseWriter, _ *http.Request) { writer.WriteHeader(http.StatusTeapot) }), nil)
 	for name, tc := range map[string]struct {
 		method, path string
 		status       int

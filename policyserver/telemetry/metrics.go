@@ -104,7 +104,7 @@ func NewMetrics(version string) *Metrics {
 		ConstLabels: prometheus.Labels{"version": version},
 	})
 	info.Set(1)
-	m.registry.MustRegister(m.traffic.collectors()...)
+	m.registry.MustRegister(m.collectors()...)
 	m.registry.MustRegister(m.evaluations, m.latency, m.loaded, m.failed, m.prepared, m.reloads, info,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m

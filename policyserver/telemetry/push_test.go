@@ -118,19 +118,24 @@ func written(t *testing.T, got []*metrics.ResourceMetrics) string {
 				fmt.Sprintf(" %T %d", point.GetValue(), point.GetAsInt()))
 		}
 		for _, point := range metric.GetHistogram().GetDataPoints() {
-			counts := point.GetBucketCounts()
-			if len(counts) != len(point.GetExplicitBounds())+1 || point.GetStartTimeUnixNano() == 0 {
-				t.Errorf("got %v, want a bucket more than bounds, and a start", point)
-			}
-			at := slices.Index(counts, point.GetCount())
-			bound := "+Inf"
-			if at >= 0 && at < len(point.GetExplicitBounds()) {
-				bound = time.Duration(point.GetExplicitBounds()[at] * float64(time.Millisecond)).String()
-			}
-			lines = append(lines, strings.Join(append([]string{metric.GetName()}, telemetrytest.Text(point.GetAttributes())...), " ")+" all up to "+bound)
+			lines = append(lines, strings.Join(append([]string{metric.GetName()}, telemetrytest.Text(point.GetAttributes())...), " ")+" all up to "+highest(t, point))
 		}
 	}
 	return strings.Join(lines, "\n") + "\n"
+}
+
+// highest is the bound of the bucket that holds everything.
+func highest(t *testing.T, point *metrics.HistogramDataPoint) string {
+	t.Helper()
+	counts, bounds := point.GetBucketCounts(), point.GetExplicitBounds()
+	if len(counts) != len(bounds)+1 || point.GetStartTimeUnixNano() == 0 {
+		t.Errorf("got %v, want a bucket more than bounds, and a start", point)
+	}
+	at := slices.Index(counts, point.GetCount())
+	if at < 0 || at >= len(bounds) {
+		return "+Inf"
+	}
+	return time.Duration(bounds[at] * float64(time.Millisecond)).String()
 }
 
 // With TLS on both sides, by the variables of the one signal: those upstream misspells.
@@ -187,7 +192,7 @@ func TestPushMetricsOfTheSameNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var pushed, scraped []string
+	pushed, scraped := make([]string, 0, len(families)), make([]string, 0, len(families))
 	for _, metric := range scopes[0].Metrics {
 		pushed = append(pushed, metric.Name)
 	}

@@ -100,7 +100,8 @@ func (e tracedEvaluator) Evaluate(ctx context.Context, policyID string, request 
 }
 
 func (e tracedEvaluator) about(policyID string, request evaluation.Request) []attribute.KeyValue {
-	attributes := []attribute.KeyValue{text("request_uid", request.UID), text("host", e.host), text("policy_id", policyID)}
+	attributes := make([]attribute.KeyValue, 0, 13)
+	attributes = append(attributes, text("request_uid", request.UID), text("host", e.host), text("policy_id", policyID))
 	if request.Origin == evaluation.OriginRaw {
 		return attributes
 	}

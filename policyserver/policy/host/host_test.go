@@ -200,9 +200,13 @@ func TestObserveCalls(t *testing.T) {
 	})
 	session := dispatcher.Session("kw.cap.mine", grants(t, "oci/*", "net/*"))
 	for _, call := range []host.Call{
-		{Namespace: "oci", Operation: "v2/verify"}, {Namespace: "kubernetes", Operation: "can_i"},
-		{Namespace: "net", Operation: "v1/dns_lookup_host"}, {Namespace: "tracing", Operation: "log"},
-		{Namespace: "oci", Operation: "v3/invented"}, {Namespace: "invented", Operation: "1"}, {Namespace: "tracing", Operation: "2"},
+		{Namespace: "oci", Operation: "v2/verify"},
+		{Namespace: "kubernetes", Operation: "can_i"},
+		{Namespace: "net", Operation: "v1/dns_lookup_host"},
+		{Namespace: "tracing", Operation: "log"},
+		{Namespace: "oci", Operation: "v3/invented"},
+		{Namespace: "invented", Operation: "1"},
+		{Namespace: "tracing", Operation: "2"},
 	} {
 		call.Binding = "kubewarden"
 		_, _ = session.Call(t.Context(), call)
