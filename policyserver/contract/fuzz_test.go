@@ -101,21 +101,69 @@ func FuzzDecodeReports(f *testing.F) {
 			t.Fatalf("got %d reports and %d unreadable, want 2 together", len(reports), len(unreadable))
 		}
 		for replica, report := range reports {
-			payload, compressed, err := EncodeReport(report, 0)
-			if err != nil || len(payload) > MaxReportBytes {
-				continue // too large for a report, which no replica of ours writes
+			checkReportAgain(t, replica, report)
+		}
+	})
+}
+
+// checkReportAgain writes a report and reads it again.
+func checkReportAgain(t *testing.T, replica string, report Report) {
+	t.Helper()
+	payload, compressed, err := EncodeReport(report, 0)
+	if err != nil || len(payload) > MaxReportBytes {
+		return // too large for a report, which no replica of ours writes
+	}
+	data, binaryData := map[string]string{replica: string(payload)}, map[string][]byte(nil)
+	if compressed {
+		data, binaryData = nil, map[string][]byte{replica: payload}
+	}
+	again, failed := DecodeReports(data, binaryData)
+	if failed[replica] != nil {
+		t.Fatalf("decode %s again: %v", payload, failed[replica])
+	}
+	if diff := cmp.Diff(report, again[replica], cmpopts.EquateEmpty()); diff != "" && !again[replica].Truncated {
+		t.Errorf("-want +got after %s:\n%s", payload, diff)
+	}
+}
+
+// Whatever last-good.yml holds, each of its entries is read or refused, and what is read
+// says the same when it is written and read again.
+func FuzzDecodeLastGood(f *testing.F) {
+	seed, err := EncodeLastGood(map[string]LastGood{
+		"kw.cap.p":  {UID: "p", Revision: "r", Module: "r.test/p:v1", ModuleDigest: digestOne, Settings: json.RawMessage(`{"a":1.50}`)},
+		"kw.capg.g": {UID: "g", Revision: "r", Expression: "a()", Policies: map[string]LastGoodMember{"a": {Module: "m", ModuleDigest: digestTwo}}},
+	})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	for _, seed := range []string{
+		"", " \n", "[]", "p: {uid: u, revision: r, module: m, moduleDigest: 'sha256:00'}", "p: {uid: u, revision: r, policies: {}, expression: 'true'}",
+		"p: {uid: u, revision: r, policies: {a: ~}, expression: ''}", "p: {uid: 7}\nq: ~", "p: &p {uid: *p}", "p: {}\np: {}",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		good, _, err := DecodeLastGood(data)
+		if err != nil {
+			return
+		}
+		written, err := EncodeLastGood(good)
+		if err != nil {
+			t.Fatalf("encode %+v: %v", good, err)
+		}
+		again, refused, err := DecodeLastGood(written)
+		if err != nil {
+			t.Fatalf("decode %s again: %v", written, err)
+		}
+		for id := range refused {
+			if len(good[id].Policies) > 0 || good[id].Expression == "" {
+				t.Errorf("%s is refused when it is read again: %v", id, refused[id])
 			}
-			data, binaryData := map[string]string{replica: string(payload)}, map[string][]byte(nil)
-			if compressed {
-				data, binaryData = nil, map[string][]byte{replica: payload}
-			}
-			again, failed := DecodeReports(data, binaryData)
-			if failed[replica] != nil {
-				t.Fatalf("decode %s again: %v", payload, failed[replica])
-			}
-			if diff := cmp.Diff(report, again[replica], cmpopts.EquateEmpty()); diff != "" && !again[replica].Truncated {
-				t.Errorf("-want +got after %s:\n%s", payload, diff)
-			}
+			delete(good, id) // a group without members, which nothing serves
+		}
+		if rewritten, err := EncodeLastGood(again); err != nil || len(refused) == 0 && !bytes.Equal(rewritten, written) {
+			t.Errorf("got %s, %v; want %s as before", rewritten, err, written)
 		}
 	})
 }

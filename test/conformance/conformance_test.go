@@ -57,9 +57,15 @@ func TestConformance(t *testing.T) {
 		if tested.ServerOnly() {
 			serverOnly++
 		} else {
-			run(tested.ID+"/engine", tested.Waits(), func(t *testing.T) { runEngine(t, environment, tested, requests) })
+			run(tested.ID+"/engine", tested.Waits(), func(t *testing.T) {
+				t.Helper()
+				runEngine(t, environment, tested, requests)
+			})
 		}
-		run(tested.ID+"/server", tested.Waits(), func(t *testing.T) { remote.run(t, tested, requests) })
+		run(tested.ID+"/server", tested.Waits(), func(t *testing.T) {
+			t.Helper()
+			remote.run(t, tested, requests)
+		})
 	}
 	waiting.Wait()
 	t.Logf("%d cases: %d through engine and server, %d through the server only", len(cases), len(cases)-serverOnly, serverOnly)
@@ -195,20 +201,33 @@ func (r *remote) run(t *testing.T, tested *Case, requests fs.FS) {
 		r.ask(t, tested, document)
 	}
 	// Whatever that was, the server lives and others are answered.
-	response, body := r.post(t, http.MethodPost, "/validate_raw/"+neighbour, "application/json", []byte(`{"request":{}}`))
-	if want := `{"response":{"uid":"","allowed":true,"auditAnnotations":null,"warnings":null}}`; response.StatusCode != http.StatusOK || string(body) != want {
-		t.Errorf("got status %s, %s from another policy afterwards, want %s", response.Status, body, want)
+	got := r.send(t, sent{http.MethodPost, "/validate_raw/" + neighbour, "application/json", []byte(`{"request":{}}`)})
+	if want := `{"response":{"uid":"","allowed":true,"auditAnnotations":null,"warnings":null}}`; got.status != http.StatusOK || string(got.body) != want {
+		t.Errorf("got status %d, %s from another policy afterwards, want %s", got.status, got.body, want)
 	}
 }
 
-func (r *remote) post(t *testing.T, method, path, contentType string, content []byte) (*http.Response, []byte) {
+// sent is a request as it is sent; the content type "none" leaves the header out.
+type sent struct {
+	method, path, contentType string
+	body                      []byte
+}
+
+// received is its answer.
+type received struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (r *remote) send(t *testing.T, what sent) received {
 	t.Helper()
-	request, err := http.NewRequestWithContext(t.Context(), method, "https://"+r.address+path, bytes.NewReader(content))
+	request, err := http.NewRequestWithContext(t.Context(), what.method, "https://"+r.address+what.path, bytes.NewReader(what.body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if contentType != "none" {
-		request.Header.Set("Content-Type", contentType)
+	if what.contentType != "none" {
+		request.Header.Set("Content-Type", what.contentType)
 	}
 	response, err := r.client.Do(request)
 	if err != nil {
@@ -219,7 +238,7 @@ func (r *remote) post(t *testing.T, method, path, contentType string, content []
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response, body
+	return received{response.StatusCode, response.Header, body}
 }
 
 func (r *remote) ask(t *testing.T, tested *Case, document json.RawMessage) {
@@ -233,27 +252,27 @@ func (r *remote) ask(t *testing.T, tested *Case, document json.RawMessage) {
 			path += "?" + tested.HTTP.Query
 		}
 	}
-	response, body := r.post(t, method, path, contentType, tested.Body(document))
-	if want := cmp.Or(tested.Want.Status, http.StatusOK); response.StatusCode != want {
-		t.Fatalf("got status %d, want %d; body %s", response.StatusCode, want, body)
+	answered := r.send(t, sent{method, path, contentType, tested.Body(document)})
+	if want := cmp.Or(tested.Want.Status, http.StatusOK); answered.status != want {
+		t.Fatalf("got status %d, want %d; body %s", answered.status, want, answered.body)
 	}
 	wantRetry := ""
-	if response.StatusCode == http.StatusServiceUnavailable {
+	if answered.status == http.StatusServiceUnavailable {
 		wantRetry = "1"
 	}
-	if got := response.Header.Get("Retry-After"); got != wantRetry {
-		t.Errorf("got Retry-After %q beside status %d, want %q", got, response.StatusCode, wantRetry)
+	if got := answered.header.Get("Retry-After"); got != wantRetry {
+		t.Errorf("got Retry-After %q beside status %d, want %q", got, answered.status, wantRetry)
 	}
-	if got, want := response.Header.Get("Content-Type"), tested.Want.ContentType; want != "" && got != want {
+	if got, want := answered.header.Get("Content-Type"), tested.Want.ContentType; want != "" && got != want {
 		t.Errorf("got content type %q, want %q", got, want)
 	}
 	if tested.Want.Body != nil {
-		if diff := gocmp.Diff(*tested.named(tested.Want.Body), string(body)); diff != "" {
+		if diff := gocmp.Diff(*tested.named(tested.Want.Body), string(answered.body)); diff != "" {
 			t.Errorf("body; -want +got:\n%s", diff)
 		}
 		return
 	}
-	got, err := tested.DecodeAnswer(body, uidOf(document))
+	got, err := tested.DecodeAnswer(answered.body, uidOf(document))
 	if err != nil {
 		t.Fatal(err)
 	}

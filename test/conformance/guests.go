@@ -44,7 +44,7 @@ type Runs struct {
 	Stdout []string `yaml:"stdout"`
 	Stderr []string `yaml:"stderr"`
 	// Exit is the code that it exits with; nil returns.
-	Exit *int `yaml:"exit"`
+	Exit *int32 `yaml:"exit"`
 	// OverSettings says that it does the same when it is asked about its settings, which it
 	// finds valid otherwise.
 	OverSettings bool `yaml:"overSettings"`
@@ -61,7 +61,7 @@ func (r *Runs) command() []byte {
 		code = append(code, c.Print(1, text)...)
 	}
 	if r.Exit != nil {
-		code = slices.Concat(code, wasmtest.I32Const(int32(*r.Exit)), wasmtest.Call(c.Exit))
+		code = slices.Concat(code, wasmtest.I32Const(*r.Exit), wasmtest.Call(c.Exit))
 	}
 	if r.OverSettings {
 		return c.Bytes(code)

@@ -21,7 +21,7 @@ type Calls struct {
 	// stand for two parameters, address and length.
 	With []any `yaml:"with"`
 	// Returns is the result without which the guest traps; any is right when it is nil.
-	Returns *int64 `yaml:"returns"`
+	Returns *int32 `yaml:"returns"`
 	// Forever calls again and again.
 	Forever bool `yaml:"forever"`
 }
@@ -77,10 +77,10 @@ func regoProgram(mode string) *program {
 	return &program{
 		r.Module,
 		func(text string) []byte {
-			address := texts
+			address, length := texts, int32(len(text)) //nolint:gosec // a text of a case file
 			r.Data(address, append([]byte(text), 0))
-			texts += int32(len(text)) + 1
-			return slices.Concat(wasmtest.I32Const(address), wasmtest.I32Const(int32(len(text))))
+			texts += length + 1
+			return slices.Concat(wasmtest.I32Const(address), wasmtest.I32Const(length))
 		},
 		func(deed []byte) []byte {
 			r.Eval = slices.Concat(deed, wasmtest.I32Const(0))
@@ -213,7 +213,7 @@ func (c *Calls) deed(p *program) []byte {
 	code = append(code, wasmtest.Call(index)...)
 	switch {
 	case c.Returns != nil:
-		code = slices.Concat(code, wasmtest.I32Const(int32(*c.Returns)), wasmtest.I32Ne, wasmtest.If(wasmtest.Unreachable))
+		code = slices.Concat(code, wasmtest.I32Const(*c.Returns), wasmtest.I32Ne, wasmtest.If(wasmtest.Unreachable))
 	case len(function.Results) > 0:
 		code = append(code, wasmtest.Drop...)
 	}
