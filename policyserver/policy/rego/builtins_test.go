@@ -63,6 +63,7 @@ func TestBuiltins(t *testing.T) {
 		"sprintf with a vast width":    {"sprintf", `"%999999999d", [1]`, "", "its answer could have more than 16777216 bytes"},
 		"sprintf with a vast *":        {"sprintf", `"` + strings.Repeat("%*d", 20) + `", [1000000, 1]`, "", "its answer could have more than 16777216 bytes"},
 		"sprintf that repeats":         {"sprintf", `"` + strings.Repeat("%[1]s", 1000) + `", ["` + strings.Repeat("a", 3000) + `"]`, "", "its answer could have more than 16777216 bytes"},
+		"to_number of no JSON":         {"to_number", `"007"`, `7`, ""},
 		"regex.split":                  {"regex.split", `"/+", "a//b/c"`, `["a","b","c"]`, ""},
 		"regex.replace":                {"regex.replace", `"abab", "b", "<$0>"`, `"a\u003cb\u003ea\u003cb\u003e"`, ""},
 		"regex.replace that explodes":  {"regex.replace", `"` + strings.Repeat("a", 9000) + `", "", "` + strings.Repeat("b", 9000) + `"`, "", "its answer could have more than 16777216 bytes"},

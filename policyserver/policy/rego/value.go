@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -250,7 +251,7 @@ func (e *encoder) encode(value ast.Value, depth int) error {
 	case ast.Boolean:
 		e.out = strconv.AppendBool(e.out, bool(value))
 	case ast.Number:
-		e.out = append(e.out, value...)
+		return e.number(string(value))
 	case ast.String:
 		return e.string(string(value))
 	case *ast.Array:
@@ -262,6 +263,20 @@ func (e *encoder) encode(value ast.Value, depth int) error {
 	default:
 		return fmt.Errorf("value of type %T cannot be passed on", value)
 	}
+	return nil
+}
+
+// number writes a number. Builtins make some that JSON does not know: to_number("007").
+func (e *encoder) number(text string) error {
+	if json.Valid([]byte(text)) {
+		e.out = append(e.out, text...)
+		return nil
+	}
+	value, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsInf(value, 0) || math.IsNaN(value) {
+		return fmt.Errorf("number %.40q cannot be passed on", text)
+	}
+	e.out = strconv.AppendFloat(e.out, value, 'g', -1, 64)
 	return nil
 }
 
