@@ -40,7 +40,7 @@ func TestReader(t *testing.T) {
 }
 
 func keys(policies contract.Policies) []string {
-	var ids []string
+	ids := make([]string, 0, len(policies))
 	for id := range policies {
 		ids = append(ids, id)
 	}

@@ -82,7 +82,8 @@ func TestPin(t *testing.T) {
 		"a file as well": {pinned("file:///m.wasm", ""), map[string]string{"": digestA}, false, pinned("file:///m.wasm", "")},
 		"group": {
 			pinnedGroup("a", "r.test/m:v1", "", "b", "https://w.test/m", "", "c", "r.test/m:v2", digestB),
-			map[string]string{"a": digestA, "b": digestA, "c": digestA}, true,
+			map[string]string{"a": digestA, "b": digestA, "c": digestA},
+			true,
 			pinnedGroup("a", "r.test/m:v1", digestA, "b", "https://w.test/m", "", "c", "r.test/m:v2", digestB),
 		},
 		"group of pinned members": {

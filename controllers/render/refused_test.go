@@ -47,8 +47,9 @@ func TestConfigMapHasNoNoteWithoutRefusals(t *testing.T) {
 // takes 1 MiB of keys and values.
 func TestConfigMapHasRoomForAnyNumberOfPolicies(t *testing.T) {
 	in := serverInput(everything)
-	var candidates []render.Candidate
-	for i := range 4000 {
+	const count = 4000
+	candidates := make([]render.Candidate, 0, count)
+	for i := range count {
 		candidates = append(candidates, candidate(fmt.Sprintf("tenant-%d/policy-with-a-long-name-%d", i%7, i), i, 600, "1"))
 	}
 	room, err := render.PoliciesRoom(in.Server.Spec)

@@ -22,8 +22,9 @@ func padded(bytes int) runtime.RawExtension {
 func TestPoliciesWithoutRoomAreRefusedAlone(t *testing.T) {
 	const large = 119 << 10 // six have room
 	server := shared.createServer(t, "full")
-	var tenants []*policiesv1.AdmissionPolicy
-	for i := range 6 {
+	const withRoom = 6
+	tenants := make([]*policiesv1.AdmissionPolicy, 0, withRoom)
+	for i := range withRoom {
 		policy := namespacedPolicy(fmt.Sprintf("full-%d", i), "full")
 		policy.Spec.Settings = padded(large)
 		shared.create(t, policy)
