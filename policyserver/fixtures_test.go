@@ -116,7 +116,10 @@ func start(t *testing.T, config Config) *running {
 	if config.DownloadDir == "" {
 		config.DownloadDir = t.TempDir()
 	}
-	config.Logger, config.Now = slog.New(slog.NewTextHandler(t.Output(), nil)), time.Now
+	config.Now = time.Now
+	if config.Logger == nil {
+		config.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
+	}
 	policyServer, err := New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
