@@ -43,6 +43,7 @@ type body struct {
 	charges  []charge // in order of place
 	open     []int    // open blocks: the charge that their instructions add to
 	blocks   int      // blocks and ifs
+	targets  int      // of br_table
 	item     []byte
 }
 
@@ -55,7 +56,7 @@ type charge struct {
 }
 
 func (b *body) rewrite() {
-	b.out, b.charges, b.open, b.blocks = b.out[:0], b.charges[:0], b.open[:0], 0
+	b.out, b.charges, b.open, b.blocks, b.targets = b.out[:0], b.charges[:0], b.open[:0], 0, 0
 	locals := b.copyLocals()
 	b.charges = append(b.charges, charge{place: len(b.out), weight: locals})
 	b.open = append(b.open, 0)
@@ -64,7 +65,7 @@ func (b *body) rewrite() {
 	}
 	b.in.end("a function body")
 	if b.in.err == nil {
-		b.rewriter.account(b.in, shape{blocks: b.blocks, loops: len(b.charges) - 1, locals: locals})
+		b.rewriter.account(b.in, shape{blocks: b.blocks, loops: len(b.charges) - 1, locals: locals, targets: b.targets})
 	}
 }
 
@@ -155,7 +156,7 @@ func (b *body) copyImmediate(kind immediate, op byte, start int) {
 	case heapType:
 		b.out = copyHeapType(b.out, r)
 	case labels:
-		b.copyList(appendLabel)
+		b.targets += int(b.copyList(appendLabel))
 		b.out = appendU32(b.out, r.u32())
 	case valueTypes:
 		b.copyList(copyValueType)
@@ -166,12 +167,13 @@ func (b *body) copyImmediate(kind immediate, op byte, start int) {
 
 func appendLabel(to []byte, r *reader) []byte { return appendU32(to, r.u32()) }
 
-func (b *body) copyList(copyItem func([]byte, *reader) []byte) {
-	n := b.in.count("items")
+func (b *body) copyList(copyItem func([]byte, *reader) []byte) (n uint32) {
+	n = b.in.count("items")
 	b.out = appendU32(b.out, n)
 	for range n {
 		b.out = copyItem(b.out, b.in)
 	}
+	return n
 }
 
 func (b *body) copyAccess(start int) {

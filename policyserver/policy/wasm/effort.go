@@ -21,6 +21,9 @@ type shape struct {
 	blocks int // blocks and ifs
 	loops  int
 	locals int
+	// targets are those of all br_table: each is compared with all before it that lead to
+	// the same place. A million of them, which are 1 MB, take minutes.
+	targets int
 }
 
 // account adds the effort for a function to the module's and refuses what goes too far.
@@ -35,10 +38,10 @@ func (w *rewriter) account(r *reader, function shape) {
 			function.blocks, function.locals)
 		return
 	}
-	if effort := blocks*blocks + 200*blocks*function.locals; effort > effortIgnored {
+	if effort := blocks*blocks + 200*blocks*function.locals + function.targets*function.targets/10; effort > effortIgnored {
 		w.effort += effort
 	}
 	if w.effort > maxEffort {
-		r.failAt(0, "module would take too long to compile: its functions have too many blocks")
+		r.failAt(0, "module would take too long to compile: its functions have too many blocks or branches")
 	}
 }

@@ -317,6 +317,10 @@ func TestRewriteRefuses(t *testing.T) {
 			}
 			return m.Bytes()
 		}(), "module would take too long to compile"},
+		"a branch to very many places": {
+			program(0, Block(I32Const(0), []byte{0x0e}, U32(200_000), make([]byte, 200_001)), I32Const(0)),
+			"module would take too long to compile: its functions have too many blocks or branches",
+		},
 		"a number beyond 32 bits": {program(0, []byte{0x41, 0xff, 0xff, 0xff, 0xff, 0x1f}), "number does not fit 32 bits"},
 	}
 	for name, tc := range tests {
