@@ -107,7 +107,7 @@ type sizedCandidate struct {
 	Candidate
 	bytes       int
 	former      *contract.Entry // nil if there is none that could be kept
-	formerBytes int
+	formerBytes int             // 0 until somebody asks
 }
 
 // asks is how many bytes the candidate asks for: an entry that is too large for any server
@@ -116,7 +116,21 @@ func (c *sizedCandidate) asks() int {
 	if c.bytes <= MaxEntryBytes {
 		return c.bytes
 	}
-	return c.formerBytes
+	return c.formerSize()
+}
+
+// formerSize is the size of the former entry. Hardly any is ever asked for.
+func (c *sizedCandidate) formerSize() int {
+	if c.former == nil || c.formerBytes > 0 {
+		return c.formerBytes
+	}
+	bytes, err := entryBytes(c.ID, *c.former)
+	if err != nil || bytes > MaxEntryBytes {
+		c.former = nil
+		return 0
+	}
+	c.formerBytes = bytes
+	return bytes
 }
 
 func (c *sizedCandidate) refused(room int) RefusedEntry {
@@ -149,10 +163,7 @@ func measure(candidates []Candidate, former contract.Policies) ([]*sizedCandidat
 			return nil, err
 		}
 		if before, found := former[candidate.ID]; found && before.UID == candidate.Entry.UID {
-			bytes, err := entryBytes(candidate.ID, before)
-			if err == nil && bytes <= MaxEntryBytes {
-				one.former, one.formerBytes = &before, bytes
-			}
+			one.former = &before
 		}
 		sized = append(sized, one)
 	}
@@ -202,11 +213,12 @@ func fit(sized []*sizedCandidate, room int) Fitted {
 	for _, one := range slices.Backward(refused) {
 		fitted.Refused[one.ID] = one.refused(room)
 		clusterWide = clusterWide || one.Namespace == ""
-		if clusterWide && one.Namespace != "" || one.former == nil || one.formerBytes > left {
+		size := one.formerSize()
+		if clusterWide && one.Namespace != "" || one.former == nil || size > left {
 			continue
 		}
 		fitted.Policies[one.ID] = *one.former
-		left -= one.formerBytes
+		left -= size
 	}
 	return fitted
 }
