@@ -53,7 +53,7 @@ func reportedDigests(report contract.Report, id string, wanted contract.Entry) (
 	if err != nil {
 		return nil, err
 	}
-	if served != (contract.Served{Revision: revision, ModuleDigest: contract.ShortDigest(whole)}) {
+	if served.Revision != revision || served.ModuleDigest != contract.ShortDigest(whole) || !served.MayBe(wanted.UID) {
 		return nil, nil
 	}
 	return digests, nil

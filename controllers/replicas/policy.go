@@ -111,6 +111,9 @@ func (c *counting) add(replica Replica) error {
 		}
 		return nil
 	}
+	if !served.MayBe(c.wanted.UID) {
+		return nil // of a policy that is gone and had the same name
+	}
 	enforced, err := addRevision(c.revisions, served, c.wanted)
 	if err != nil {
 		return err

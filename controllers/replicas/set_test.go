@@ -54,7 +54,17 @@ func running(container string, start time.Time) func(*corev1.Pod) {
 
 func entry(t *testing.T, settings string) contract.Entry {
 	t.Helper()
-	return contract.Entry{Module: "registry://example.test/labels:v1", Settings: json.RawMessage(settings)}
+	return contract.Entry{UID: policyUID, Module: "registry://example.test/labels:v1", Settings: json.RawMessage(settings)}
+}
+
+const policyUID = "2d3c1f4e"
+
+// ownedBy is a report of what is served for a custom resource.
+func ownedBy(report contract.Report, uid string) contract.Report {
+	served := report.Policies[policyID]
+	served.Owner = contract.OwnerHash(uid)
+	report.Policies = map[string]contract.Served{policyID: served}
+	return report
 }
 
 func serving(t *testing.T, served contract.Entry) contract.Report {
@@ -147,6 +157,13 @@ func TestPolicy(t *testing.T) {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
 			reports: map[string]contract.Report{"a": serving(t, wanted), "b": serving(t, wanted)},
 			want:    replicas.Policy{Total: 2, Ready: 2, Serving: 2, Enforcing: 2, Served: []replicas.Revision{servedWanted(2)}},
+		},
+		"a replica has not heard that the policy was made again": {
+			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},
+			reports: map[string]contract.Report{"a": ownedBy(serving(t, wanted), "uid-before"), "b": ownedBy(serving(t, wanted), policyUID)},
+			want: replicas.Policy{Total: 2, Ready: 2, Serving: 1, Enforcing: 1, Served: []replicas.Revision{{
+				Served: ownedBy(serving(t, wanted), policyUID).Policies[policyID], Wanted: true, Replicas: 1,
+			}}},
 		},
 		"one replica is behind": {
 			pods:    []corev1.Pod{pod("a", ready), pod("b", ready)},

@@ -124,3 +124,24 @@ func TestHashesLeaveOutTheUID(t *testing.T) {
 		t.Errorf("got %+v, refusals %v, error %v; want the UID back", decoded["a"], refused, err)
 	}
 }
+
+func TestServedNamesItsOwner(t *testing.T) {
+	for text, want := range map[string]Served{
+		`["r","d"]`:            {Revision: "r", ModuleDigest: "d"},
+		`["r","d","o"]`:        {Revision: "r", ModuleDigest: "d", Owner: "o"},
+		`["r","d","o","more"]`: {Revision: "r", ModuleDigest: "d", Owner: "o"},
+	} {
+		var got Served
+		if err := json.Unmarshal([]byte(text), &got); err != nil || got != want {
+			t.Errorf("%s: got %+v, error %v", text, got, err)
+		}
+	}
+	encoded, err := json.Marshal(map[string]Served{"a": {"r", "d", ""}, "b": {"r", "d", OwnerHash("u")}})
+	if want := `{"a":["r","d"],"b":["r","d","` + ShortHash("u") + `"]}`; err != nil || string(encoded) != want {
+		t.Errorf("got %s, error %v; want %s", encoded, err, want)
+	}
+	served := Served{Owner: OwnerHash("u")}
+	if !served.MayBe("u") || !served.MayBe("") || !(Served{}).MayBe("u") || served.MayBe("v") {
+		t.Error("a policy is served for another custom resource, or not for its own")
+	}
+}

@@ -52,28 +52,47 @@ func (r Report) Flawless() bool {
 	return len(r.Failures) == 0 && (!r.Truncated || len(r.Digests) > 0)
 }
 
-// Served is one policy as a replica serves it. Both fields are cut to 12 hex digits;
-// on the wire it is a list of the two.
+// Served is one policy as a replica serves it. Every field is cut to 12 hex digits; on the
+// wire it is a list of them, the last of which may be absent.
 type Served struct {
 	// Revision is Revision(entry, ModuleDigest).
 	Revision string
 	// ModuleDigest is the digest of the module, without "sha256:"; of a group it is one
 	// over the digests of the members' modules.
 	ModuleDigest string
+	// Owner is OwnerHash of the policy that it is served for; empty where the entry names none.
+	Owner string
 }
 
-// MarshalJSON writes the pair as a list.
+// OwnerHash stands for the UID of a policy's custom resource in a report; nothing for none.
+func OwnerHash(uid string) string {
+	if uid == "" {
+		return ""
+	}
+	return ShortHash(uid)
+}
+
+// MayBe says whether a policy is served for the custom resource of that UID: a report may be
+// about one that is gone and had the same name. Where either side names none, it may.
+func (s Served) MayBe(uid string) bool {
+	return s.Owner == "" || uid == "" || s.Owner == OwnerHash(uid)
+}
+
+// MarshalJSON writes a list.
 func (s Served) MarshalJSON() ([]byte, error) {
-	return json.Marshal([2]string{s.Revision, s.ModuleDigest})
+	if s.Owner == "" {
+		return json.Marshal([]string{s.Revision, s.ModuleDigest})
+	}
+	return json.Marshal([]string{s.Revision, s.ModuleDigest, s.Owner})
 }
 
 // UnmarshalJSON reads the list that MarshalJSON writes.
 func (s *Served) UnmarshalJSON(data []byte) error {
-	var pair [2]string
-	if err := json.Unmarshal(data, &pair); err != nil {
+	var list [3]string // what is absent stays empty, what comes after is of a later contract
+	if err := json.Unmarshal(data, &list); err != nil {
 		return fmt.Errorf("decode served policy: %w", err)
 	}
-	s.Revision, s.ModuleDigest = pair[0], pair[1]
+	s.Revision, s.ModuleDigest, s.Owner = list[0], list[1], list[2]
 	return nil
 }
 

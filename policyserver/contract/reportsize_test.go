@@ -14,7 +14,7 @@ func worstReport(policies int, replica string) Report {
 		seed := fmt.Sprint(replica, i)
 		hash := shortHash([]byte(seed))
 		id := AdmissionPolicyID(fmt.Sprintf("namespace-of-tenant-%s", shortHash([]byte(hash))), fmt.Sprintf("policy-%s", hash))
-		report.Policies[id] = Served{Revision: hash, ModuleDigest: shortHash([]byte(hash + "m"))}
+		report.Policies[id] = Served{Revision: hash, ModuleDigest: shortHash([]byte(hash + "m")), Owner: OwnerHash(id)}
 		report.Digests[id] = sampleDigest(hash)
 		report.Failures[id] = NewFailure(hash, ReasonInvalidSettings, sampleMessage(hash))
 	}

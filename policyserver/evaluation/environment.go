@@ -44,6 +44,8 @@ type policySet struct {
 	pending map[string]bool
 	// digests are those of a Snapshot.
 	digests map[string]string
+	// owners are the UIDs of the custom resources that policies are served for.
+	owners map[string]string
 	// revisions are those of a Snapshot.
 	setRevision, configRevision string
 	ready                       bool
@@ -215,7 +217,9 @@ func (e *Environment) Snapshot() Snapshot {
 		Failures: make(map[string]Failure, len(set.failures)),
 	}
 	for id, served := range set.served {
-		snapshot.Policies[id] = contract.Served{Revision: served.revision, ModuleDigest: contract.ShortDigest(served.digest)}
+		snapshot.Policies[id] = contract.Served{
+			Revision: served.revision, ModuleDigest: contract.ShortDigest(served.digest), Owner: contract.OwnerHash(set.owners[id]),
+		}
 	}
 	snapshot.Members = slices.Sorted(maps.Keys(set.members))
 	for id, failure := range set.failures {

@@ -39,6 +39,31 @@ func entryOf(uid, url, say string) contract.Entry {
 	return contract.Entry{UID: uid, Module: url, Settings: settings(say)}
 }
 
+func hashOf(t *testing.T, entry contract.Entry) string {
+	t.Helper()
+	hash, err := contract.EntryHash(entry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hash
+}
+
+func TestLoaderServesAPolicyMadeAgainWithTheSameContent(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.serve("one", "one")
+		for _, uid := range []string{"u", "again"} {
+			w.applyAndWait(entries(contract.Policies{"a": entryOf(uid, "one", "good")}))
+			want(w.t, w, "a", `one {"say":"good"}`)
+			if got := w.Snapshot().Policies["a"].Owner; got != contract.OwnerHash(uid) {
+				w.t.Errorf("got owner %q, want that of %s", got, uid)
+			}
+		}
+		if w.fetches() != 1 {
+			w.t.Errorf("got %d fetches, want one", w.fetches())
+		}
+	})
+}
+
 func TestLoaderFallsBackOnTheLastGoodRevision(t *testing.T) {
 	inWorld(t, func(w *world) {
 		t := w.t
@@ -52,9 +77,8 @@ func TestLoaderFallsBackOnTheLastGoodRevision(t *testing.T) {
 		if got := snapshot.Policies["a"].Revision; got != good.Revision {
 			t.Errorf("got revision %s, want %s as the replicas before had it", got, good.Revision)
 		}
-		hash, _ := contract.EntryHash(bad)
-		if got := snapshot.Failures["a"]; got.Reason != contract.ReasonInvalidSettings || got.Wanted != hash {
-			t.Errorf("got failure %+v, want InvalidSettings of %s", got, hash)
+		if got := snapshot.Failures["a"]; got.Reason != contract.ReasonInvalidSettings || got.Wanted != hashOf(t, bad) {
+			t.Errorf("got failure %+v, want InvalidSettings of %s", got, hashOf(t, bad))
 		}
 		wantReady(w, "with a last good revision", true)
 
@@ -135,8 +159,14 @@ func TestLoaderInheritsNothingFromAPolicyOfTheSameName(t *testing.T) {
 				w.applyAndWait(entries(contract.Policies{"a": entryOf("u", "one", "good")}))
 				w.applyAndWait(entries(contract.Policies{"a": entryOf("u", "one", "bad")}))
 				want(t, w, "a", `one {"say":"good"}`)
+				if got := w.Snapshot().Policies["a"].Owner; got != contract.OwnerHash("u") {
+					t.Errorf("got owner %q, want that of the policy that is served", got)
+				}
 				w.applyAndWait(entries(contract.Policies{"a": entryOf("again", "one", say)}))
 				want(t, w, "a", "Policy settings are invalid: bad is not good")
+				if got, want := w.Snapshot().Failures["a"].Wanted, hashOf(t, entryOf("again", "one", say)); got != want {
+					t.Errorf("got a failure of entry %s, want of %s", got, want)
+				}
 				if served := w.Snapshot().Policies; len(served) > 0 {
 					t.Errorf("got %v served, want nothing", served)
 				}

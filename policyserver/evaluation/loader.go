@@ -381,7 +381,7 @@ func (l *Loader) publish() {
 	before := l.config.Environment.set.Load()
 	set := &policySet{
 		served: map[string]*servedPolicy{}, members: map[string]*servedPolicy{}, failures: map[string]*Failure{}, pending: map[string]bool{},
-		digests: map[string]string{}, configRevision: before.configRevision, ready: before.ready,
+		digests: map[string]string{}, owners: map[string]string{}, configRevision: before.configRevision, ready: before.ready,
 	}
 	settled, ready := true, true
 	var revisions strings.Builder
@@ -398,6 +398,7 @@ func (l *Loader) publish() {
 		}
 		if state.served != nil {
 			set.serve(id, state.served)
+			set.owners[id] = state.entry.UID
 			maps.Copy(set.digests, digestsOf(id, state.served, state.entry))
 			fmt.Fprintf(&revisions, "%s %s\n", id, state.served.revision)
 		}

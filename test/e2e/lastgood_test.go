@@ -35,8 +35,8 @@ func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.
 	again := newPolicy(t, ns, moduleRequiredLabels, map[string]any{})
 	again.Name, again.GenerateName, again.Spec.Settings = policy.Name, "", broken
 	create(t, again)
-	ready = eventuallyRefused(t, again)
-	g.Expect(ready.Message).To(gomega.ContainSubstring("no revision of it is served, and its webhook is not created"))
+	g.Eventually(func() string { return eventuallyRefused(t, again).Message }).WithTimeout(promptly).
+		Should(gomega.ContainSubstring("no revision of it is served, and its webhook is not created"))
 	g.Expect(attempt(t, newPod(ns))).To(gomega.Succeed(), "nothing of the deleted policy is left")
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -96,6 +97,8 @@ func TestTheLastGoodRevisionIsKeptForReplicasToCome(t *testing.T) {
 	again := shared.createPolicy(t, name, name)
 	within(t, patience, shared.configures(again))
 	within(t, patience, shared.fallsBack(name, id, ""))
+	// What the replica still serves is of the policy that is gone, and gives the new one no webhook.
+	throughout(t, time.Second, func(ctx context.Context) error { return shared.mustNotExist(ctx, validatingWebhook(name)) })
 	if got := fresh.configured(t)[id].UID; got != string(again.UID) {
 		t.Errorf("policies.yml names the UID %s, want that of the new policy, %s", got, again.UID)
 	}

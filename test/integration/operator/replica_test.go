@@ -162,7 +162,9 @@ func (r *replica) report(t *testing.T, wanted contract.Policies) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		report.Policies[id] = contract.Served{Revision: revision, ModuleDigest: contract.ShortDigest(entry.PinnedDigest())}
+		report.Policies[id] = contract.Served{
+			Revision: revision, ModuleDigest: contract.ShortDigest(entry.PinnedDigest()), Owner: contract.OwnerHash(entry.UID),
+		}
 		if wanted[id].ModuleDigest != entry.ModuleDigest {
 			report.Digests[id] = entry.ModuleDigest
 		}
