@@ -256,14 +256,19 @@ func checkOrder(t *testing.T, candidates []render.Candidate, fitted render.Fitte
 			continue
 		}
 		checkNewest(t, one, candidates, fitted)
-		usage := accepted[one.Namespace] + bytes[one.ID] + tooLarge(candidates, fitted, one.Namespace)
-		if one.Namespace == "" || !oldestRefused(candidates, fitted, one) {
-			continue
+		if one.Namespace != "" && oldestRefused(candidates, fitted, one) {
+			usage := accepted[one.Namespace] + bytes[one.ID] + tooLarge(candidates, fitted, one.Namespace)
+			checkMost(t, one, usage, accepted)
 		}
-		for namespace, other := range accepted {
-			if namespace != "" && usage < other {
-				t.Errorf("%s is refused, and namespace %s uses more", one.ID, namespace)
-			}
+	}
+}
+
+// checkMost checks that no other namespace uses more than that of one that was refused.
+func checkMost(t *testing.T, one render.Candidate, usage int, accepted map[string]int) {
+	t.Helper()
+	for namespace, other := range accepted {
+		if namespace != "" && usage < other {
+			t.Errorf("%s is refused, and namespace %s uses more", one.ID, namespace)
 		}
 	}
 }

@@ -50,49 +50,63 @@ func TestDigests(t *testing.T) {
 	}{
 		"told": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, tells(digestA))}, wanted, map[string]string{"": digestA},
+			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, tells(digestA))},
+			wanted,
+			map[string]string{"": digestA},
 		},
 		"the oldest counts": {
 			[]corev1.Pod{pod("a", ready, bornAt(time.Minute)), pod("b", ready, bornAt(0))},
 			map[string]contract.Report{
 				"a": servingDigests(t, wanted, digestA, tells(digestA)), "b": servingDigests(t, wanted, digestB, tells(digestB)),
-			}, wanted, map[string]string{"": digestB},
+			},
+			wanted,
+			map[string]string{"": digestB},
 		},
 		"of equal age the first by name": {
 			[]corev1.Pod{pod("b", ready), pod("a", ready)},
 			map[string]contract.Report{
 				"a": servingDigests(t, wanted, digestA, tells(digestA)), "b": servingDigests(t, wanted, digestB, tells(digestB)),
-			}, wanted, map[string]string{"": digestA},
+			},
+			wanted,
+			map[string]string{"": digestA},
 		},
 		"one that is not ready does not count": {
 			[]corev1.Pod{pod("a", bornAt(0)), pod("b", ready, bornAt(time.Minute))},
 			map[string]contract.Report{
 				"a": servingDigests(t, wanted, digestA, tells(digestA)), "b": servingDigests(t, wanted, digestB, tells(digestB)),
-			}, wanted, map[string]string{"": digestB},
+			},
+			wanted,
+			map[string]string{"": digestB},
 		},
 		"an older revision is no answer": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, old, digestA, tells(digestA))}, wanted, nil,
+			map[string]contract.Report{"a": servingDigests(t, old, digestA, tells(digestA))},
+			wanted, nil,
 		},
 		"a digest that is not what is served is no answer": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, tells(digestB))}, wanted, nil,
+			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, tells(digestB))},
+			wanted, nil,
 		},
 		"not told": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, nil)}, wanted, nil,
+			map[string]contract.Report{"a": servingDigests(t, wanted, digestA, nil)},
+			wanted, nil,
 		},
 		"not served": {
 			[]corev1.Pod{pod("a", ready), pod("b", ready)},
-			map[string]contract.Report{"a": {StartTime: startTime}}, wanted, nil,
+			map[string]contract.Report{"a": {StartTime: startTime}},
+			wanted, nil,
 		},
 		"a group of which one member is pinned": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, group, both, map[string]string{policyID + "/a": digestA})}, group, members,
+			map[string]contract.Report{"a": servingDigests(t, group, both, map[string]string{policyID + "/a": digestA})},
+			group, members,
 		},
 		"a group of which one member is not told": {
 			[]corev1.Pod{pod("a", ready)},
-			map[string]contract.Report{"a": servingDigests(t, group, both, nil)}, group, nil,
+			map[string]contract.Report{"a": servingDigests(t, group, both, nil)},
+			group, nil,
 		},
 	}
 	for name, tc := range tests {

@@ -55,7 +55,7 @@ func moveTag(t *testing.T, tag, module string) {
 		g.Expect(err).NotTo(gomega.HaveOccurred())
 		trusted := x509.NewCertPool()
 		g.Expect(trusted.AppendCertsFromPEM(pem)).To(gomega.BeTrue())
-		transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}} //nolint:gosec // the default version is a good one
+		transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 	}
 	reference := func(of string) name.Reference {
 		parsed, err := name.ParseReference(os.Getenv("KUBEWARDEN_REGISTRY") + "/policies/" + of)
