@@ -66,7 +66,9 @@ func FuzzHostFunctions(f *testing.F) {
 	for _, provided := range append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()) {
 		for _, function := range provided.Functions {
 			for _, seed := range [][]byte{
-				nil, {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, {1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 9},
+				nil,
+				{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+				{1, 0, 0, 0, 0, 0, 0, 0, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 9},
 				{0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0x90},
 			} {
 				f.Add(uint8(len(modules)), seed)

@@ -227,7 +227,7 @@ func constant(valueType byte, value int) []byte {
 	if valueType == wasmtest.I64 {
 		return wasmtest.I64Const(int64(value))
 	}
-	return wasmtest.I32Const(int32(value))
+	return wasmtest.I32Const(int32(value)) //nolint:gosec // a number of a case file
 }
 
 // commandDeeds are misdeeds that need functions of WASI.
