@@ -3,6 +3,7 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -49,15 +50,18 @@ func TestPoliciesWithoutRoomAreRefusedAlone(t *testing.T) {
 		replica.load(t)
 	}
 	within(t, patience, shared.policyIs(clusterWide, policiesv1.PolicyStateActive, enforced...))
-	within(t, patience, shared.serverIs(server,
-		expected{policiesv1.ConditionReady, metav1.ConditionTrue, policiesv1.ReasonPoliciesFailed},
-		expected{policiesv1.ConditionConfigMapReconciled, metav1.ConditionTrue, ""}))
-	message := apimeta.FindStatusCondition(server.Status.Conditions, policiesv1.ConditionReady).Message
-	for _, part := range []string{"no room for 2", "kw.ap.default.full-newest"} {
-		if !strings.Contains(message, part) {
-			t.Errorf("Ready says %q, want %q in it", message, part)
+	within(t, patience, func(ctx context.Context) error {
+		if err := shared.serverIs(server,
+			expected{policiesv1.ConditionReady, metav1.ConditionTrue, policiesv1.ReasonPoliciesFailed},
+			expected{policiesv1.ConditionConfigMapReconciled, metav1.ConditionTrue, ""})(ctx); err != nil {
+			return err
 		}
-	}
+		message := apimeta.FindStatusCondition(server.Status.Conditions, policiesv1.ConditionReady).Message
+		if !strings.Contains(message, "no room for 2") || !strings.Contains(message, "kw.ap.default.full-newest") {
+			return fmt.Errorf("Ready says %q, want the number and the names of those without room in it", message)
+		}
+		return nil
+	})
 
 	// An edit that is too large for any server leaves what is enforced.
 	change(t, shared, clusterWide, func(p *policiesv1.ClusterAdmissionPolicy) { p.Spec.Settings = padded(140 << 10) })
