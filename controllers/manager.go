@@ -209,7 +209,7 @@ func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier,
 		reconciler := policy.NewReconciler(kind, policy.Config{
 			Client: manager.GetClient(), Uncached: manager.GetAPIReader(),
 			Applier: applier, Authority: certificates, Recorder: recorder,
-			Configured: written, Reports: reports, Render: config.Render,
+			Configured: written, Reports: reports, Render: config.Render, Now: config.Now,
 		})
 		if err := reconciler.SetupWithManager(manager, options(policyWorkers)); err != nil {
 			return err

@@ -37,14 +37,16 @@ type situation struct {
 	// sameEntry: the standing webhook was rendered for the entry of policies.yml that is
 	// wanted now, so that a change of the spec concerns the webhook alone.
 	sameEntry bool
+	// unreachable: no replica has been ready for long enough to be known everywhere.
+	unreachable bool
 	// replicas is how the replicas of the PolicyServer stand to the policy.
 	replicas replicas.Policy
 }
 
 // decide decides about a webhook; the first line that applies wins.
 //
-// A webhook is first written when every ready replica serves some revision of the policy,
-// and never withdrawn because replicas are not ready: that is what failurePolicy is for.
+// A webhook is first written when every ready replica serves some revision of the policy
+// and one of them can be reached, and never withdrawn because replicas are not ready: that is what failurePolicy is for.
 // When the entry in policies.yml changed with the spec, new rules wait until the replicas
 // serve the new entry: the old code never judges what it was not written for.
 func decide(s situation) action {
@@ -60,7 +62,7 @@ func decide(s situation) action {
 		return actionKeep
 	case s.invalid:
 		return actionLeave
-	case !s.standing && ready > 0 && serving == ready:
+	case !s.standing && ready > 0 && serving == ready && !s.unreachable:
 		return actionWrite
 	case !s.standing:
 		return actionWait

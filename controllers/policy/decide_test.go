@@ -49,6 +49,12 @@ func TestDecide(t *testing.T) {
 		"first creation on every ready replica": {
 			situation{trusted: true, replicas: enforced}, actionWrite,
 		},
+		"first creation waits until a replica can be reached": {
+			situation{trusted: true, unreachable: true, replicas: enforced}, actionWait,
+		},
+		"a standing webhook does not wait for that": {
+			situation{trusted: true, standing: true, recorded: true, sameEntry: true, unreachable: true, replicas: enforced}, actionWrite,
+		},
 		"never withdrawn when no replica is ready": {
 			situation{trusted: true, standing: true, recorded: true, sameEntry: true, replicas: none}, actionWrite,
 		},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,6 +39,9 @@ type state struct {
 	caBundle   []byte // empty until an authority is published
 	standing   standing
 	former     policiesv1.Policy // what the standing webhook was rendered from; nil when not known
+
+	// unreachable is how long it takes until a replica can be reached.
+	unreachable time.Duration
 
 	action action
 	// stands and current say of the webhook, after the action, that it exists and that it
@@ -202,6 +206,8 @@ func (s *state) situation() situation {
 		trusted:  len(s.caBundle) > 0,
 		recorded: s.former != nil,
 		replicas: s.replicas,
+
+		unreachable: s.unreachable > 0,
 	}
 	if webhook := s.standing.any(); webhook != nil {
 		situation.standing = true

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/tools/events"
@@ -46,6 +47,8 @@ type Config struct {
 	Reports *replicas.Reports
 	// Render is what the operator knows of itself.
 	Render render.Config
+	// Now is the clock.
+	Now func() time.Time
 }
 
 // Reconciler keeps the webhook configuration and the status of the policies of one kind.
@@ -80,6 +83,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	if err := r.observe(ctx, state); err != nil {
 		return ctrl.Result{}, err
 	}
+	state.unreachable = state.untilReachable(r.Now())
 	state.action = decide(state.situation())
-	return ctrl.Result{}, r.act(ctx, state)
+	return ctrl.Result{RequeueAfter: state.unreachable}, r.act(ctx, state)
 }

@@ -182,6 +182,8 @@ func (s *state) checkReplicas() *verdict {
 			"PolicyServer %s has no ready replica yet", s.policy.GetPolicyServer()))
 	case !s.enforced():
 		return notReady(policiesv1.ReasonLoading, s.counts())
+	case s.unreachable > 0:
+		return notReady(policiesv1.ReasonLoading, s.counts()+"; the webhook is created as soon as all nodes can be expected to reach them")
 	case len(s.caBundle) == 0:
 		return notReady(policiesv1.ReasonWaitingForCertificate, "no certificate authority is published yet that the API server could trust")
 	default:

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -13,8 +14,9 @@ import (
 type Policy struct {
 	// Total is the number of replicas that do not terminate.
 	Total int32
-	// Ready is the number of ready replicas.
-	Ready int32
+	// Ready is the number of ready replicas, ReadySince when the first of them became ready.
+	Ready      int32
+	ReadySince time.Time
 	// Serving is the number of ready replicas that serve some revision of the policy.
 	Serving int32
 	// Enforcing is the number of ready replicas that serve the wanted revision.
@@ -88,6 +90,9 @@ type counting struct {
 func (c *counting) add(replica Replica) error {
 	c.policy.Total++
 	if replica.Ready {
+		if c.policy.Ready == 0 || replica.ReadySince.Before(c.policy.ReadySince) {
+			c.policy.ReadySince = replica.ReadySince
+		}
 		c.policy.Ready++
 	}
 	if replica.Report == nil {

@@ -18,7 +18,9 @@ type Replica struct {
 	// Created is when the Pod was made.
 	Created time.Time
 	// Ready is the Pod's Ready condition. A Pod that terminates is never ready.
-	Ready bool
+	// ReadySince is when that became so, in whole seconds.
+	Ready      bool
+	ReadySince time.Time
 	// Terminating says that the Pod has a deletion timestamp.
 	Terminating bool
 	// Report is nil when the replica has none, when it cannot be decoded, or when it was
@@ -39,7 +41,9 @@ func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
 			Created:     pod.CreationTimestamp.Time,
 			Terminating: pod.DeletionTimestamp != nil,
 		}
-		replica.Ready = !replica.Terminating && isReady(pod)
+		if since, ready := readySince(pod); ready && !replica.Terminating {
+			replica.Ready, replica.ReadySince = true, since
+		}
 		if report, ok := reports[pod.Name]; ok && isCurrent(report, pod) {
 			replica.Report = &report
 		}
@@ -61,12 +65,18 @@ func (s Set) Ready() int32 {
 }
 
 func isReady(pod *corev1.Pod) bool {
+	_, ready := readySince(pod)
+	return ready
+}
+
+// readySince is since when a Pod is ready.
+func readySince(pod *corev1.Pod) (time.Time, bool) {
 	for _, condition := range pod.Status.Conditions {
 		if condition.Type == corev1.PodReady {
-			return condition.Status == corev1.ConditionTrue
+			return condition.LastTransitionTime.Time, condition.Status == corev1.ConditionTrue
 		}
 	}
-	return false
+	return time.Time{}, false
 }
 
 // isCurrent says whether a report was written by the process that runs now. A container
