@@ -14,13 +14,13 @@ import (
 )
 
 // reporting is a ready replica that serves one entry of a module that it has resolved.
-func reporting(t *testing.T, name, id string, entry contract.Entry, digest string) replicas.Replica {
+func reporting(t *testing.T, id string, entry contract.Entry, digest string) replicas.Replica {
 	t.Helper()
 	revision, err := contract.Revision(entry, digest)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return replicas.Replica{Name: name, Ready: true, Report: &contract.Report{
+	return replicas.Replica{Ready: true, Report: &contract.Report{
 		Policies: map[string]contract.Served{id: {Revision: revision, ModuleDigest: contract.ShortDigest(digest)}},
 		Digests:  map[string]string{id: digest},
 	}}
@@ -46,9 +46,9 @@ func TestKeepLastGood(t *testing.T) {
 		return &good
 	}
 	all := func(entry contract.Entry) replicas.Set {
-		return replicas.Set{reporting(t, "pod-a", id, entry, digest), reporting(t, "pod-b", id, entry, digest)}
+		return replicas.Set{reporting(t, id, entry, digest), reporting(t, id, entry, digest)}
 	}
-	mixed := replicas.Set{reporting(t, "pod-a", id, say("old"), digest), reporting(t, "pod-b", id, say("new"), digest)}
+	mixed := replicas.Set{reporting(t, id, say("old"), digest), reporting(t, id, say("new"), digest)}
 	for name, tc := range map[string]struct {
 		wanted, former contract.Entry
 		held           *contract.LastGood
@@ -107,7 +107,7 @@ func TestKeepLastGoodOfAGroup(t *testing.T) {
 			"a": {Module: "r.test/a:v1", ModuleDigest: digests["a"]}, "b": {Module: "https://h.test/b.wasm"},
 		}}
 	}
-	replica := reporting(t, "pod-a", id, group("a()"), contract.GroupDigest(digests))
+	replica := reporting(t, id, group("a()"), contract.GroupDigest(digests))
 	replica.Report.Digests = map[string]string{contract.MemberID(id, "b"): digests["b"]}
 	s := &state{
 		policies: contract.Policies{id: group("a() && b()")}, replicas: replicas.Set{replica},

@@ -110,8 +110,10 @@ func TestLoaderFallsBackOnlyWhereTodayAllowsIt(t *testing.T) {
 			good.ModuleDigest = "sha256:" + hex.EncodeToString(make([]byte, 32))
 		}, "Policy settings are invalid: bad is not good"},
 		"the last good settings are bad today": {func(_ *world, _ *contract.Entry, good *contract.LastGood) { good.Settings = settings("bad too") }, "Policy settings are invalid: bad is not good"},
-		"today's grants cannot be read": {func(_ *world, entry *contract.Entry, _ *contract.LastGood) { entry.HostCapabilities = []string{"net"} },
-			`bootstrap failure: a: invalid hostCapabilities pattern for policy a: invalid pattern "net": not a complete capability path; use "net/*" to allow all capabilities under it`},
+		"today's grants cannot be read": {
+			func(_ *world, entry *contract.Entry, _ *contract.LastGood) { entry.HostCapabilities = []string{"net"} },
+			`bootstrap failure: a: invalid hostCapabilities pattern for policy a: invalid pattern "net": not a complete capability path; use "net/*" to allow all capabilities under it`,
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, func(w *world) {

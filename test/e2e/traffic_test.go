@@ -152,7 +152,10 @@ func isReady(pod corev1.Pod) bool {
 }
 
 // eventuallyReplicas waits until there are so many replicas, all of them ready.
-func eventuallyReplicas(t *testing.T, count int) { eventuallyReplaced(t, nil, count) }
+func eventuallyReplicas(t *testing.T, count int) {
+	t.Helper()
+	eventuallyReplaced(t, nil, count)
+}
 
 // eventuallyReplaced waits until there are so many ready replicas and none of those before.
 func eventuallyReplaced(t *testing.T, before []corev1.Pod, count int) {
