@@ -80,6 +80,10 @@ bench: ## Benchmarks of the engine
 bench-audit: ## Benchmark of a first scan
 	go test -run='^$$' -bench=FirstScan -benchtime=3x ./audit/scan
 
+.PHONY: load
+load: build policies ## Throughput and latency of a policy server, 20 s each; the result stands in build/load.json
+	@go run ./test/load
+
 ##@ Development
 
 # Tools are pinned in hack/tools/<tool>/go.mod and compiled once into Go's build cache.

@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// config is the command line.
+type config struct {
+	binary, modules, out, logLevel string
+	policies, concurrency          int
+	duration                       time.Duration
+	soak, noCgroup                 bool
+}
+
+// openClients bounds the requests under way at half load: as many as the server may queue.
+const openClients = 256
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, os.Args[1:], os.Stderr)
+	stop()
+	if errors.Is(err, flag.ErrHelp) {
+		os.Exit(2)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "load:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, arguments []string, log io.Writer) error {
+	c, err := parse(arguments, log)
+	if err != nil {
+		return err
+	}
+	if c.soak {
+		return c.run(ctx, log, c.measureSoak)
+	}
+	return c.run(ctx, log, c.measureLoad)
+}
+
+func parse(arguments []string, log io.Writer) (config, error) {
+	var c config
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	flags.SetOutput(log)
+	flags.StringVar(&c.binary, "binary", "bin/kubewarden", "the program that is measured")
+	flags.StringVar(&c.modules, "modules", "bin/policies", "folder with the modules of policies/")
+	flags.StringVar(&c.out, "out", "", "file of the result (default build/load.json or build/soak.json)")
+	flags.StringVar(&c.logLevel, "server-log-level", "error", "log level of the server")
+	flags.IntVar(&c.policies, "policies", 20, "number of policies")
+	flags.IntVar(&c.concurrency, "concurrency", 16, "requests under way at the same time, as fast as possible")
+	flags.DurationVar(&c.duration, "duration", 0, "how long each phase takes (default 20s, a soak 10m)")
+	flags.BoolVar(&c.soak, "soak", false, "soak: half load, a changed policy each second, memory watched")
+	flags.BoolVar(&c.noCgroup, "no-cgroup", false, "soak without a bound of memory")
+	if err := flags.Parse(arguments); err != nil {
+		return c, err
+	}
+	const most = 24 * time.Hour
+	switch {
+	case flags.NArg() > 0:
+		return c, fmt.Errorf("argument %q is not allowed; there are only flags", flags.Arg(0))
+	case c.policies < 1 || c.policies > 1000:
+		return c, fmt.Errorf("--policies is %d; allowed are 1 to 1000", c.policies)
+	case c.concurrency < 1 || c.concurrency > openClients:
+		return c, fmt.Errorf("--concurrency is %d; allowed are 1 to %d", c.concurrency, openClients)
+	case c.duration < 0 || c.duration > most:
+		return c, fmt.Errorf("--duration is %s; allowed is up to %s", c.duration, most)
+	case c.noCgroup && !c.soak:
+		return c, errors.New("--no-cgroup goes with --soak")
+	}
+	c.setDefaults()
+	return c, nil
+}
+
+func (c *config) setDefaults() {
+	out, duration := "build/load.json", 20*time.Second
+	if c.soak {
+		out, duration = "build/soak.json", 10*time.Minute
+	}
+	if c.out == "" {
+		c.out = out
+	}
+	if c.duration == 0 {
+		c.duration = duration
+	}
+}
+
+// measurement measures a server that runs.
+type measurement func(ctx context.Context, at *server, into *result) error
+
+// run starts a server, measures it, stops it, and writes the result.
+func (c config) run(ctx context.Context, log io.Writer, measure measurement) (err error) {
+	dir, err := os.MkdirTemp("", "kubewarden-load-")
+	if err != nil {
+		return fmt.Errorf("make a folder for the server: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if c.modules, err = filepath.Abs(c.modules); err != nil {
+		return fmt.Errorf("find the modules: %w", err)
+	}
+	if err := writePolicies(dir, c.modules, c.fixtures()); err != nil {
+		return err
+	}
+	group, err := c.cgroup()
+	if err != nil {
+		return err
+	}
+	if group != nil {
+		defer func() { err = errors.Join(err, group.remove()) }()
+	}
+	started := time.Now()
+	running, err := startServer(ctx, serverConfig{binary: c.binary, dir: dir, logLevel: c.logLevel, cgroup: group, log: log})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "the server was ready after %s with %d policies\n", time.Since(started).Round(time.Millisecond), c.policies)
+	found := &result{Policies: c.policies, Concurrency: c.concurrency, Phases: map[string]phaseSummary{}}
+	err = measure(ctx, running, found)
+	if stopped := running.stop(); stopped != nil {
+		found.fail(stopped)
+	}
+	if err != nil {
+		return errors.Join(err, ctx.Err())
+	}
+	if err := found.write(c.out); err != nil {
+		return err
+	}
+	fmt.Fprintf(log, "%.0f requests/s; at half of it p50 %.2f ms, p95 %.2f ms, p99 %.2f ms; %.0f MB; %d errors; see %s\n",
+		found.RPS, found.P50, found.P95, found.P99, found.RSS, found.Errors, c.out)
+	if found.Errors > 0 {
+		return fmt.Errorf("%d errors, the first: %s", found.Errors, found.Problems[0])
+	}
+	return nil
+}
+
+// cgroup is the group of the server in a soak, nil without one.
+func (c config) cgroup() (*cgroup, error) {
+	if !c.soak || c.noCgroup {
+		return nil, nil //nolint:nilnil // no group is asked for
+	}
+	return newCgroup(cgroupRoot(), soakMemory)
+}
+
+func (c config) fixtures() []fixture {
+	fixtures := make([]fixture, c.policies)
+	for number := range fixtures {
+		fixtures[number] = newFixture(number, 0)
+	}
+	return fixtures
+}
+
+// writePolicies writes policies.yml so that no reader sees a part of it.
+func writePolicies(dir, modules string, fixtures []fixture) error {
+	entries := contract.Policies{}
+	for _, policy := range fixtures {
+		entry, err := policy.entry(modules)
+		if err != nil {
+			return err
+		}
+		entries[policy.id] = entry
+	}
+	text, err := contract.EncodePolicies(entries)
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, "policies.yml")
+	if err := os.WriteFile(path+".next", text, 0o600); err != nil {
+		return fmt.Errorf("write policies: %w", err)
+	}
+	if err := os.Rename(path+".next", path); err != nil {
+		return fmt.Errorf("write policies: %w", err)
+	}
+	return nil
+}
+
+// measureLoad finds how fast the server is, and the latencies at half of that.
+func (c config) measureLoad(ctx context.Context, at *server, into *result) error {
+	asks := newClient(at.api, at.roots)
+	defer asks.http.CloseIdleConnections()
+	aim := newFixed(asks, c.fixtures())
+	into.ReviewBytes = len(aim.cases[0].review.body("load-0"))
+	if err := aim.warmUp(ctx); err != nil {
+		return err
+	}
+	before, err := scrape(ctx, at.metrics)
+	if err != nil {
+		return err
+	}
+	full := loop{aim, c.concurrency, c.duration}.closed(ctx)
+	if err := errors.Join(ctx.Err(), at.alive()); err != nil {
+		return err
+	}
+	into.RPS = rounded(full.rate())
+	into.add("full", full, 0)
+	if full.rate() == 0 {
+		return fmt.Errorf("no request was answered as it should: %v", full.examples)
+	}
+	half := loop{aim, openClients, c.duration}.open(ctx, full.rate()/2)
+	if err := errors.Join(ctx.Err(), at.alive()); err != nil {
+		return err
+	}
+	into.add("half", half, full.rate()/2)
+	summary := into.Phases["half"]
+	into.P50, into.P95, into.P99 = summary.P50, summary.P95, summary.P99
+	resident, err := at.rss()
+	if err != nil {
+		return err
+	}
+	into.RSS = megabytes(resident)
+	after, err := scrape(ctx, at.metrics)
+	if err != nil {
+		return err
+	}
+	all := &phase{answered: map[asked]int64{}}
+	all.merge(full)
+	all.merge(half)
+	return into.check(after.since(before), all)
+}
+
+// check holds what the server has counted against what was received.
+func (r *result) check(counted counters, received *phase) error {
+	r.Connections = counted.connections
+	for _, count := range counted.evaluations {
+		r.Evaluations += count
+	}
+	r.fail(crossCheck("evaluations", counted.evaluations, received.verdicts()))
+	r.fail(crossCheck("answers with status", counted.requests, received.byStatus()))
+	return nil
+}

@@ -1,0 +1,246 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+)
+
+// loopback is the only address that anything is dialled at.
+const loopback = "127.0.0.1"
+
+// Times that a server may take.
+const (
+	startTimeout = 2 * time.Minute // modules are compiled, on a busy machine
+	stopTimeout  = 30 * time.Second
+)
+
+// server is a policy server that runs as a child.
+type server struct {
+	command        *exec.Cmd
+	ended          chan struct{} // closed when the process is gone
+	endedBy        error         // what Wait said, after that
+	dir            string
+	roots          *x509.CertPool
+	api, readiness string
+	metrics        string
+}
+
+// serverConfig is what a server is started with.
+type serverConfig struct {
+	binary string
+	// dir is a folder of the server's own: policies.yml, certificate, store.
+	dir      string
+	logLevel string
+	cgroup   *cgroup // nil for none
+	log      io.Writer
+}
+
+// startServer starts a server and waits until it is ready. The policies are in the folder
+// already. stop has to be called.
+func startServer(ctx context.Context, config serverConfig) (*server, error) {
+	s := &server{dir: config.dir, ended: make(chan struct{})}
+	var err error
+	if s.roots, err = writeCertificate(config.dir); err != nil {
+		return nil, err
+	}
+	ports, err := freePorts(ctx, 3)
+	if err != nil {
+		return nil, err
+	}
+	s.api, s.readiness, s.metrics = net.JoinHostPort(loopback, ports[0]), net.JoinHostPort(loopback, ports[1]), net.JoinHostPort(loopback, ports[2])
+	// Not of ctx: an interrupt ends the requests first and the server by stop.
+	s.command = exec.CommandContext(context.WithoutCancel(ctx), config.binary, "policy-server",
+		"--addr="+loopback, "--port="+ports[0], "--readiness-probe-port="+ports[1], "--enable-metrics", "--metrics-port="+ports[2],
+		"--cert-file="+filepath.Join(config.dir, "tls.crt"), "--key-file="+filepath.Join(config.dir, "tls.key"),
+		"--policies="+filepath.Join(config.dir, "policies.yml"), "--policies-download-dir="+filepath.Join(config.dir, "store"),
+		"--drain-period=0s", "--log-level="+config.logLevel)
+	s.command.Stdout, s.command.Stderr = config.log, config.log
+	// A group of its own: an interrupt from a terminal would reach the server, too.
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if config.cgroup != nil {
+		s.command.SysProcAttr.UseCgroupFD, s.command.SysProcAttr.CgroupFD = true, int(config.cgroup.folder.Fd())
+	}
+	if err := s.command.Start(); err != nil {
+		return nil, fmt.Errorf("start server: %w", err)
+	}
+	go func() {
+		s.endedBy = s.command.Wait()
+		close(s.ended)
+	}()
+	if err := s.waitReady(ctx); err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	return s, nil
+}
+
+// waitReady asks the probe until it says yes.
+func (s *server) waitReady(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	transport := &http.Transport{DialContext: dialLoopback}
+	defer transport.CloseIdleConnections()
+	asks := &http.Client{Timeout: time.Second, Transport: transport}
+	ticker := time.NewTicker(20 * time.Millisecond)
+	defer ticker.Stop()
+	last := errors.New("it was not asked yet")
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for the server: %w; the last answer: %w", ctx.Err(), last)
+		case <-s.ended:
+			return fmt.Errorf("the server ended before it was ready: %w", s.endedBy)
+		case <-ticker.C:
+		}
+		if last = probe(ctx, asks, "http://"+s.readiness+contract.PathReadiness); last == nil {
+			return nil
+		}
+	}
+}
+
+func probe(ctx context.Context, asks *http.Client, url string) error {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	response, err := asks.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		text, _ := io.ReadAll(io.LimitReader(response.Body, 1024))
+		return fmt.Errorf("%s: %s", response.Status, strings.TrimSpace(string(text)))
+	}
+	return nil
+}
+
+// alive is an error when the server has ended by itself.
+func (s *server) alive() error {
+	select {
+	case <-s.ended:
+		return fmt.Errorf("the server has ended: %w", s.endedBy)
+	default:
+		return nil
+	}
+}
+
+// stop ends the server, and by force when it takes too long; both are errors when the
+// server did not end well.
+func (s *server) stop() error {
+	if err := s.alive(); err != nil {
+		return err
+	}
+	// An error means that it has ended in between, which Wait tells.
+	_ = s.command.Process.Signal(syscall.SIGTERM)
+	timer := time.NewTimer(stopTimeout)
+	defer timer.Stop()
+	select {
+	case <-s.ended:
+	case <-timer.C:
+		_ = s.command.Process.Kill()
+		<-s.ended
+		return fmt.Errorf("the server did not stop in %s and was killed", stopTimeout)
+	}
+	if s.endedBy != nil {
+		return fmt.Errorf("stop server: %w", s.endedBy)
+	}
+	return nil
+}
+
+// rss reads how much memory of the server is resident, in bytes.
+func (s *server) rss() (int64, error) {
+	file, err := os.Open(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
+	if err != nil {
+		return 0, fmt.Errorf("read memory of the server: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	return parseRSS(file)
+}
+
+// parseRSS finds VmRSS, which the kernel gives in units of 1,024 bytes (proc_pid_status(5)).
+func parseRSS(status io.Reader) (int64, error) {
+	lines := bufio.NewScanner(status)
+	for lines.Scan() {
+		value, found := strings.CutPrefix(lines.Text(), "VmRSS:")
+		if !found {
+			continue
+		}
+		kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
+		if err != nil {
+			return 0, fmt.Errorf("read VmRSS: %w", err)
+		}
+		return kilobytes << 10, nil
+	}
+	return 0, errors.Join(errors.New("there is no VmRSS: the process has ended"), lines.Err())
+}
+
+// freePorts finds ports that nobody listens on. Another process may take one before the
+// server does, which then does not start.
+func freePorts(ctx context.Context, count int) ([]string, error) {
+	ports := make([]string, 0, count)
+	for range count {
+		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback+":0")
+		if err != nil {
+			return nil, fmt.Errorf("find a port: %w", err)
+		}
+		defer func() { _ = listener.Close() }()
+		_, port, err := net.SplitHostPort(listener.Addr().String())
+		if err != nil {
+			return nil, fmt.Errorf("find a port: %w", err)
+		}
+		ports = append(ports, port)
+	}
+	return ports, nil
+}
+
+// writeCertificate makes a serving certificate, signed by itself, as tls.crt and tls.key.
+func writeCertificate(dir string) (*x509.CertPool, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	now := time.Now()
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(7 * 24 * time.Hour),
+		IPAddresses: []net.IP{net.ParseIP(loopback)}, IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, fmt.Errorf("make certificate: %w", err)
+	}
+	keyDER, err := x509.MarshalECPrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode key: %w", err)
+	}
+	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	for name, content := range map[string][]byte{
+		"tls.crt": chain, "tls.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
+			return nil, fmt.Errorf("write certificate: %w", err)
+		}
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(chain)
+	return roots, nil
+}
