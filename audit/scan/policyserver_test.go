@@ -29,9 +29,11 @@ func (e evaluator) Evaluate(ctx context.Context, policyID string, request evalua
 // overloads counts the requests that a policy server sent away.
 type overloads struct{ atomic.Int32 }
 
-func (*overloads) RequestStarted()     {}
-func (*overloads) RequestEnded()       {}
-func (o *overloads) Overloaded(string) { o.Add(1) }
+func (*overloads) RequestStarted()              {}
+func (*overloads) RequestEnded(server.Answered) {}
+func (*overloads) WorkStarted(time.Duration)    {}
+func (*overloads) WorkEnded()                   {}
+func (o *overloads) Overloaded(string)          { o.Add(1) }
 
 func policyServer(observer server.LoadObserver, policies evaluator) http.Handler {
 	return server.NewHandler(server.HandlerConfig{
