@@ -34,6 +34,8 @@ type Config struct {
 	MaxBodyBytes        int64
 	Workers, QueueLimit int
 	DrainPeriod         time.Duration
+	// StartupPatience is as in evaluation.LoaderConfig.
+	StartupPatience time.Duration
 	// PolicyTimeout bounds an evaluation where the policy says nothing; 0 does not.
 	PolicyTimeout time.Duration
 	// SettingsTimeout bounds a policy's check of its settings; 0 means 10 s.
@@ -61,6 +63,7 @@ const (
 	shutdownTimeout = 15 * time.Second
 	retryFirst      = time.Second
 	retryMost       = time.Minute
+	retrySlow       = 5 * time.Minute
 	loadParallelism = 4
 )
 
@@ -155,7 +158,7 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 			return p.tracer.Module(module, module.Metadata().ExecutionMode), nil
 		},
 		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: cmp.Or(p.config.SettingsTimeout, settingsTimeout), Parallelism: loadParallelism,
-		RetryFirst: retryFirst, RetryMost: retryMost,
+		RetryFirst: retryFirst, RetryMost: retryMost, RetrySlow: retrySlow, StartupPatience: p.config.StartupPatience,
 		Observer: setObserver{p}, TraceGroup: p.tracer.Group(), Logger: p.config.Logger, Now: p.config.Now,
 	})
 }

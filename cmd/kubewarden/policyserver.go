@@ -148,6 +148,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		Workers:          f.workers,
 		QueueLimit:       f.queueLimit,
 		DrainPeriod:      f.drainPeriod,
+		StartupPatience:  f.startupPatience,
 		AcceptNamespace:  f.acceptNamespace,
 		DownloadDir:      f.downloadDir,
 		Profiles:         f.enablePprof,

@@ -32,7 +32,7 @@ func TestPolicyServerConfig(t *testing.T) {
 	base := func(change func(*policyserver.Config)) policyserver.Config {
 		config := policyserver.Config{
 			Version: version, APIAddress: "0.0.0.0:3000", ReadinessAddress: "0.0.0.0:8081",
-			MaxBodyBytes: 8 << 20, Workers: 3, QueueLimit: 512, DrainPeriod: 10 * time.Second, PolicyTimeout: 2 * time.Second,
+			MaxBodyBytes: 8 << 20, Workers: 3, QueueLimit: 512, DrainPeriod: 10 * time.Second, StartupPatience: 5 * time.Minute, PolicyTimeout: 2 * time.Second,
 			DownloadDir: ".", Files: &policyserver.Files{Policies: "policies.yml"},
 		}
 		change(&config)

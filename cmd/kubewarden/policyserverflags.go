@@ -28,7 +28,7 @@ type policyServerFlags struct {
 	maxBodyBytes                           int64
 	policyTimeout                          uint32
 	disableTimeout                         bool
-	drainPeriod                            time.Duration
+	drainPeriod, startupPatience           time.Duration
 	acceptNamespace                        string
 	namespace, configMap, reports, replica string
 	sigstoreCacheDir, sigstoreTrust        string
@@ -59,6 +59,7 @@ var policyServerEnv = map[string]string{
 	"max-body-bytes":          contract.EnvMaxBodyBytes,
 	"policy-timeout":          contract.EnvPolicyTimeout,
 	"drain-period":            contract.EnvDrainPeriod,
+	"startup-patience":        contract.EnvStartupPatience,
 	"namespace":               contract.EnvNamespace,
 	"config-map":              contract.EnvConfigMap,
 	"report-config-map":       contract.EnvReportConfigMap,
@@ -107,6 +108,8 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.Var(number(&f.maxBodyBytes, 8<<20, 1, 0), "max-body-bytes", "largest body of a request, in bytes")
 	flags.Var(number(&f.policyTimeout, 2, 1, 0), "policy-timeout", "seconds that a policy may take for a request")
 	boolFlag(flags, &f.disableTimeout, "disable-timeout-protection", "let policies without a timeout of their own take as long as they want")
+	flags.Var(duration(&f.startupPatience, 5*time.Minute), "startup-patience",
+		"how long policies that cannot be fetched keep a server that has just begun from being ready; 0s is for ever")
 	flags.Var(duration(&f.drainPeriod, 10*time.Second), "drain-period", "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")

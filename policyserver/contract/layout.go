@@ -94,6 +94,9 @@ const (
 	EnvMaxBodyBytes = "KUBEWARDEN_MAX_BODY_BYTES"
 	EnvQueueLimit   = "KUBEWARDEN_QUEUE_LIMIT"
 	EnvDrainPeriod  = "KUBEWARDEN_DRAIN_PERIOD"
+	// EnvStartupPatience is how long a policy that cannot be fetched keeps a fresh replica
+	// from being ready.
+	EnvStartupPatience = "KUBEWARDEN_STARTUP_PATIENCE"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

@@ -126,6 +126,10 @@ const (
 // Transient says whether trying again can help without a change of the entry.
 func (r Reason) Transient() bool { return r == ReasonFetchFailed || r == ReasonUnavailable }
 
+// Refusal says whether the source refuses the module, which is final for now: somebody may
+// put that right there, without a change of the entry.
+func (r Reason) Refusal() bool { return r == ReasonModuleNotFound || r == ReasonModuleForbidden }
+
 // NewFailure makes a Failure whose message holds to MaxMessageBytes.
 func NewFailure(wanted string, reason Reason, message string) Failure {
 	message = strings.ToValidUTF8(message, "\uFFFD")

@@ -45,7 +45,7 @@ func newWorld(t *testing.T) *world {
 		Environment: w.Environment, Observer: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 		FetcherFor: func(sources contract.Sources) Fetcher { return &fakeFetcher{w, sources} },
 		Compile:    w.compile, PolicyTimeout: 2 * time.Second, SettingsTimeout: 5 * time.Second,
-		Parallelism: 2, RetryFirst: time.Second, RetryMost: 8 * time.Second,
+		Parallelism: 2, RetryFirst: time.Second, RetryMost: 8 * time.Second, RetrySlow: time.Minute,
 	})
 	return w
 }

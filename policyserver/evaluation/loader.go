@@ -39,6 +39,11 @@ type LoaderConfig struct {
 	// RetryFirst and RetryMost are the shortest and longest wait after a failure that may
 	// pass; the wait doubles from one to the other.
 	RetryFirst, RetryMost time.Duration
+	// RetrySlow is the wait after a refusal of the source, which somebody may put right there.
+	RetrySlow time.Duration
+	// StartupPatience is how long transient failures keep a loader from being ready that has
+	// just begun; 0 is for ever.
+	StartupPatience time.Duration
 	Observer              LoadObserver
 	// TraceGroup follows the evaluation of groups; nil does not.
 	TraceGroup TraceGroup
@@ -68,6 +73,8 @@ type Loader struct {
 	sources        string
 	configRevision string
 	jobs           int
+	// impatient says that StartupPatience is over.
+	impatient bool
 }
 
 // entryState is what the loader knows of one policy of the configuration.
@@ -134,13 +141,17 @@ func (l *Loader) Apply(wanted Wanted) {
 // Run works until ctx is done. It must be called once.
 func (l *Loader) Run(ctx context.Context) {
 	due := make(chan string)
+	patience, stopPatience := l.patience()
 	defer l.stop()
+	defer stopPatience()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case wanted := <-l.wanted:
 			l.adopt(ctx, wanted)
+		case <-patience:
+			l.losePatience(ctx)
 		case result := <-l.results:
 			l.settle(ctx, result, due)
 		case id := <-due:
@@ -345,26 +356,9 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	} else {
 		state.served = outcome.served
 	}
-	if state.failure.Reason.Transient() {
-		l.retryLater(ctx, outcome.job.id, state, due)
-	}
+	l.retryLater(ctx, outcome.job.id, state, due)
 	l.logFailure(ctx, outcome.job.id, state)
 	l.publish()
-}
-
-// retryLater arranges another attempt; the waits double.
-func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, due chan<- string) {
-	wait := l.config.RetryMost
-	if doublings := state.attempts; doublings < 16 {
-		wait = min(wait, l.config.RetryFirst<<doublings)
-	}
-	state.attempts++
-	state.retry = time.AfterFunc(wait, func() {
-		select {
-		case due <- id:
-		case <-ctx.Done():
-		}
-	})
 }
 
 func (l *Loader) logFailure(ctx context.Context, id string, state *entryState) {
@@ -391,9 +385,9 @@ func (l *Loader) publish() {
 		case state.failure != nil:
 			set.failures[id] = state.failure
 			// A policy that an earlier revision enforces keeps no replica back.
-			ready = ready && (state.served != nil || !state.failure.Reason.Transient())
+			ready = ready && (state.served != nil || l.impatient || !state.failure.Reason.Transient())
 		case state.job != nil:
-			settled, ready = false, false
+			settled, ready = false, ready && l.impatient
 			set.pending[id] = true
 		}
 		if state.served != nil {

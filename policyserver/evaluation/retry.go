@@ -1,0 +1,58 @@
+package evaluation
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+)
+
+// retryLater arranges another attempt at a policy that may be loaded later without a change
+// of its entry. What may pass by itself is tried again soon, and then less and less often;
+// what the source refuses, once in a while: a tag may be pushed, or a right be granted.
+func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, due chan<- string) {
+	wait := l.config.RetrySlow
+	switch reason := state.failure.Reason; {
+	case reason.Transient():
+		wait = l.config.RetryMost
+		if doublings := state.attempts; doublings < 16 {
+			wait = min(wait, l.config.RetryFirst<<doublings)
+		}
+	case !reason.Refusal():
+		return
+	}
+	state.attempts++
+	state.retry = time.AfterFunc(wait, func() {
+		select {
+		case due <- id:
+		case <-ctx.Done():
+		}
+	})
+}
+
+// patience is the end of StartupPatience.
+func (l *Loader) patience() (over <-chan time.Time, stop func()) {
+	if l.config.StartupPatience <= 0 {
+		return nil, func() {}
+	}
+	timer := time.NewTimer(l.config.StartupPatience)
+	return timer.C, func() { timer.Stop() }
+}
+
+// losePatience lets a replica be ready without what it cannot load: that must not keep all
+// the others from being enforced for ever.
+func (l *Loader) losePatience(ctx context.Context) {
+	l.impatient = true
+	if l.configRevision == "" || l.config.Environment.Ready() == nil {
+		return
+	}
+	var missing []string
+	for _, id := range slices.Sorted(maps.Keys(l.entries)) {
+		if l.entries[id].served == nil {
+			missing = append(missing, id)
+		}
+	}
+	l.config.Logger.WarnContext(ctx, "ready without policies that could not be loaded in time",
+		"startup_patience", l.config.StartupPatience, "policy_ids", missing)
+	l.publish()
+}
