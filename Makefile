@@ -16,6 +16,10 @@ export CLUSTER ?= local
 # The version that the end-to-end test of OLM upgrades to; it is never published.
 NEXT ?= 0.1.1
 
+# How long a soak takes, and further flags of it: --no-cgroup where the memory cannot be bounded.
+DURATION ?= 10m
+SOAK_FLAGS ?=
+
 BIN := bin
 CLUSTER_BIN := $(BIN)/cluster
 BUILD := build
@@ -83,6 +87,10 @@ bench-audit: ## Benchmark of a first scan
 .PHONY: load
 load: build policies ## Throughput and latency of a policy server, 20 s each; the result stands in build/load.json
 	@go run ./test/load
+
+.PHONY: soak
+soak: build policies ## Memory and verdicts of a policy server whose policies change, for DURATION (10m); build/soak.json
+	@go run ./test/load --soak --duration=$(DURATION) $(SOAK_FLAGS)
 
 ##@ Development
 

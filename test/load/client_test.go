@@ -20,7 +20,7 @@ func TestDecodeAnswer(t *testing.T) {
 		"denied rightly":         {200, denial, denied("502m is above 500m"), true, ""},
 		"denied by old settings": {200, denial, denied("502m is above 501m"), false, ""},
 		"allowed wrongly":        {200, `{"response":{"uid":"1","allowed":true}}`, denied(""), false, ""},
-		"no such policy":         {404, "no", notFound, true, ""},
+		"no such policy":         {404, `{"message":"unknown policy: a"}`, notFound, true, ""},
 		"overloaded":             {503, "no", allowed, false, ""},
 		"somebody else's":        {200, `{"response":{"uid":"2","allowed":true}}`, allowed, false, `uid "2", want "1"`},
 		"no JSON":                {200, "hello", allowed, false, "decode answer"},

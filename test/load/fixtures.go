@@ -19,8 +19,9 @@ type outcome struct {
 }
 
 var (
-	allowed  = outcome{status: 200, allowed: true}
-	notFound = outcome{status: 404}
+	allowed     = outcome{status: 200, allowed: true}
+	notFound    = outcome{status: 404, message: "unknown policy"}
+	beingLoaded = outcome{status: 503, message: "is being loaded"}
 )
 
 func denied(message string) outcome { return outcome{status: 200, message: message} }
@@ -109,6 +110,22 @@ func noNodePort(id string, _, _ int) fixture {
 	}
 }
 
+// dropCapabilities is not among the others: nobody else uses its module.
+func dropCapabilities(id string) fixture {
+	return fixture{
+		id: id, module: "drop-capabilities", settings: map[string]any{"allowed_capabilities": []string{"NET_ADMIN"}},
+		cases: []testCase{
+			{podReview(pod{capability: "NET_ADMIN"}), allowed},
+			{podReview(pod{capability: "SYS_ADMIN"}), denied("SYS_ADMIN")},
+		},
+	}
+}
+
+// changes says whether the settings of the next generation are others.
+func (f fixture) changes() bool {
+	return f.module != "pod-privileged" && f.module != "disallow-service-nodeport"
+}
+
 // entry is the policy as it stands in policies.yml.
 func (f fixture) entry(modules string) (contract.Entry, error) {
 	settings, err := json.Marshal(f.settings)
@@ -126,9 +143,9 @@ func (r review) body(uid string) []byte { return []byte(r.before + uid + r.after
 
 // pod is what distinguishes one Pod from another.
 type pod struct {
-	label, registry            string
-	cpu                        int // millicores, 100 by default
-	privileged, privilegedInit bool
+	label, registry, capability string
+	cpu                         int // millicores, 100 by default
+	privileged, privilegedInit  bool
 }
 
 // padding makes objects as large as real ones: with it a review has about 5 KB.
@@ -145,11 +162,15 @@ func podReview(of pod) review {
 	if of.label != "" {
 		labels[of.label] = "yes"
 	}
+	capabilities := []string{}
+	if of.capability != "" {
+		capabilities = append(capabilities, of.capability)
+	}
 	container := func(name string, privileged bool) map[string]any {
 		return map[string]any{
 			"name": name, "image": of.registry + "/team/" + name + ":1",
 			"resources":       map[string]any{"limits": map[string]any{"cpu": fmt.Sprintf("%dm", of.cpu), "memory": "64Mi"}},
-			"securityContext": map[string]any{"privileged": privileged},
+			"securityContext": map[string]any{"privileged": privileged, "capabilities": map[string]any{"add": capabilities}},
 		}
 	}
 	return newReview("Pod", "pods", map[string]any{

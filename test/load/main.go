@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -79,11 +80,10 @@ func parse(arguments []string, log io.Writer) (config, error) {
 	case c.noCgroup && !c.soak:
 		return c, errors.New("--no-cgroup goes with --soak")
 	}
-	c.setDefaults()
-	return c, nil
+	return c, c.setDefaults()
 }
 
-func (c *config) setDefaults() {
+func (c *config) setDefaults() (err error) {
 	out, duration := "build/load.json", 20*time.Second
 	if c.soak {
 		out, duration = "build/soak.json", 10*time.Minute
@@ -94,6 +94,11 @@ func (c *config) setDefaults() {
 	if c.duration == 0 {
 		c.duration = duration
 	}
+	// The server takes no relative file URLs.
+	if c.modules, err = filepath.Abs(c.modules); err != nil {
+		return fmt.Errorf("find the modules: %w", err)
+	}
+	return nil
 }
 
 // measurement measures a server that runs.
@@ -106,9 +111,6 @@ func (c config) run(ctx context.Context, log io.Writer, measure measurement) (er
 		return fmt.Errorf("make a folder for the server: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	if c.modules, err = filepath.Abs(c.modules); err != nil {
-		return fmt.Errorf("find the modules: %w", err)
-	}
 	if err := writePolicies(dir, c.modules, c.fixtures()); err != nil {
 		return err
 	}
@@ -153,9 +155,13 @@ func (c config) cgroup() (*cgroup, error) {
 }
 
 func (c config) fixtures() []fixture {
-	fixtures := make([]fixture, c.policies)
-	for number := range fixtures {
-		fixtures[number] = newFixture(number, 0)
+	fixtures := make([]fixture, 0, c.policies+3)
+	for number := range c.policies {
+		fixtures = append(fixtures, newFixture(number, 0))
+	}
+	if c.soak {
+		fixtures = append(fixtures, c.brokenFixture())
+		fixtures = append(fixtures, c.visitors()...)
 	}
 	return fixtures
 }
@@ -222,19 +228,24 @@ func (c config) measureLoad(ctx context.Context, at *server, into *result) error
 	if err != nil {
 		return err
 	}
-	all := &phase{answered: map[asked]int64{}}
-	all.merge(full)
-	all.merge(half)
-	return into.check(after.since(before), all)
+	into.check(after.since(before), full, half)
+	return nil
 }
 
 // check holds what the server has counted against what was received.
-func (r *result) check(counted counters, received *phase) error {
+func (r *result) check(counted counters, phases ...*phase) {
 	r.Connections = counted.connections
+	all := &phase{answered: map[asked]int64{}}
+	for _, one := range phases {
+		for key, count := range one.answered {
+			all.answered[key] += count
+		}
+	}
 	for _, count := range counted.evaluations {
 		r.Evaluations += count
 	}
-	r.fail(crossCheck("evaluations", counted.evaluations, received.verdicts()))
-	r.fail(crossCheck("answers with status", counted.requests, received.byStatus()))
-	return nil
+	verdicts := all.verdicts()
+	maps.DeleteFunc(verdicts, func(id string, _ int64) bool { return counted.forgotten[id] })
+	r.fail(crossCheck("evaluations", counted.evaluations, verdicts))
+	r.fail(crossCheck("answers with status", counted.requests, all.byStatus()))
 }

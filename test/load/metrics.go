@@ -26,6 +26,8 @@ type counters struct {
 	// evaluations are by policy, requests by status of the answer.
 	evaluations, requests map[string]int64
 	connections           int64
+	// forgotten are policies that no evaluations are known of.
+	forgotten map[string]bool
 }
 
 // scrape reads the metrics.
@@ -89,7 +91,9 @@ func (c counters) since(earlier counters) counters {
 		maps.DeleteFunc(difference, func(_ string, count int64) bool { return count == 0 })
 		return difference
 	}
-	return counters{less(c.evaluations, earlier.evaluations), less(c.requests, earlier.requests), c.connections - earlier.connections}
+	c.evaluations, c.requests = less(c.evaluations, earlier.evaluations), less(c.requests, earlier.requests)
+	c.connections -= earlier.connections
+	return c
 }
 
 // crossCheck holds what the server counted against what was received. Each difference is
