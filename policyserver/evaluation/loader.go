@@ -44,7 +44,7 @@ type LoaderConfig struct {
 	// StartupPatience is how long transient failures keep a loader from being ready that has
 	// just begun; 0 is for ever.
 	StartupPatience time.Duration
-	Observer              LoadObserver
+	Observer        LoadObserver
 	// TraceGroup follows the evaluation of groups; nil does not.
 	TraceGroup TraceGroup
 	Logger     *slog.Logger

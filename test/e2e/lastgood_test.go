@@ -4,13 +4,9 @@ package e2e
 
 import (
 	"testing"
-	"time"
 
 	"github.com/onsi/gomega"
-	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-
-	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
 func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.T) {
@@ -38,28 +34,4 @@ func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.
 	g.Eventually(func() string { return eventuallyRefused(t, again).Message }).WithTimeout(promptly).
 		Should(gomega.ContainSubstring("no revision of it is served, and its webhook is not created"))
 	g.Expect(attempt(t, newPod(ns))).To(gomega.Succeed(), "nothing of the deleted policy is left")
-}
-
-// replaceServerPods deletes every Pod of the default policy server at once and waits until
-// as many others are ready.
-func replaceServerPods(t *testing.T) {
-	t.Helper()
-	before := serverPods(t)
-	selector := client.MatchingLabels{"kubewarden/policy-server": policiesv1.DefaultPolicyServer}
-	g := gomega.NewWithT(t)
-	g.Expect(cluster.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
-	g.Eventually(func(g gomega.Gomega) {
-		pods := &corev1.PodList{}
-		g.Expect(cluster.List(t.Context(), pods, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
-		ready := 0
-		for _, pod := range pods.Items {
-			g.Expect(before).NotTo(gomega.HaveKey(pod.UID))
-			for _, condition := range pod.Status.Conditions {
-				if condition.Type == corev1.PodReady && condition.Status == corev1.ConditionTrue {
-					ready++
-				}
-			}
-		}
-		g.Expect(ready).To(gomega.Equal(len(before)))
-	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
 }

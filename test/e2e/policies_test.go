@@ -153,11 +153,8 @@ func TestListsAndDescriptionsReadWell(t *testing.T) {
 // serverPods are the Pods of the default policy server and how often each restarted.
 func serverPods(t *testing.T) map[types.UID]int32 {
 	t.Helper()
-	pods := &corev1.PodList{}
-	selector := client.MatchingLabels{"kubewarden/policy-server": policiesv1.DefaultPolicyServer}
-	gomega.NewWithT(t).Expect(cluster.List(t.Context(), pods, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
-	restarts := make(map[types.UID]int32, len(pods.Items))
-	for _, pod := range pods.Items {
+	restarts := map[types.UID]int32{}
+	for _, pod := range replicasOf(t, policiesv1.DefaultPolicyServer) {
 		restarts[pod.UID] = pod.Status.ContainerStatuses[0].RestartCount
 	}
 	return restarts

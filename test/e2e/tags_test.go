@@ -32,8 +32,8 @@ func TestATagThatMovedIsResolvedAgainWhenAskedTo(t *testing.T) {
 
 	moveTag(t, moving, moduleRequiredLabels)
 	replaceServerPods(t)
-	g.Expect(attempt(t, privileged(newPod(ns)))).To(gomega.MatchError(gomega.ContainSubstring("Privileged container is not allowed")),
-		"replicas that came after the tag had moved serve what was pinned")
+	g.Eventually(func() error { return attempt(t, privileged(newPod(ns))) }).WithTimeout(promptly).
+		Should(gomega.MatchError(gomega.ContainSubstring("Privileged container is not allowed")), "replicas that came after the tag had moved serve what was pinned")
 
 	change(t, policy, func() { policy.Annotations = map[string]string{policiesv1.AnnotationRefresh: "now"} })
 	g.Eventually(func() error { return attempt(t, privileged(newPod(ns))) }).WithTimeout(promptly).WithPolling(50*time.Millisecond).

@@ -39,7 +39,7 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 	policy.Spec.Rules[0].Operations = []admissionregistrationv1.OperationType{admissionregistrationv1.Create}
 	create(t, policy)
 	eventuallyReady(t, policy, time.Minute)
-	eventuallyReplicas(t, 2)
+	eventuallyReplaced(t, trafficServer, nil, 2)
 
 	t.Run("while a policy is edited", func(t *testing.T) {
 		load := startTraffic(t, ns)
@@ -53,39 +53,39 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 	})
 	t.Run("while a server is rolled out", func(t *testing.T) {
 		load := startTraffic(t, ns)
-		before := replicasOf(t)
+		before := replicasOf(t, trafficServer)
 		rollOut(t)
-		eventuallyReplaced(t, before, 2)
+		eventuallyReplaced(t, trafficServer, before, 2)
 		load.stopWithoutFailure(t)
 	})
 	t.Run("while each replica is drained", func(t *testing.T) {
 		load := startTraffic(t, ns)
-		for _, pod := range replicasOf(t) {
+		for _, pod := range replicasOf(t, trafficServer) {
 			evict(t, pod)
-			eventuallyReplaced(t, []corev1.Pod{pod}, 2)
+			eventuallyReplaced(t, trafficServer, []corev1.Pod{pod}, 2)
 		}
 		load.stopWithoutFailure(t)
 	})
 	t.Run("while the registry is away during a roll-out", func(t *testing.T) {
 		load := startTraffic(t, ns)
-		before := replicasOf(t)
+		before := replicasOf(t, trafficServer)
 		resume := pauseRegistry(t)
 		rollOut(t)
-		gomega.NewWithT(t).Eventually(func() int { return len(replicasOf(t)) }).WithTimeout(time.Minute).
+		gomega.NewWithT(t).Eventually(func() int { return len(replicasOf(t, trafficServer)) }).WithTimeout(time.Minute).
 			Should(gomega.BeNumerically(">", len(before)), "the roll-out begins")
 		time.Sleep(10 * time.Second)
 		resume()
-		eventuallyReplaced(t, before, 2)
+		eventuallyReplaced(t, trafficServer, before, 2)
 		load.stopWithoutFailure(t)
 	})
 	t.Run("for two seconds at most, when a replica is killed", func(t *testing.T) {
 		load := startTraffic(t, ns)
 		time.Sleep(3 * time.Second)
-		pod := replicasOf(t)[0]
+		pod := replicasOf(t, trafficServer)[0]
 		killed := time.Now()
 		kill(t, pod)
 		time.Sleep(10 * time.Second)
-		eventuallyReplicas(t, 2)
+		eventuallyReplaced(t, trafficServer, nil, 2)
 		failures := load.stop(t)
 		t.Logf("%d admissions failed when a replica was killed", len(failures))
 		for _, failure := range failures {
@@ -98,7 +98,7 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 		load := startTraffic(t, ns)
 		time.Sleep(3 * time.Second)
 		scale(t, 4)
-		eventuallyReplicas(t, 4)
+		eventuallyReplaced(t, trafficServer, nil, 4)
 		before := evaluations(t)
 		var shares []float64
 		gomega.NewWithT(t).Eventually(func() []float64 {
@@ -126,51 +126,6 @@ func newTrafficServer(t *testing.T) *policiesv1.PolicyServer {
 // cpuLimit are settings of container-limits that change with the step, and never so that one
 // of the Pods of the traffic is judged otherwise.
 func cpuLimit(step int) map[string]any { return map[string]any{"cpu": fmt.Sprintf("%dm", 1000+step)} }
-
-// replicasOf are the Pods of the traffic's server that do not terminate.
-func replicasOf(t *testing.T) []corev1.Pod {
-	t.Helper()
-	pods := &corev1.PodList{}
-	selector := client.MatchingLabels{"kubewarden/policy-server": trafficServer}
-	gomega.NewWithT(t).Expect(cluster.List(t.Context(), pods, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
-	var replicas []corev1.Pod
-	for _, pod := range pods.Items {
-		if pod.DeletionTimestamp.IsZero() {
-			replicas = append(replicas, pod)
-		}
-	}
-	return replicas
-}
-
-func isReady(pod corev1.Pod) bool {
-	for _, condition := range pod.Status.Conditions {
-		if condition.Type == corev1.PodReady {
-			return condition.Status == corev1.ConditionTrue
-		}
-	}
-	return false
-}
-
-// eventuallyReplicas waits until there are so many replicas, all of them ready.
-func eventuallyReplicas(t *testing.T, count int) {
-	t.Helper()
-	eventuallyReplaced(t, nil, count)
-}
-
-// eventuallyReplaced waits until there are so many ready replicas and none of those before.
-func eventuallyReplaced(t *testing.T, before []corev1.Pod, count int) {
-	t.Helper()
-	gomega.NewWithT(t).Eventually(func(g gomega.Gomega) {
-		replicas := replicasOf(t)
-		g.Expect(replicas).To(gomega.HaveLen(count))
-		for _, pod := range replicas {
-			g.Expect(isReady(pod)).To(gomega.BeTrue(), pod.Name)
-			for _, old := range before {
-				g.Expect(pod.UID).NotTo(gomega.Equal(old.UID))
-			}
-		}
-	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
-}
 
 func deploymentName() string { return "policy-server-" + trafficServer }
 
@@ -263,7 +218,7 @@ func processWith(t *testing.T, command, variable string) int {
 func evaluations(t *testing.T) map[string]float64 {
 	t.Helper()
 	counts := map[string]float64{}
-	for _, pod := range replicasOf(t) {
+	for _, pod := range replicasOf(t, trafficServer) {
 		metrics := kubectl(t, "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:8080/proxy/metrics", operatorNamespace, pod.Name))
 		counts[pod.Name] = 0
 		for line := range strings.Lines(metrics) {

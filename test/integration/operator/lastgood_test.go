@@ -25,8 +25,11 @@ func (c *cluster) fallsBack(server, id, want string) func(context.Context) error
 			return err
 		}
 		good, refused, err := contract.DecodeLastGood([]byte(configMap.Data[contract.KeyLastGood]))
-		if err != nil || len(refused) > 0 {
-			return fmt.Errorf("decode %s: %v %v", contract.KeyLastGood, err, refused)
+		if err != nil {
+			return err
+		}
+		if len(refused) > 0 {
+			return fmt.Errorf("%s has entries that cannot be read: %v", contract.KeyLastGood, refused)
 		}
 		if got := string(good[id].Settings); got != want {
 			return fmt.Errorf("the last good revision of %s has the settings %q, want %q", id, got, want)
