@@ -119,6 +119,7 @@ const (
 	ReasonModuleNotFound  Reason = "ModuleNotFound"  // the source answered that there is none
 	ReasonModuleForbidden Reason = "ModuleForbidden" // the source refused our credentials
 	ReasonInvalidModule   Reason = "InvalidModule"   // no module, a wrong digest, or one that the engine refuses
+	ReasonUnverified      Reason = "Unverified"      // the module lacks signatures that verification.yml demands
 	ReasonInvalidSettings Reason = "InvalidSettings"
 	ReasonUnavailable     Reason = "Unavailable" // transient: the server lacks a resource now
 )

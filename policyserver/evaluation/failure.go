@@ -64,6 +64,8 @@ func newFailure(id, hash string, entry contract.Entry, err error) *Failure {
 	_, fetching := errors.AsType[*fetchError](err)
 	loading, isLoading := errors.AsType[*loadError](err)
 	switch {
+	case failure.Reason == contract.ReasonUnverified:
+		failure.Message = fmt.Sprintf("bootstrap failure: %s: Policy '%s' cannot be verified: %s", name, downloaded, cause)
 	case fetching:
 		failure.Message = fmt.Sprintf("bootstrap failure: %s: Error while downloading policy '%s' from %s: %s", name, downloaded, url, cause)
 	case failure.Reason == contract.ReasonInvalidSettings, isLoading && loading.ofExpression:

@@ -107,6 +107,11 @@ func TestLoaderOneBadEntryFailsAlone(t *testing.T) {
 			wantReason:  contract.ReasonModuleNotFound,
 			wantMessage: "bootstrap failure: bad: Error while downloading policy 'bad' from m: made up: ModuleNotFound",
 		},
+		"unsigned module": {
+			entry: contract.Entry{Module: "m"}, fetch: classified{contract.ReasonUnverified},
+			wantReason:  contract.ReasonUnverified,
+			wantMessage: "bootstrap failure: bad: Policy 'bad' cannot be verified: made up: Unverified",
+		},
 		"network down": {
 			entry: contract.Entry{Module: "m"}, fetch: errors.New("network is down"),
 			wantReason:  contract.ReasonFetchFailed,

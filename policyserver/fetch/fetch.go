@@ -31,6 +31,9 @@ type Config struct {
 	Dir string
 	// Sources say which hosts are trusted how.
 	Sources contract.Sources
+	// Verification is what modules must be signed with; nil demands nothing. With it,
+	// modules come from registries only, and the registry is asked at each Fetch.
+	Verification *contract.Verification
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
 	// MaxModuleBytes bounds a module; 0 means DefaultMaxModuleBytes.
@@ -89,9 +92,11 @@ func (c *Client) Fetch(ctx context.Context, moduleURL, digest string) ([]byte, e
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	if module := c.stored(ctx, digest); module != nil {
-		c.config.Fetched(PlaceStore)
-		return module, nil
+	if c.config.Verification == nil {
+		if module := c.stored(ctx, digest); module != nil {
+			c.config.Fetched(PlaceStore)
+			return module, nil
+		}
 	}
 	module, err := c.fetch(ctx, moduleURL, digest)
 	if err != nil {
@@ -125,6 +130,9 @@ func (c *Client) fetch(ctx context.Context, moduleURL, digest string) ([]byte, e
 	scheme, rest, found := strings.Cut(moduleURL, "://")
 	if !found {
 		return c.fetchFromRegistry(ctx, moduleURL, digest)
+	}
+	if c.config.Verification != nil && scheme != "registry" {
+		return nil, refuse(contract.ReasonUnverified, "modules behind %s:// have no signatures; where verification is configured, allowed is registry or no scheme", scheme)
 	}
 	switch scheme {
 	case "registry":

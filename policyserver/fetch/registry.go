@@ -44,6 +44,9 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 		if err != nil {
 			return nil, err
 		}
+		if c.config.Verification != nil {
+			return c.pullVerified(ctx, target, digest, options)
+		}
 		layer, err := findLayer(target, digest, options)
 		if err != nil {
 			return nil, err

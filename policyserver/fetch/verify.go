@@ -1,0 +1,131 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/remote"
+	"github.com/google/go-containerregistry/pkg/v1/remote/transport"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
+)
+
+const (
+	// maxSignatures bounds how many layers of a signature artefact are looked at.
+	maxSignatures = 64
+	// maxPayloadBytes bounds one of them. Real ones have some hundred bytes.
+	maxPayloadBytes = 64 << 10
+)
+
+// pullVerified pulls the module that the signed manifest names. Signatures are of
+// manifests: a digest of the module alone says nothing about them, so the manifest is read
+// each time, also for a module that is in the store.
+func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest string, options []remote.Option) ([]byte, error) {
+	descriptor, err := remote.Get(target, options...)
+	if err != nil {
+		return nil, err
+	}
+	// The digest is computed here and not taken from the descriptor, for which the registry
+	// library believes what the registry says about some old media types.
+	manifestDigest, _, err := v1.SHA256(bytes.NewReader(descriptor.Manifest))
+	if err != nil {
+		return nil, err
+	}
+	layers, err := signatureLayers(target.Context(), manifestDigest.String(), options)
+	if err != nil {
+		return nil, err
+	}
+	if err := signature.Check(*c.config.Verification, manifestDigest.String(), layers); err != nil {
+		return nil, refuse(contract.ReasonUnverified, "%w", err)
+	}
+	signed, err := moduleDigest(descriptor.Manifest)
+	if err != nil {
+		return nil, err
+	}
+	if digest != "" && signed != digest {
+		return nil, refuse(contract.ReasonUnverified, "the signed manifest %s has the module %s, want %s", manifestDigest, signed, digest)
+	}
+	layer, err := remote.Layer(target.Context().Digest(signed), options...)
+	if err != nil {
+		return nil, err
+	}
+	module, err := c.pull(ctx, layer)
+	if err != nil {
+		return nil, err
+	}
+	return module, check(module, signed)
+}
+
+// moduleDigest is the digest of the only module in a manifest.
+func moduleDigest(raw []byte) (string, error) {
+	manifest, err := v1.ParseManifest(bytes.NewReader(raw))
+	if err != nil {
+		return "", refuse(contract.ReasonInvalidModule, "read manifest: %w", err)
+	}
+	var found []string
+	for _, layer := range manifest.Layers {
+		if layer.MediaType == MediaTypeModule {
+			found = append(found, layer.Digest.String())
+		}
+	}
+	if len(found) != 1 {
+		return "", refuse(contract.ReasonInvalidModule, "the signed manifest has %d layers of type %s, want 1", len(found), MediaTypeModule)
+	}
+	return found[0], nil
+}
+
+// signatureLayers gives the signatures of the manifest of a digest; none where there is no
+// signature artefact.
+func signatureLayers(repository name.Repository, digest string, options []remote.Option) ([]signature.Layer, error) {
+	descriptor, err := remote.Get(repository.Tag(signature.Tag(digest)), options...)
+	var answer *transport.Error
+	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get signatures: %w", err)
+	}
+	manifest, err := v1.ParseManifest(bytes.NewReader(descriptor.Manifest))
+	if err != nil {
+		return nil, refuse(contract.ReasonUnverified, "read manifest of the signatures: %w", err)
+	}
+	if len(manifest.Layers) > maxSignatures {
+		return nil, refuse(contract.ReasonUnverified, "the artefact has %d signatures, allowed are %d", len(manifest.Layers), maxSignatures)
+	}
+	var layers []signature.Layer
+	for _, layer := range manifest.Layers {
+		if string(layer.MediaType) != signature.MediaType {
+			continue
+		}
+		payload, err := readPayload(repository.Digest(layer.Digest.String()), options)
+		if err != nil {
+			return nil, fmt.Errorf("get signature: %w", err)
+		}
+		layers = append(layers, signature.Layer{Payload: payload, Annotations: layer.Annotations})
+	}
+	return layers, nil
+}
+
+func readPayload(digest name.Digest, options []remote.Option) ([]byte, error) {
+	layer, err := remote.Layer(digest, options...)
+	if err != nil {
+		return nil, err
+	}
+	reader, err := layer.Compressed()
+	if err != nil {
+		return nil, err
+	}
+	defer reader.Close()
+	payload, err := io.ReadAll(io.LimitReader(reader, maxPayloadBytes+1))
+	if err == nil && len(payload) > maxPayloadBytes {
+		return nil, refuse(contract.ReasonUnverified, "it is larger than %d bytes", maxPayloadBytes)
+	}
+	return payload, err
+}
