@@ -128,13 +128,15 @@ func (c config) run(ctx context.Context, log io.Writer, measure measurement) (er
 	}
 	fmt.Fprintf(log, "the server was ready after %s with %d policies\n", time.Since(started).Round(time.Millisecond), c.policies)
 	found := &result{Policies: c.policies, Concurrency: c.concurrency, Phases: map[string]phaseSummary{}}
-	err = measure(ctx, running, found)
-	if stopped := running.stop(); stopped != nil {
-		found.fail(stopped)
+	err = running.while(ctx, func(ctx context.Context) error { return measure(ctx, running, found) })
+	stopped := running.stop()
+	switch {
+	case ctx.Err() != nil:
+		return errors.Join(errors.New("interrupted"), stopped)
+	case err != nil:
+		return errors.Join(err, stopped)
 	}
-	if err != nil {
-		return errors.Join(err, ctx.Err())
-	}
+	found.fail(stopped)
 	if err := found.write(c.out); err != nil {
 		return err
 	}
@@ -204,8 +206,8 @@ func (c config) measureLoad(ctx context.Context, at *server, into *result) error
 		return err
 	}
 	full := loop{aim, c.concurrency, c.duration}.closed(ctx)
-	if err := errors.Join(ctx.Err(), at.alive()); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	into.RPS = rounded(full.rate())
 	into.add("full", full, 0)
@@ -213,8 +215,8 @@ func (c config) measureLoad(ctx context.Context, at *server, into *result) error
 		return fmt.Errorf("no request was answered as it should: %v", full.examples)
 	}
 	half := loop{aim, openClients, c.duration}.open(ctx, full.rate()/2)
-	if err := errors.Join(ctx.Err(), at.alive()); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	into.add("half", half, full.rate()/2)
 	summary := into.Phases["half"]

@@ -18,6 +18,9 @@ type memorySummary struct {
 	// Limit is that of the cgroup; absent without one.
 	Limit float64 `json:"limit_mb,omitempty"`
 	Flat  bool    `json:"flat"`
+	// TooShort says that a fifth of the time is shorter than the policies take to come and go,
+	// so that Flat says nothing.
+	TooShort bool `json:"too_short,omitempty"`
 	// Samples are of each second.
 	Samples []float64 `json:"samples_mb"`
 }

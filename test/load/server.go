@@ -134,6 +134,24 @@ func probe(ctx context.Context, asks *http.Client, url string) error {
 	return nil
 }
 
+// while runs something that is to end when the server does, and has failed then.
+func (s *server) while(ctx context.Context, run func(context.Context) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		defer cancel()
+		select {
+		case <-s.ended:
+		case <-ctx.Done():
+		}
+	}()
+	err := run(ctx)
+	if ended := s.alive(); ended != nil {
+		return ended
+	}
+	return err
+}
+
 // alive is an error when the server has ended by itself.
 func (s *server) alive() error {
 	select {
@@ -144,11 +162,11 @@ func (s *server) alive() error {
 	}
 }
 
-// stop ends the server, and by force when it takes too long; both are errors when the
-// server did not end well.
+// stop ends the server, by force when it takes too long, which is an error. So is a server
+// that does not end well; of one that had ended before, alive has told.
 func (s *server) stop() error {
-	if err := s.alive(); err != nil {
-		return err
+	if s.alive() != nil {
+		return nil
 	}
 	// An error means that it has ended in between, which Wait tells.
 	_ = s.command.Process.Signal(syscall.SIGTERM)

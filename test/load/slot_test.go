@@ -81,6 +81,13 @@ func TestChurn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if got := set.cycle(); got != 34*time.Second {
+		t.Errorf("a cycle takes %s, want 34s", got)
+	}
+	before, err := os.ReadFile(writtenBy(t, set))
+	if err != nil {
+		t.Fatal(err)
+	}
 	kinds := map[string]int{}
 	for number := range 2 * len(set.steps) {
 		kind, err := set.change(number, time.Now())
@@ -90,11 +97,23 @@ func TestChurn(t *testing.T) {
 		kinds[kind]++
 		checkWritten(t, set, kind)
 	}
+	if after, err := os.ReadFile(writtenBy(t, set)); err != nil || string(after) != string(before) {
+		t.Errorf("after a cycle the policies are others: %v\n%s\n%s", err, before, after)
+	}
 	for kind, want := range map[string]int{"settings": 24, "comes or goes": 4, "broken or mended": 2, "module missing or not wanted": 2, "unreadable": 2} {
 		if kinds[kind] != want {
 			t.Errorf("%d changes of kind %q, want %d", kinds[kind], kind, want)
 		}
 	}
+}
+
+// writtenBy writes policies.yml as it is wanted now.
+func writtenBy(t *testing.T, set *churn) string {
+	t.Helper()
+	if err := set.write(); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(set.dir, "policies.yml")
 }
 
 func checkWritten(t *testing.T, set *churn, kind string) {
