@@ -153,8 +153,10 @@ func TestCheck(t *testing.T) {
 		"any of two":            {some(1, alice.wanted(), bob.wanted()), []Layer{byBob}, ""},
 		"two of two":            {some(2, alice.wanted(), bob.wanted()), []Layer{byAlice, byBob}, ""},
 		"two of two, one signs": {some(2, alice.wanted(), bob.wanted()), []Layer{byBob, byBob}, "minimum number of signatures not reached: needed 2, got 1"},
-		"all and any": {contract.Verification{AllOf: all(alice.wanted()).AllOf, AnyOf: some(1, bob.wanted()).AnyOf},
-			[]Layer{byAlice}, "needed 1, got 0"},
+		"all and any": {
+			contract.Verification{AllOf: all(alice.wanted()).AllOf, AnyOf: some(1, bob.wanted()).AnyOf},
+			[]Layer{byAlice}, "needed 1, got 0",
+		},
 		"an identity":        {all(keyless), []Layer{byAlice}, "without a trust root of Sigstore"},
 		"a key or identity":  {some(1, keyless, alice.wanted()), []Layer{byAlice}, ""},
 		"nothing demanded":   {contract.Verification{}, []Layer{byAlice}, "no signature is demanded"},
