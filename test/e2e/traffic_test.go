@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -73,7 +74,12 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 		rollOut(t)
 		gomega.NewWithT(t).Eventually(func() int { return len(replicasOf(t, trafficServer)) }).WithTimeout(time.Minute).
 			Should(gomega.BeNumerically(">", len(before)), "the roll-out begins")
-		time.Sleep(10 * time.Second)
+		gomega.NewWithT(t).Consistently(func(g gomega.Gomega) {
+			for _, pod := range replicasOf(t, trafficServer) {
+				isNew := !slices.ContainsFunc(before, func(old corev1.Pod) bool { return old.UID == pod.UID })
+				g.Expect(isNew && isReady(pod)).To(gomega.BeFalse(), "%s has no module and is ready", pod.Name)
+			}
+		}).WithTimeout(10 * time.Second).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
 		resume()
 		eventuallyReplaced(t, trafficServer, before, 2)
 		load.stopWithoutFailure(t)
