@@ -18,5 +18,6 @@
 // What never does: importing a room of the server but its contract, or dialling anything
 // but 127.0.0.1. The figures go to build/load.json and build/soak.json.
 //
-// It runs on Linux: the memory is read from /proc, and bounded by a cgroup.
+// It runs on Linux: the memory is read from /proc, and bounded by a cgroup of either version
+// (as root). A group that a killed run has left is removed by the next run.
 package main

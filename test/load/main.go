@@ -153,7 +153,11 @@ func (c config) cgroup() (*cgroup, error) {
 	if !c.soak || c.noCgroup {
 		return nil, nil //nolint:nilnil // no group is asked for
 	}
-	return newCgroup(cgroupRoot(), soakMemory)
+	tree, err := findHierarchy(cgroupMount)
+	if err != nil {
+		return nil, err
+	}
+	return tree.newGroup(soakMemory)
 }
 
 func (c config) fixtures() []fixture {

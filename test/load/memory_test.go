@@ -1,10 +1,7 @@
 package main
 
 import (
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 )
 
@@ -43,53 +40,5 @@ func TestMemoryIsFlat(t *testing.T) {
 	}
 	if _, err := summarizeMemory(series(1, 2)); err == nil {
 		t.Error("four samples: got no error")
-	}
-}
-
-func TestCgroup(t *testing.T) {
-	root := t.TempDir()
-	control := filepath.Join(root, "cgroup.subtree_control")
-	for name, content := range map[string]*string{"no version 2": nil, "no controllers": new(string)} {
-		if content != nil {
-			if err := os.WriteFile(control, []byte(*content), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, err := newCgroup(root, 1); err == nil || !strings.Contains(err.Error(), "--no-cgroup") {
-			t.Errorf("%s: got %v, want an error that names --no-cgroup", name, err)
-		}
-	}
-	if entries, err := os.ReadDir(root); err != nil || len(entries) != 1 {
-		t.Errorf("left behind: %v, %v", entries, err)
-	}
-}
-
-// The folder is not one of the kernel's, so that what is written can be read.
-func TestCgroupBoundsTheMemory(t *testing.T) {
-	root := t.TempDir()
-	if err := os.WriteFile(filepath.Join(root, "cgroup.subtree_control"), []byte("cpu memory pids\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	group, err := newCgroup(root, soakMemory)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, want := range map[string]string{"memory.max": "536870912", "memory.swap.max": "0"} {
-		path := filepath.Join(group.path, name)
-		if got, err := os.ReadFile(path); err != nil || string(got) != want {
-			t.Errorf("%s: got %q, %v; want %q", name, got, err, want)
-		}
-		if err := os.Remove(path); err != nil { // the kernel's files go with their folder
-			t.Fatal(err)
-		}
-	}
-	if _, err := newCgroup(root, soakMemory); err == nil {
-		t.Error("a group that is there already was taken")
-	}
-	if err := group.remove(); err != nil {
-		t.Error(err)
-	}
-	if _, err := os.Stat(group.path); !os.IsNotExist(err) {
-		t.Errorf("the group is still there: %v", err)
 	}
 }

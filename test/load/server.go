@@ -68,18 +68,16 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 		return nil, err
 	}
 	s.api, s.readiness, s.metrics = net.JoinHostPort(loopback, ports[0]), net.JoinHostPort(loopback, ports[1]), net.JoinHostPort(loopback, ports[2])
-	// Not of ctx: an interrupt ends the requests first and the server by stop.
-	s.command = exec.CommandContext(context.WithoutCancel(ctx), config.binary, "policy-server",
-		"--addr="+loopback, "--port="+ports[0], "--readiness-probe-port="+ports[1], "--enable-metrics", "--metrics-port="+ports[2],
-		"--cert-file="+filepath.Join(config.dir, "tls.crt"), "--key-file="+filepath.Join(config.dir, "tls.key"),
-		"--policies="+filepath.Join(config.dir, "policies.yml"), "--policies-download-dir="+filepath.Join(config.dir, "store"),
-		"--drain-period=0s", "--log-level="+config.logLevel)
-	s.command.Stdout, s.command.Stderr = config.log, config.log
-	// A group of its own: an interrupt from a terminal would reach the server, too.
-	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	program, arguments := config.binary, serverArguments(config, ports)
 	if config.cgroup != nil {
-		s.command.SysProcAttr.UseCgroupFD, s.command.SysProcAttr.CgroupFD = true, int(config.cgroup.folder.Fd())
+		program, arguments = config.cgroup.command(program, arguments...)
 	}
+	// Not of ctx: an interrupt ends the requests first and the server by stop.
+	s.command = exec.CommandContext(context.WithoutCancel(ctx), program, arguments...)
+	s.command.Stdout, s.command.Stderr = config.log, config.log
+	// A group of its own: an interrupt from a terminal would reach the server, too. When we
+	// are killed, the server is not to stay.
+	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := s.command.Start(); err != nil {
 		return nil, fmt.Errorf("start server: %w", err)
 	}
@@ -91,6 +89,16 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 		return nil, errors.Join(err, s.stop())
 	}
 	return s, nil
+}
+
+func serverArguments(config serverConfig, ports []string) []string {
+	return []string{
+		"policy-server", "--addr=" + loopback, "--port=" + ports[0], "--readiness-probe-port=" + ports[1],
+		"--enable-metrics", "--metrics-port=" + ports[2],
+		"--cert-file=" + filepath.Join(config.dir, "tls.crt"), "--key-file=" + filepath.Join(config.dir, "tls.key"),
+		"--policies=" + filepath.Join(config.dir, "policies.yml"), "--policies-download-dir=" + filepath.Join(config.dir, "store"),
+		"--drain-period=0s", "--log-level=" + config.logLevel,
+	}
 }
 
 // waitReady asks the probe until it says yes.
