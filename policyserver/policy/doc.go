@@ -12,6 +12,7 @@
 //	sandbox    one instance of a guest: fuel, deadline, memory, log output
 //	wasi       the stateless WASI that every guest sees
 //	host       what a guest may ask of the host: grants and dispatch
+//	snapshot   memory that can be put back to what it was
 //	wasm       the parser and rewriter of WebAssembly binaries
 //	metadata   the custom section that describes a policy
 //

@@ -1,0 +1,291 @@
+package snapshot
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"os"
+	"testing"
+)
+
+// page is the size of a page here.
+var page = uint64(os.Getpagesize())
+
+// systems are this machine with each method.
+func systems(t testing.TB) map[string]*System {
+	t.Helper()
+	pagemap, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { pagemap.Close() })
+	if method, why := pagemap.Method(); method != MethodPagemap {
+		t.Fatalf("method %v: %v", method, why)
+	}
+	return map[string]*System{"pagemap": pagemap, "copy": {pageSize: pagemap.pageSize}}
+}
+
+// newMemory is a memory of that many pages that can grow to twice as many, with pages of
+// zeros and others, and an image of it.
+func newMemory(t testing.TB, system *System, pages uint64) (*Memory, *Image) {
+	t.Helper()
+	memory, err := system.NewMemory(2 * pages * page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(memory.Free)
+	content := memory.Reallocate(pages * page)
+	for at := range content {
+		if number := uint64(at) / page; number%3 != 1 {
+			content[at] = byte(number + uint64(at)%7)
+		}
+	}
+	image, err := memory.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { image.Close() })
+	if err := memory.Adopt(image); err != nil {
+		t.Fatal(err)
+	}
+	return memory, image
+}
+
+func restore(t testing.TB, memory *Memory) Restored {
+	t.Helper()
+	restored, err := memory.Restore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return restored
+}
+
+func TestRestorePutsBackWhatWasWritten(t *testing.T) {
+	const pages = 3000 // more than are looked at in one go
+	for name, system := range systems(t) {
+		t.Run(name, func(t *testing.T) {
+			memory, image := newMemory(t, system, pages)
+			want := bytes.Clone(image.content)
+			content := memory.Reallocate(pages * page)
+			for _, written := range [][]uint64{{}, {0}, {pages - 1}, {1, 2, 3, 1023, 1024, 2047, 2048, 2049}, {0, pages - 1}} {
+				for _, number := range written {
+					content[number*page] ^= 0xff
+					content[number*page+page-1] ^= 0xff
+				}
+				restore(t, memory)
+				if !bytes.Equal(content, want) {
+					t.Fatalf("after writing pages %v the content is another", written)
+				}
+			}
+			if !bytes.Equal(image.content, want) {
+				t.Error("the image has changed")
+			}
+		})
+	}
+}
+
+// Only what was written is put back, not the pages that were read.
+func TestRestoreByPagemapLeavesOtherPagesAlone(t *testing.T) {
+	memory, _ := newMemory(t, systems(t)["pagemap"], 100)
+	content := memory.Reallocate(100 * page)
+	sum := byte(0)
+	for _, b := range content {
+		sum += b
+	}
+	content[5*page] = sum
+	content[7*page] = 1
+	if got := restore(t, memory); got != (Restored{Pages: 2}) {
+		t.Errorf("got %+v, want 2 pages", got)
+	}
+}
+
+func TestRestoreClearsWhatWasGrown(t *testing.T) {
+	for name, system := range systems(t) {
+		t.Run(name, func(t *testing.T) {
+			memory, image := newMemory(t, system, 10)
+			for range 20 { // by copying and by dropping
+				growAndShrink(t, memory, image)
+			}
+		})
+	}
+}
+
+// growAndShrink looks at a memory of 10 pages that is grown, written to and restored.
+func growAndShrink(t *testing.T, memory *Memory, image *Image) {
+	t.Helper()
+	content := memory.Reallocate(20 * page)
+	if at := bytes.IndexFunc(content[10*page:], func(r rune) bool { return r != 0 }); at >= 0 {
+		t.Fatalf("byte %d behind the image is not zero after a restore", at)
+	}
+	for at := range content {
+		content[at] = 0xaa
+	}
+	if !memory.Grown() {
+		t.Fatal("a memory that has grown does not say so")
+	}
+	restore(t, memory)
+	memory.Force()
+	if got := memory.Reallocate(11 * page); !bytes.Equal(got, image.content) {
+		t.Fatalf("memory of %d bytes is not as its image of %d", len(got), image.Len())
+	}
+	if memory.Grown() {
+		t.Fatal("a memory that was shrunk says that it has grown")
+	}
+}
+
+// A call that needed a lot leaves no memory behind that is copied at each later call.
+func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
+	const pages = 2000
+	memory, _ := newMemory(t, systems(t)["pagemap"], pages)
+	content := memory.Reallocate(pages * page)
+	write := func(n int) Restored {
+		for number := range n {
+			content[number*int(page)] ^= 1
+		}
+		return restore(t, memory)
+	}
+	for range 10 {
+		write(10)
+	}
+	if got := write(pages); !got.Dropped || got.Pages >= pages {
+		t.Errorf("got %+v after %d pages where 10 are usual, want them dropped", got, pages)
+	}
+	if got := write(10); got != (Restored{Pages: 10}) {
+		t.Errorf("got %+v, want 10 pages", got)
+	}
+	for range 100 {
+		write(pages)
+	}
+	if got := write(pages); got != (Restored{Pages: pages}) {
+		t.Errorf("got %+v, want %d pages once they are usual", got, pages)
+	}
+}
+
+// Several memories of one image do not see each other.
+func TestMemoriesShareAnImage(t *testing.T) {
+	system := systems(t)["pagemap"]
+	first, image := newMemory(t, system, 4)
+	second, err := system.NewMemory(8 * page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Free()
+	second.Reallocate(2 * page)[0] = 0xee // hidden by the image
+	if err := second.Adopt(image); err != nil {
+		t.Fatal(err)
+	}
+	if !second.Grown() {
+		t.Error("a memory that is shorter than its image does not say so")
+	}
+	second.Force()
+	content := second.Reallocate(3 * page)
+	if !bytes.Equal(content, image.content) {
+		t.Fatal("the second memory is not as the image")
+	}
+	first.Reallocate(4 * page)[page] = 0xff
+	if !bytes.Equal(content, image.content) {
+		t.Error("the second memory shows what was written to the first")
+	}
+}
+
+func TestMemoryLimits(t *testing.T) {
+	system := systems(t)["pagemap"]
+	memory, image := newMemory(t, system, 4)
+	if got := memory.Reallocate(8*page + 1); got != nil {
+		t.Errorf("got %d bytes beyond the limit", len(got))
+	}
+	if got := memory.Reallocate(8 * page); len(got) != int(8*page) {
+		t.Errorf("got %d bytes, want the limit of %d", len(got), 8*page)
+	}
+	if _, err := system.NewMemory(1 << 41); err == nil {
+		t.Error("2 TiB of address space were given")
+	}
+	small, err := system.NewMemory(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer small.Free()
+	if err := small.Adopt(image); err == nil {
+		t.Error("an image was taken that is larger than the memory")
+	}
+	small.Reallocate(page - 1)
+	if _, err := small.Snapshot(); err == nil {
+		t.Error("an image was made of a part of a page")
+	}
+	empty, err := system.NewMemory(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer empty.Free()
+	none, err := empty.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer none.Close()
+	if err := empty.Adopt(none); err != nil {
+		t.Fatal(err)
+	}
+	if got := restore(t, empty); got.Pages != 0 {
+		t.Errorf("got %+v for an empty memory", got)
+	}
+}
+
+func TestCheckSeesEveryByte(t *testing.T) {
+	memory, _ := newMemory(t, systems(t)["pagemap"], 4)
+	content := memory.Reallocate(8 * page)
+	for _, at := range []uint64{0, 4*page - 1, 4 * page, 8*page - 1} {
+		content[at] ^= 1
+		if err := memory.Check(); err == nil {
+			t.Errorf("byte %d was changed and not seen", at)
+		}
+		restore(t, memory)
+		if err := memory.Check(); err != nil {
+			t.Errorf("byte %d: %v", at, err)
+		}
+	}
+}
+
+// Whatever is written, a restored memory is as a plain copy.
+func FuzzRestore(f *testing.F) {
+	f.Add(uint64(1), uint16(0), false)
+	f.Add(uint64(2), uint16(1000), true)
+	f.Add(uint64(3), uint16(30), false)
+	both := systems(f)
+	f.Fuzz(func(t *testing.T, seed uint64, writes uint16, grows bool) {
+		for name, system := range both {
+			random := rand.New(rand.NewPCG(seed, 0))
+			memory, image := newMemory(t, system, 64)
+			plain := bytes.Clone(image.content)
+			for range 4 {
+				length := image.Len()
+				if grows {
+					length += random.IntN(length + 1)
+				}
+				content := memory.Reallocate(uint64(length))
+				for range writes {
+					binary.LittleEndian.PutUint64(content[random.IntN(length-7):], random.Uint64())
+				}
+				restore(t, memory)
+				if err := memory.Check(); err != nil || !bytes.Equal(content[:len(plain)], plain) {
+					t.Fatalf("%s: memory is not as the plain copy: %v", name, err)
+				}
+			}
+		}
+	})
+}
+
+func BenchmarkRestore(b *testing.B) {
+	const pages = 1024
+	for name, system := range systems(b) {
+		b.Run(name, func(b *testing.B) {
+			memory, _ := newMemory(b, system, pages)
+			content := memory.Reallocate(pages * page)
+			for b.Loop() {
+				for number := range 22 {
+					content[number*30*int(page)]++
+				}
+				restore(b, memory)
+			}
+		})
+	}
+}
