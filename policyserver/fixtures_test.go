@@ -106,6 +106,9 @@ type running struct {
 func start(t *testing.T, config Config) *running {
 	t.Helper()
 	files, trusted := servertest.Certificate(t)
+	if config.Certificates != nil {
+		files.OperatorCAs = config.Certificates.OperatorCAs
+	}
 	config.Certificates = files
 	config.Version = "0.0.0-test"
 	config.APIAddress, config.ReadinessAddress, config.MetricsAddress = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"

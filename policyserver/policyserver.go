@@ -172,7 +172,7 @@ func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
 
 func (p *PolicyServer) newHandler() http.Handler {
 	handler := http.Handler(server.NewHandler(server.HandlerConfig{
-		Evaluator: p.tracer.Evaluator(p.environment), Observer: p.metrics,
+		Evaluator: p.tracer.Evaluator(p.environment), Observer: p.metrics, Settings: p.settings(),
 		MaxBodyBytes: p.config.MaxBodyBytes, Workers: p.config.Workers, QueueLimit: p.config.QueueLimit, QueueWait: queueWait,
 		Logger: p.config.Logger, Now: p.config.Now,
 	}))
@@ -180,6 +180,14 @@ func (p *PolicyServer) newHandler() http.Handler {
 		handler = server.WithProfiles(handler, p.stopping)
 	}
 	return p.tracer.Handler(handler)
+}
+
+// settings is how the operator has settings checked; nil where no operator is known.
+func (p *PolicyServer) settings() *server.Settings {
+	if p.config.Certificates == nil || len(p.config.Certificates.OperatorCAs) == 0 {
+		return nil
+	}
+	return &server.Settings{Checker: p.loader, IsOperator: p.certificates.IsOperator}
 }
 
 // setObserver passes on what the loader tells.

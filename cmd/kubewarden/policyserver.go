@@ -163,7 +163,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		config.PolicyTimeout = time.Duration(f.policyTimeout) * time.Second
 	}
 	if f.certFile != "" {
-		config.Certificates = &server.CertificateFiles{Certificate: f.certFile, Key: f.keyFile, ClientCAs: list(f.clientCAFiles)}
+		config.Certificates = &server.CertificateFiles{Certificate: f.certFile, Key: f.keyFile, ClientCAs: list(f.clientCAFiles), OperatorCAs: list(f.operatorCAFiles)}
 	}
 	if f.configMap == "" {
 		config.Files = &policyserver.Files{Policies: f.policies, Sources: f.sources}

@@ -20,7 +20,8 @@ type policyServerFlags struct {
 	address                                string
 	port, readinessPort, metricsPort       uint16
 	enableMetrics                          bool
-	certFile, keyFile, clientCAFiles       string
+	certFile, keyFile                      string
+	clientCAFiles, operatorCAFiles         string
 	policies, sources, downloadDir         string
 	dockerConfigDir, verification          string
 	logLevel, logFormat                    string
@@ -46,6 +47,7 @@ var policyServerEnv = map[string]string{
 	"cert-file":               contract.EnvCertFile,
 	"key-file":                contract.EnvKeyFile,
 	"client-ca-file":          contract.EnvClientCAFile,
+	"operator-ca-file":        contract.EnvOperatorCAFile,
 	"policies":                contract.EnvPolicies,
 	"policies-download-dir":   contract.EnvDownloadDir,
 	"sources-path":            contract.EnvSourcesPath,
@@ -92,6 +94,8 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.certFile, "cert-file", "", "PEM file of the serving certificate; goes with --key-file, without both the API is plain HTTP")
 	flags.StringVar(&f.keyFile, "key-file", "", "PEM file of the serving certificate's key")
 	flags.StringVar(&f.clientCAFiles, "client-ca-file", "", "comma-separated PEM files of authorities; with any, clients need a certificate of one of them")
+	flags.StringVar(&f.operatorCAFiles, "operator-ca-file", "",
+		"comma-separated PEM files of authorities, which may come later; with any, who has a certificate of one of them for "+contract.OperatorIdentity+" may have settings checked")
 	flags.StringVar(&f.policies, "policies", "policies.yml", "file with the policies")
 	flags.StringVar(&f.sources, "sources-path", "", "file that says which sources are trusted how")
 	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have (not supported yet)")
@@ -131,6 +135,8 @@ func (f *policyServerFlags) check(flags *pflag.FlagSet) error {
 		return errors.New("both certificate and key must be provided together (--cert-file, --key-file)")
 	case f.clientCAFiles != "" && f.certFile == "":
 		return errors.New("client CA certificate requires server certificate and key to be specified (--client-ca-file, --cert-file, --key-file)")
+	case f.operatorCAFiles != "" && f.certFile == "":
+		return errors.New("--operator-ca-file needs --cert-file and --key-file: without TLS nobody can prove to be the operator")
 	case f.verification != "":
 		return errors.New("--verification-path: signatures are not verified by this version; it does not start rather than serve unverified modules")
 	case live && f.namespace == "":

@@ -34,6 +34,7 @@ const (
 	DirTLS             = "/pki"
 	FileTLSCertificate = DirTLS + "/tls.crt"
 	FileTLSKey         = DirTLS + "/tls.key"
+	DirOperatorCA      = "/operator-ca"
 	DirConfig          = "/config"
 	FilePolicies       = DirConfig + "/policies.yml"
 	DirSources         = "/sources"
@@ -87,6 +88,8 @@ const (
 	// the key in it: the Pod's name.
 	EnvReportConfigMap = "KUBEWARDEN_REPORT_CONFIG_MAP"
 	EnvReplica         = "KUBEWARDEN_REPLICA"
+	// EnvOperatorCAFile names the authorities of the operator's client certificate.
+	EnvOperatorCAFile = "KUBEWARDEN_OPERATOR_CA_FILE"
 	// EnvMetricsPort is the port of the Prometheus endpoint.
 	EnvMetricsPort = "KUBEWARDEN_METRICS_PORT"
 	// EnvMaxBodyBytes bounds the body of a request, EnvQueueLimit the requests that wait

@@ -133,14 +133,19 @@ func (r Reason) Refusal() bool { return r == ReasonModuleNotFound || r == Reason
 
 // NewFailure makes a Failure whose message holds to MaxMessageBytes.
 func NewFailure(wanted string, reason Reason, message string) Failure {
-	message = strings.ToValidUTF8(message, "\uFFFD")
-	if len(message) > MaxMessageBytes {
-		const ellipsis = "..."
-		end := MaxMessageBytes - len(ellipsis)
-		for !utf8.RuneStart(message[end]) {
-			end--
-		}
-		message = message[:end] + ellipsis
+	return Failure{Wanted: wanted, Reason: reason, Message: shorten(message, MaxMessageBytes)}
+}
+
+// shorten bounds a text to n bytes, without leaving a part of a character.
+func shorten(text string, n int) string {
+	text = strings.ToValidUTF8(text, "\uFFFD")
+	if len(text) <= n {
+		return text
 	}
-	return Failure{Wanted: wanted, Reason: reason, Message: message}
+	const ellipsis = "..."
+	end := n - len(ellipsis)
+	for !utf8.RuneStart(text[end]) {
+		end--
+	}
+	return text[:end] + ellipsis
 }

@@ -3,7 +3,8 @@
 //
 // What belongs here: building the set from a decoded policies.yml while the old one
 // serves (loader.go, entry.go, prepare.go, modules.go), finding a policy (environment.go),
-// asking its module (guest.go) or the members of a group (group.go), and turning the verdict
+// asking its module (guest.go) or the members of a group (group.go), having settings checked
+// by a module that is loaded (settings.go), and turning the verdict
 // into the answer by mode, mutation rule and custom message (response.go, patch.go).
 //
 // What never does: HTTP and the encoding of reviews (policyserver/server), how a guest is

@@ -68,6 +68,8 @@ const (
 	KindUnknownPolicy
 	// KindUnavailable says that asking again in a moment can help.
 	KindUnavailable
+	// KindUnknownModule says that no module of that digest is loaded.
+	KindUnknownModule
 )
 
 // Error is what Evaluate returns when it has no answer.

@@ -164,6 +164,12 @@ func (m *fakeModule) ValidateSettings(ctx context.Context, call policy.Call) (pr
 	case strings.Contains(string(call.Settings), "hang"):
 		<-ctx.Done()
 		return protocol.SettingsValidationResponse{}, &policy.Error{Kind: policy.KindTimeout, Message: "too slow"}
+	case strings.Contains(string(call.Settings), "break"):
+		return protocol.SettingsValidationResponse{}, &policy.Error{Kind: policy.KindGuest, Message: "broke"}
+	case strings.Contains(string(call.Settings), "internal"):
+		return protocol.SettingsValidationResponse{}, &policy.Error{Kind: policy.KindInternal, Message: "host broke"}
+	case strings.Contains(string(call.Settings), "mute"):
+		return protocol.SettingsValidationResponse{}, nil
 	case strings.Contains(string(call.Settings), "bad"):
 		return protocol.SettingsValidationResponse{Message: new("bad is not good")}, nil
 	default:

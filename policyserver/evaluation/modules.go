@@ -121,8 +121,16 @@ func (s *modules) get(ctx context.Context, from source, fetcher Fetcher) (*share
 // lookup gives a module that is loaded already, or nil.
 func (s *modules) lookup(from source) *sharedModule {
 	s.mu.Lock()
+	digest := s.digest(from)
+	s.mu.Unlock()
+	return s.ofDigest(digest)
+}
+
+// ofDigest gives the module of a digest with a user counted, or nil when it is not loaded.
+func (s *modules) ofDigest(digest string) *sharedModule {
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	module := s.loaded[s.digest(from)]
+	module := s.loaded[digest]
 	if module == nil || !module.acquire() {
 		return nil
 	}

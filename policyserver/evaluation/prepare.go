@@ -173,8 +173,11 @@ func (l *Loader) checkSettings(ctx context.Context, asked *guest) error {
 	return nil
 }
 
+// noMessage stands for the message of a guest that gives none; upstream's.
+const noMessage = "no message"
+
 func invalidSettings(message *string) *loadError {
-	text := "no message"
+	text := noMessage
 	if message != nil && *message != "" {
 		text = *message
 	}

@@ -24,11 +24,14 @@ type CertificateFiles struct {
 	// ClientCAs hold the authorities of client certificates; with any, every client of
 	// the API port must have a certificate of one of them.
 	ClientCAs []string
+	// OperatorCAs hold the authorities of the operator's client certificate. Files among
+	// them may be absent: then there is one authority less, or nobody is the operator.
+	OperatorCAs []string
 }
 
 // paths are all files.
 func (f CertificateFiles) paths() []string {
-	return append([]string{f.Certificate, f.Key}, f.ClientCAs...)
+	return slices.Concat([]string{f.Certificate, f.Key}, f.ClientCAs, f.OperatorCAs)
 }
 
 // Certificates are what a server presents and asks for. They change while it serves: a
@@ -48,6 +51,8 @@ type loadedCertificates struct {
 	config   *tls.Config
 	serving  string
 	clientCA string
+	// operators are the authorities of the operator's certificate; nil for none.
+	operators *x509.CertPool
 }
 
 // CertificatesConfig is what Certificates are made from. Every field is needed.
@@ -140,10 +145,24 @@ func (c *Certificates) load() (*loadedCertificates, error) {
 			Certificates: []tls.Certificate{pair},
 		},
 	}
-	if len(c.files.ClientCAs) == 0 {
-		return loaded, nil
+	if len(c.files.ClientCAs) > 0 {
+		if err := c.loadClientCAs(loaded); err != nil {
+			return nil, err
+		}
 	}
-	return loaded, c.loadClientCAs(loaded)
+	c.loadOperatorCAs(loaded)
+	return loaded, nil
+}
+
+// authoritiesOf are the certificates of a PEM text, as far as they can be read.
+func authoritiesOf(content []byte) []*x509.Certificate {
+	var authorities []*x509.Certificate
+	for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
+		if authority, err := x509.ParseCertificate(block.Bytes); err == nil {
+			authorities = append(authorities, authority)
+		}
+	}
+	return authorities
 }
 
 func (c *Certificates) loadClientCAs(into *loadedCertificates) error {
@@ -154,11 +173,7 @@ func (c *Certificates) loadClientCAs(into *loadedCertificates) error {
 			return fmt.Errorf("read client authorities: %w", err)
 		}
 		into.content = append(into.content, content...)
-		for block, rest := pem.Decode(content); block != nil; block, rest = pem.Decode(rest) {
-			if authority, err := x509.ParseCertificate(block.Bytes); err == nil {
-				authorities = append(authorities, authority)
-			}
-		}
+		authorities = append(authorities, authoritiesOf(content)...)
 	}
 	if len(authorities) == 0 {
 		return errors.New("no client authority in " + fmt.Sprint(c.files.ClientCAs))

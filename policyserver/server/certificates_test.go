@@ -34,6 +34,11 @@ var serial int64
 // issue makes a certificate for 127.0.0.1, signed by an authority, or by itself for nil.
 func issue(t *testing.T, name string, by *pair) *pair {
 	t.Helper()
+	return issueChanged(t, name, by, func(*x509.Certificate) {})
+}
+
+func issueChanged(t *testing.T, name string, by *pair, change func(*x509.Certificate)) *pair {
+	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -47,6 +52,7 @@ func issue(t *testing.T, name string, by *pair) *pair {
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		IsCA:        by == nil, BasicConstraintsValid: true,
 	}
+	change(template)
 	parent, signer := template, key
 	if by != nil {
 		parent, signer = by.parsed, by.signer
@@ -145,14 +151,19 @@ func (r *reloads) count() (attempts, changes int) {
 func load(t *testing.T, dir string, clientCAs ...string) (*Certificates, *reloads) {
 	t.Helper()
 	told := &reloads{}
+	files := CertificateFiles{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), ClientCAs: clientCAs}
+	return loadFiles(t, files, told), told
+}
+
+func loadFiles(t *testing.T, files CertificateFiles, told *reloads) *Certificates {
+	t.Helper()
 	certificates, err := LoadCertificates(CertificatesConfig{
-		Files:   CertificateFiles{Certificate: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key"), ClientCAs: clientCAs},
-		Observe: told.observe, Changed: told.changed, Logger: slog.New(slog.DiscardHandler),
+		Files: files, Observe: told.observe, Changed: told.changed, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return certificates, told
+	return certificates
 }
 
 func TestCertificatesFollowASecretVolume(t *testing.T) {

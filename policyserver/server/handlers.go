@@ -36,16 +36,18 @@ type LoadObserver interface {
 
 // Answered is how a request ended.
 type Answered struct {
-	// Endpoint is "validate", "audit" or "raw".
+	// Endpoint is "validate", "audit", "raw" or "settings".
 	Endpoint string
 	Status   int
 	Took     time.Duration
 }
 
-// HandlerConfig is what a Handler is made from. Every field is needed.
+// HandlerConfig is what a Handler is made from. Every field but Settings is needed.
 type HandlerConfig struct {
 	Evaluator Evaluator
 	Observer  LoadObserver
+	// Settings has settings checked for the operator; nil leaves that path out.
+	Settings *Settings
 	// MaxBodyBytes bounds the body of a request.
 	MaxBodyBytes int64
 	// Workers is how many requests are evaluated at the same time, QueueLimit how many
@@ -84,9 +86,12 @@ var endpoints = map[string]endpoint{
 	contract.PathValidateRaw: {origin: evaluation.OriginRaw, decode: decodeRaw, encode: encodeRaw, plain: true},
 }
 
+// settingsEndpoint has no review to decode and encode.
+var settingsEndpoint = endpoint{origin: "settings"}
+
 // ServeHTTP answers a request.
 func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
-	target, policyID, found := route(request.URL.EscapedPath())
+	target, policyID, found := h.route(request.URL.EscapedPath())
 	switch {
 	case !found:
 		writer.WriteHeader(http.StatusNotFound)
@@ -104,7 +109,11 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	ctx, cancel := whileWaitedFor(request)
 	defer cancel()
 	request = request.WithContext(ctx)
-	answer, err := h.answer(writer, request, target, policyID)
+	ask := h.answer
+	if target.origin == settingsEndpoint.origin {
+		ask = h.checkSettings
+	}
+	answer, err := ask(writer, request, target, policyID)
 	if err != nil {
 		status = h.reject(writer, request, target, err)
 		return
@@ -112,17 +121,27 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 	send(writer, http.StatusOK, "application/json", answer)
 }
 
-// route splits a path into its endpoint and the policy ID.
-func route(path string) (endpoint, string, bool) {
+// route splits a path into its endpoint and the policy ID, or the digest of a module.
+func (h *Handler) route(path string) (endpoint, string, bool) {
+	if rest, found := pathRest(path, contract.PathValidateSettings); found && h.config.Settings != nil {
+		return settingsEndpoint, rest, true
+	}
 	for prefix, target := range endpoints {
-		escaped, found := strings.CutPrefix(path, prefix)
-		if !found || escaped == "" || strings.Contains(escaped, "/") {
-			continue
+		if policyID, found := pathRest(path, prefix); found {
+			return target, policyID, true
 		}
-		policyID, err := url.PathUnescape(escaped)
-		return target, policyID, err == nil
 	}
 	return endpoint{}, "", false
+}
+
+// pathRest is the one segment that follows a prefix, unescaped.
+func pathRest(path, prefix string) (string, bool) {
+	escaped, found := strings.CutPrefix(path, prefix)
+	if !found || escaped == "" || strings.Contains(escaped, "/") {
+		return "", false
+	}
+	rest, err := url.PathUnescape(escaped)
+	return rest, err == nil
 }
 
 // rejection is a request that gets no review for an answer.
@@ -141,11 +160,38 @@ func errInternal(cause error) error {
 	return &rejection{http.StatusInternalServerError, "Something went wrong", cause}
 }
 
-// answer takes a request from its headers to the bytes of its answer.
-func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, target endpoint, policyID string) (answer []byte, err error) {
+// answer takes a request for a verdict from its headers to the bytes of its answer.
+func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, target endpoint, policyID string) ([]byte, error) {
+	var decoded evaluation.Request
+	decode := func(body []byte) (err error) {
+		if decoded, err = target.decode(body, target.origin); err != nil {
+			return undecodable(err)
+		}
+		if strings.Count(policyID, "/") > 1 {
+			return errInternal(errors.New("the policy ID has more than one slash"))
+		}
+		return nil
+	}
+	return h.inTurn(writer, request, policyID, decode, func(ctx context.Context) ([]byte, error) {
+		response, err := h.config.Evaluator.Evaluate(ctx, policyID, decoded)
+		if err != nil {
+			return nil, h.unanswered(policyID, err)
+		}
+		answer, err := target.encode(decoded.UID, response)
+		if err != nil {
+			return nil, errInternal(err)
+		}
+		return answer, nil
+	})
+}
+
+// inTurn has a body decoded and work done when the queue says so.
+func (h *Handler) inTurn(
+	writer http.ResponseWriter, request *http.Request, asked string, decode func(body []byte) error, work func(context.Context) ([]byte, error),
+) (answer []byte, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", policyID, "panic", panicked, "stack", string(debug.Stack()))
+			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", asked, "panic", panicked, "stack", string(debug.Stack()))
 			answer, err = nil, errInternal(nil)
 		}
 	}()
@@ -160,12 +206,8 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 	if err != nil {
 		return nil, err
 	}
-	decoded, err := target.decode(body, target.origin)
-	if err != nil {
-		return nil, undecodable(err)
-	}
-	if strings.Count(policyID, "/") > 1 {
-		return nil, errInternal(errors.New("the policy ID has more than one slash"))
+	if err := decode(body); err != nil {
+		return nil, err
 	}
 	queued := h.config.Now()
 	if err := h.queue.begin(request.Context()); err != nil {
@@ -174,15 +216,7 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 	defer h.queue.done()
 	h.config.Observer.WorkStarted(h.config.Now().Sub(queued))
 	defer h.config.Observer.WorkEnded()
-	response, err := h.config.Evaluator.Evaluate(request.Context(), policyID, decoded)
-	if err != nil {
-		return nil, h.unanswered(policyID, err)
-	}
-	answer, err = target.encode(decoded.UID, response)
-	if err != nil {
-		return nil, errInternal(err)
-	}
-	return answer, nil
+	return work(request.Context())
 }
 
 // isJSON accepts application/json and application/*+json, with any parameters.
@@ -258,6 +292,8 @@ func (h *Handler) unanswered(policyID string, err error) error {
 			return &rejection{http.StatusNotFound, "unknown policy: " + policyID, nil}
 		case evaluation.KindUnavailable:
 			return &rejection{http.StatusServiceUnavailable, failure.Error(), nil}
+		case evaluation.KindUnknownModule:
+			return &rejection{http.StatusNotFound, failure.Error(), nil}
 		case evaluation.KindInternal:
 		}
 	}
