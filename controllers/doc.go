@@ -25,11 +25,11 @@
 // What they share: certs/ plans the steps with certificates, index/ finds the policies of
 // a PolicyServer, configured/ reads back what was written for the replicas, replicas/ reads
 // what they report, optional/ watches kinds that a cluster may lack, resource/ writes
-// finalizers and statuses. admission/ holds the rules that no schema can, for the
-// reconcilers and for the API server. selfmanaged/ keeps the certificate with which the API
-// server is answered, where nobody mounts one.
+// finalizers and statuses. metrics/ tells Prometheus what the caches hold. admission/ holds
+// the rules that no schema can, for the reconcilers and for the API server. selfmanaged/
+// keeps the certificate with which the API server is answered, where nobody mounts one.
 //
-// What belongs in this package itself: the wiring, and metrics over all kinds.
+// What belongs in this package itself: the wiring.
 //
 // What never does: reading flags or the environment (cmd/kubewarden does), and any rule
 // about one kind.

@@ -126,8 +126,8 @@ func NewManager(ctx context.Context, restConfig *rest.Config, config Config) (ct
 	if err := index.Register(ctx, manager.GetFieldIndexer()); err != nil {
 		return nil, err
 	}
-	if err := config.Registry.Register(newPolicyCollector(manager.GetClient(), config.Logger)); err != nil {
-		return nil, fmt.Errorf("register metrics: %w", err)
+	if err := registerMetrics(manager, config); err != nil {
+		return nil, err
 	}
 	applier := apply.NewApplier(apply.Config{Client: manager.GetClient(), Uncached: manager.GetAPIReader()})
 	certificates := certs.NewCertificates(certs.Config{

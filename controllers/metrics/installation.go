@@ -1,0 +1,48 @@
+package metrics
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/prometheus/client_golang/prometheus"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
+)
+
+var (
+	installations = prometheus.NewDesc("kubewarden_installations",
+		"Number of Kubewardens, 0 or 1. Without one nothing is enforced.", nil, nil)
+	installationCondition = prometheus.NewDesc("kubewarden_installation_condition",
+		"Whether a condition of the Kubewarden is True.", []string{"condition"}, nil)
+	suspended = prometheus.NewDesc("kubewarden_enforcement_suspended",
+		"Whether the Kubewarden says that no policy is to be enforced.", nil, nil)
+	lastAudit = prometheus.NewDesc("kubewarden_audit_last_success_timestamp_seconds",
+		"When an audit was last complete, in Unix time. Absent before the first one, and while audits are disabled.", nil, nil)
+
+	installationPart = part{
+		name:         "installation",
+		descriptions: []*prometheus.Desc{installations, installationCondition, suspended, lastAudit},
+		collect:      collectInstallation,
+	}
+)
+
+func collectInstallation(ctx context.Context, config Config, metrics chan<- prometheus.Metric) error {
+	var found operatorv1alpha1.KubewardenList
+	if err := config.Reader.List(ctx, &found, shared); err != nil {
+		return fmt.Errorf("list Kubewardens: %w", err)
+	}
+	metrics <- gauge(installations, float64(len(found.Items)))
+	// There is at most one: the schema knows one name.
+	for i := range found.Items {
+		kubewarden := &found.Items[i]
+		metrics <- gauge(suspended, truth(kubewarden.Spec.Enforcement == operatorv1alpha1.EnforcementSuspended))
+		for _, condition := range kubewarden.Status.Conditions {
+			metrics <- gauge(installationCondition, truth(condition.Status == metav1.ConditionTrue), condition.Type)
+		}
+		if audit := kubewarden.Status.Audit; audit != nil && audit.LastSuccessfulTime != nil {
+			metrics <- gauge(lastAudit, float64(audit.LastSuccessfulTime.Unix()))
+		}
+	}
+	return nil
+}
