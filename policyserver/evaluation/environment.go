@@ -34,6 +34,7 @@ type Environment struct {
 
 // policySet is everything that is served at one moment.
 type policySet struct {
+	// served is nil before the first configuration was read, and only then.
 	served map[string]*servedPolicy
 	// members are those of the groups that are served, by <group>/<member>: each can be
 	// asked by itself, as if it were a policy that protects and must not mutate.
@@ -51,7 +52,7 @@ type policySet struct {
 	ready                       bool
 }
 
-// NewEnvironment makes an environment that knows no policy.
+// NewEnvironment makes an environment that does not know yet which policies there are.
 func NewEnvironment(config EnvironmentConfig) *Environment {
 	environment := &Environment{config: config}
 	environment.set.Store(&policySet{})
@@ -140,6 +141,11 @@ func (e *Environment) find(policyID string) (found, error) {
 		}
 		if set.pending[owner] {
 			return found{}, &Error{KindUnavailable, fmt.Errorf("policy %s is being loaded", policyID)}
+		}
+		if set.served == nil {
+			// A container that has just been restarted is asked before it has read anything, as
+			// long as nobody has noticed the restart.
+			return found{}, &Error{KindUnavailable, errors.New("the policies are being read")}
 		}
 		return found{}, &Error{KindUnknownPolicy, fmt.Errorf("unknown policy: %s", policyID)}
 	}

@@ -38,12 +38,24 @@ func want(t *testing.T, w *world, id, want string) {
 	}
 }
 
+func TestNoPolicyIsUnknownBeforeTheFirstConfiguration(t *testing.T) {
+	inWorld(t, func(w *world) {
+		want(w.t, w, "a", "error: the policies are being read")
+		want(w.t, w, "g/a", "error: the policies are being read")
+		_, err := w.Evaluate(w.t.Context(), "a", Request{})
+		if unavailable, is := errors.AsType[*Error](err); !is || unavailable.Kind != KindUnavailable {
+			w.t.Errorf("got %v, want KindUnavailable: whoever asks is to come back", err)
+		}
+		w.applyAndWait(entries(nil))
+		want(w.t, w, "a", "error: unknown policy: a")
+	})
+}
+
 func TestLoaderServesAndSwapsPolicies(t *testing.T) {
 	inWorld(t, func(w *world) {
 		t := w.t
 		w.serve("one", "one")
 		w.serve("two", "two")
-		want(t, w, "a", "error: unknown policy: a")
 		w.applyAndWait(entries(contract.Policies{"a": {Module: "one", Settings: settings("1")}, "b": {Module: "two"}}))
 		want(t, w, "a", `one {"say":"1"}`)
 		want(t, w, "b", "two {}")
