@@ -42,7 +42,7 @@ func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest
 	if err != nil {
 		return nil, err
 	}
-	if err := signature.Check(*c.config.Verification, manifestDigest.String(), layers); err != nil {
+	if err := signature.Check(*c.config.Verification, nil, manifestDigest.String(), layers); err != nil {
 		return nil, refuse(contract.ReasonUnverified, "%w", err)
 	}
 	signed, err := moduleDigest(descriptor.Manifest)

@@ -111,13 +111,13 @@ func TestCheckKindsOfKeys(t *testing.T) {
 	for name, s := range map[string]signer{"ECDSA": newECDSA(t), "RSA": {t, rsaKey}, "Ed25519": {t, edKey}} {
 		t.Run(name, func(t *testing.T) {
 			good := s.sign(statement(t, payloadType, digest, nil))
-			if err := Check(all(s.wanted()), digest, []Layer{good}); err != nil {
+			if err := Check(all(s.wanted()), nil, digest, []Layer{good}); err != nil {
 				t.Error(err)
 			}
 			tampered := Layer{append([]byte(" "), good.Payload...), good.Annotations}
 			strange := stranger.sign(good.Payload)
 			for name, layer := range map[string]Layer{"tampered": tampered, "of a stranger": strange} {
-				if err := Check(all(s.wanted()), digest, []Layer{layer}); err == nil || !strings.Contains(err.Error(), errOtherKey.Error()) {
+				if err := Check(all(s.wanted()), nil, digest, []Layer{layer}); err == nil || !strings.Contains(err.Error(), errOtherKey.Error()) {
 					t.Errorf("%s: got %v, want %q", name, err, errOtherKey)
 				}
 			}
@@ -164,7 +164,7 @@ func TestCheck(t *testing.T) {
 		"many bad layers":       {all(alice.wanted()), []Layer{byBob, byBob, byBob, byBob, byBob, byBob}, "and 2 more"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			err := Check(tc.wanted, digest, tc.layers)
+			err := Check(tc.wanted, nil, digest, tc.layers)
 			switch {
 			case tc.want == "" && err != nil:
 				t.Errorf("got %v, want no error", err)
@@ -178,7 +178,7 @@ func TestCheck(t *testing.T) {
 // A manifest whose digest is not known is nobody's, even for a payload that names none.
 func TestCheckNeedsADigest(t *testing.T) {
 	alice := newECDSA(t)
-	if err := Check(all(alice.wanted()), "", []Layer{alice.sign(statement(t, payloadType, "", nil))}); err == nil {
+	if err := Check(all(alice.wanted()), nil, "", []Layer{alice.sign(statement(t, payloadType, "", nil))}); err == nil {
 		t.Error("got no error, want one")
 	}
 }
