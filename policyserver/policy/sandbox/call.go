@@ -29,6 +29,7 @@ type Call struct {
 	done     <-chan struct{}
 	finished func() error // why done is closed
 	calling  bool         // an imported function is calling the guest
+	running  *Instance    // that is called; nil while it is made
 }
 
 type callKey struct{}

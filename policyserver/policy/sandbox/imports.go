@@ -31,8 +31,6 @@ type Function struct {
 type Guest struct {
 	Call   *Call
 	Memory Memory
-
-	module api.Module
 }
 
 // Write copies content into the guest's memory.
@@ -45,9 +43,13 @@ func (g Guest) Invoke(ctx context.Context, function string, args ...uint64) ([]u
 	if g.Call.calling {
 		return nil, Violationf("guest was called by the host for the host, which was to call it again")
 	}
+	running := g.Call.running
+	if running == nil {
+		return nil, Violationf("guest was to be called by the host before it was made")
+	}
 	g.Call.calling = true
 	defer func() { g.Call.calling = false }()
-	return invoke(ctx, g.module, function, args)
+	return running.invoke(ctx, running.nested, function, args)
 }
 
 // I32 is a list of n i32, for signatures.
@@ -75,7 +77,7 @@ func adapt(run func(context.Context, Guest, []uint64) error) api.GoModuleFunc {
 		call := CallFrom(ctx)
 		err := call.Check()
 		if err == nil {
-			err = run(ctx, Guest{Call: call, Memory: Memory{module.Memory()}, module: module}, stack)
+			err = run(ctx, Guest{Call: call, Memory: Memory{module.Memory()}}, stack)
 		}
 		if err == nil {
 			err = call.Check()

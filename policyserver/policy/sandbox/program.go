@@ -96,51 +96,9 @@ func allI32(types []api.ValueType, n int) bool {
 	return len(types) == n
 }
 
+// Unrestorable names what keeps instances of the program from being put back to their first
+// state; "" when nothing does.
+func (p *Program) Unrestorable() string { return p.unrestorable }
+
 // Close gives back what the program holds. Instances live on until they are closed.
 func (p *Program) Close(ctx context.Context) error { return p.compiled.Close(ctx) }
-
-// Instance is a program with a memory of its own. It serves one goroutine at a time.
-type Instance struct {
-	program *Program
-	module  api.Module
-}
-
-// Instantiate makes an instance and runs the module's start function, if it has one. The
-// context is that of a Call.
-func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
-	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	module, err := p.runtime.wazero.InstantiateModule(ctx, p.compiled, config)
-	if err != nil {
-		return nil, failure(err)
-	}
-	return &Instance{program: p, module: module}, nil
-}
-
-// Program is what the instance was made from.
-func (i *Instance) Program() *Program { return i.program }
-
-// Invoke calls an exported function. The context is that of a Call. The error is
-// ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
-func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
-	return invoke(ctx, i.module, function, args)
-}
-
-func invoke(ctx context.Context, module api.Module, function string, args []uint64) ([]uint64, error) {
-	exported := module.ExportedFunction(function)
-	if exported == nil {
-		return nil, Violationf("module exports no function %q", function)
-	}
-	results, err := exported.Call(ctx, args...)
-	return results, failure(err)
-}
-
-// Write copies content into the instance's memory.
-func (i *Instance) Write(address uint32, content []byte) error {
-	return i.Memory().Write(address, content)
-}
-
-// Memory is the instance's memory.
-func (i *Instance) Memory() Memory { return Memory{i.module.Memory()} }
-
-// Close gives back what the instance holds.
-func (i *Instance) Close(ctx context.Context) error { return i.module.Close(ctx) }

@@ -11,6 +11,8 @@ import (
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
 
 // features are what compilers and optimisers of policies emit: WebAssembly 2.0, and the
@@ -30,6 +32,8 @@ type Config struct {
 	MemoryLimitPages uint32
 	// Modules are what guests may import.
 	Modules []HostModule
+	// Memory is for templates; nil where memory cannot be restored.
+	Memory *snapshot.System
 	// Now is the clock that deadlines are measured by.
 	Now func() time.Time
 }
@@ -38,10 +42,12 @@ type Config struct {
 type Runtime struct {
 	wazero wazero.Runtime
 	cache  wazero.CompilationCache
+	memory *snapshot.System
 	now    func() time.Time
 	// large lets one large module in at a time: compiling takes a hundred times its size
 	// in memory.
-	large chan struct{}
+	large     chan struct{}
+	templates templates
 }
 
 // New makes a runtime. It must be closed.
@@ -51,9 +57,10 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		return nil, err
 	}
 	runtime := &Runtime{
-		cache: cache,
-		now:   config.Now,
-		large: make(chan struct{}, 1),
+		cache:  cache,
+		memory: config.Memory,
+		now:    config.Now,
+		large:  make(chan struct{}, 1),
 		wazero: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().
 			WithCoreFeatures(features).
 			WithMemoryLimitPages(config.MemoryLimitPages).
@@ -97,5 +104,5 @@ func newCache(dir string) (wazero.CompilationCache, error) {
 
 // Close gives everything back. No guest may be running.
 func (r *Runtime) Close(ctx context.Context) error {
-	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx))
+	return errors.Join(r.wazero.Close(ctx), r.cache.Close(ctx), r.templates.close(ctx))
 }

@@ -1,0 +1,71 @@
+package sandbox
+
+import (
+	"context"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
+)
+
+// Instance is a program with a memory of its own. It serves one goroutine at a time.
+type Instance struct {
+	program *Program
+	module  api.Module
+	// functions that the host has called, and those it has called for the guest. A function
+	// has one stack, so that one that runs cannot be called.
+	functions, nested map[string]api.Function
+
+	// Of instances that can be restored.
+	template *Template
+	memory   *snapshot.Memory
+	globals  []api.MutableGlobal
+}
+
+// Instantiate makes an instance and runs the module's start function, if it has one. The
+// context is that of a Call.
+func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
+	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
+	module, err := p.runtime.wazero.InstantiateModule(ctx, p.compiled, config)
+	if err != nil {
+		return nil, failure(err)
+	}
+	return &Instance{
+		program: p, module: module,
+		functions: map[string]api.Function{}, nested: map[string]api.Function{},
+	}, nil
+}
+
+// Program is what the instance was made from.
+func (i *Instance) Program() *Program { return i.program }
+
+// Invoke calls an exported function. The context is that of a Call. The error is
+// ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
+func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
+	CallFrom(ctx).running = i
+	return i.invoke(ctx, i.functions, function, args)
+}
+
+func (i *Instance) invoke(ctx context.Context, known map[string]api.Function, function string, args []uint64) ([]uint64, error) {
+	exported := known[function]
+	if exported == nil {
+		if exported = i.module.ExportedFunction(function); exported == nil {
+			return nil, Violationf("module exports no function %q", function)
+		}
+		known[function] = exported
+	}
+	results, err := exported.Call(ctx, args...)
+	return results, failure(err)
+}
+
+// Write copies content into the instance's memory.
+func (i *Instance) Write(address uint32, content []byte) error {
+	return i.Memory().Write(address, content)
+}
+
+// Memory is the instance's memory.
+func (i *Instance) Memory() Memory { return Memory{i.module.Memory()} }
+
+// Close gives back what the instance holds.
+func (i *Instance) Close(ctx context.Context) error { return i.module.Close(ctx) }

@@ -1,0 +1,184 @@
+package sandbox_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
+	. "github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+)
+
+func newRestoringRuntime(t *testing.T) *sandbox.Runtime {
+	t.Helper()
+	system, err := snapshot.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime, err := sandbox.New(t.Context(), sandbox.Config{MemoryLimitPages: 16, Memory: system, Now: time.Now})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := errors.Join(runtime.Close(context.Background()), system.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return runtime
+}
+
+// Addresses in the memory of a counting module: in its data, in what was zero, and at the
+// end of what it grows.
+const (
+	addressData = 1000
+	addressZero = 60_000
+	addressTail = 65_536 + 65_532
+)
+
+// count is code that adds 1 to what stands at an address.
+func count(address int32) []byte {
+	return slices.Concat(I32Const(address), I32Const(address), I32Load, I32Const(1), I32Add, I32Store)
+}
+
+// counting is a module whose "run" counts its calls in every place that it has, and returns
+// the sum. After "init" the sum of the first call is 3+11+1+1+1 and the memory has 2 pages.
+func counting() *Module {
+	m := New()
+	m.Memory(1)
+	m.Data(addressData, []byte{2})
+	global := m.Global(7)
+	inited := count(addressZero)
+	m.Export("init", KindFunction, m.Func(m.Type(nil, nil),
+		inited, I32Const(10), GlobalSet(global)))
+	m.Export("run", KindFunction, m.Func(m.Type(nil, []byte{I32}),
+		count(addressData), count(addressZero),
+		GlobalGet(global), I32Const(1), I32Add, GlobalSet(global),
+		MemorySize, I32Const(1), MemoryGrow, Drop, count(addressTail),
+		I32Const(addressData), I32Load, I32Add,
+		I32Const(addressZero), I32Load, I32Add,
+		I32Const(addressTail), I32Load, I32Add,
+		GlobalGet(global), I32Add))
+	return m
+}
+
+const countingFirst = 1 + 3 + 2 + 1 + 11 // size before, data, zero, tail, global
+
+func newTemplate(t *testing.T, runtime *sandbox.Runtime, binary []byte) (context.Context, *sandbox.Template) {
+	t.Helper()
+	program, err := runtime.Compile(t.Context(), binary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, _ := runtime.Begin(t.Context())
+	template, err := program.NewTemplate(ctx, func(instance *sandbox.Instance) error {
+		_, err := instance.Invoke(ctx, "init")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ctx, template
+}
+
+func instantiate(ctx context.Context, t *testing.T, template *sandbox.Template) *sandbox.Instance {
+	t.Helper()
+	instance, err := template.Instantiate(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { instance.Close(context.Background()) })
+	return instance
+}
+
+func run(ctx context.Context, t *testing.T, instance *sandbox.Instance) uint32 {
+	t.Helper()
+	results, err := instance.Invoke(ctx, "run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return uint32(results[0])
+}
+
+// Every call of every instance finds what was there after the initialisation.
+func TestRestoredInstanceIsAsNew(t *testing.T) {
+	ctx, template := newTemplate(t, newRestoringRuntime(t), counting().Bytes())
+	for number := range 3 {
+		instance := instantiate(ctx, t, template)
+		for call := range 5 {
+			if got := run(ctx, t, instance); got != countingFirst {
+				t.Errorf("instance %d, call %d: got %d, want %d", number, call, got, countingFirst)
+			}
+			if err := instance.Check(); err == nil {
+				t.Error("what was changed was not seen")
+			}
+			if _, err := instance.Restore(); err != nil {
+				t.Fatal(err)
+			}
+			if err := instance.Check(); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := run(ctx, t, instance) + run(ctx, t, instance); got == 2*countingFirst {
+			t.Error("the module does not count at all")
+		}
+	}
+}
+
+// A memory that is as large as it may be cannot be shrunk: its instance is given up.
+func TestMemoryAtItsLimit(t *testing.T) {
+	m := counting()
+	m.Export("grow", KindFunction, m.Func(m.Type(nil, nil), I32Const(15), MemoryGrow, Drop))
+	ctx, template := newTemplate(t, newRestoringRuntime(t), m.Bytes())
+	instance := instantiate(ctx, t, template)
+	if _, err := instance.Invoke(ctx, "grow"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := instance.Restore(); err == nil || err.Error() != "memory has grown to its limit" {
+		t.Errorf("got %v, want an error about the limit", err)
+	}
+}
+
+func TestNoTemplate(t *testing.T) {
+	refused := errors.New("no")
+	trapping := counting()
+	trapping.Export("trap", KindFunction, trapping.Func(trapping.Type(nil, nil), Unreachable))
+	table := counting()
+	table.Table(10, 0)
+	table.Export("change", KindFunction, table.Func(table.Type(nil, nil), I32Const(0), RefNullFunc, []byte{0x26, 0}))
+	tests := map[string]struct {
+		binary []byte
+		init   func(context.Context, *sandbox.Instance) error
+		want   string
+	}{
+		"table that changes": {table.Bytes(), nil, "module uses table.set, which cannot be put back"},
+		"init that fails":    {counting().Bytes(), func(context.Context, *sandbox.Instance) error { return refused }, "no"},
+		"init that traps": {trapping.Bytes(), func(ctx context.Context, instance *sandbox.Instance) error {
+			_, err := instance.Invoke(ctx, "trap")
+			return err
+		}, "wasm error: unreachable"},
+	}
+	runtime := newRestoringRuntime(t)
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			program, err := runtime.Compile(t.Context(), tc.binary)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, _ := runtime.Begin(t.Context())
+			_, err = program.NewTemplate(ctx, func(instance *sandbox.Instance) error { return tc.init(ctx, instance) })
+			if err == nil || err.Error() != tc.want {
+				t.Errorf("got %v, want %s", err, tc.want)
+			}
+		})
+	}
+	plain, err := newRuntime(t).Compile(t.Context(), counting().Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := plain.NewTemplate(t.Context(), nil); err == nil || err.Error() != "memory cannot be restored on this system" {
+		t.Errorf("got %v without a system of snapshots", err)
+	}
+}
