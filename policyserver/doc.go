@@ -1,7 +1,8 @@
 // Package policyserver makes a policy server out of its rooms.
 //
 // What belongs here: which room gets what from which (policyserver.go), and where the
-// configuration comes from: files (files.go) or Kubernetes (live.go).
+// configuration comes from: files (files.go) or Kubernetes (live.go), and for both the file
+// of the signatures that are demanded (demands.go).
 //
 // What never does: anything that one of the rooms could do:
 //

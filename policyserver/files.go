@@ -27,6 +27,7 @@ type fileSource struct {
 	log   *slog.Logger
 	// content is what was looked at last, good or bad.
 	content content
+	demands *demands
 }
 
 var _ source = (*fileSource)(nil)
@@ -35,6 +36,9 @@ var _ source = (*fileSource)(nil)
 func newFileSource(p *PolicyServer) (*fileSource, error) {
 	s := &fileSource{files: *p.config.Files, apply: p.loader.Apply, log: p.config.Logger}
 	var err error
+	if s.demands, err = newDemands(p.config); err != nil {
+		return nil, err
+	}
 	if s.content, err = s.read(); err != nil {
 		return nil, err
 	}
@@ -42,7 +46,7 @@ func newFileSource(p *PolicyServer) (*fileSource, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := p.newFetcher(wanted.Sources).CheckSources(); err != nil {
+	if err := p.newFetcher(wanted.Sources, nil).CheckSources(); err != nil {
 		return nil, fmt.Errorf("%s: %w", s.files.Sources, err)
 	}
 	s.apply(wanted)
@@ -76,6 +80,7 @@ func (s *fileSource) decode() (evaluation.Wanted, error) {
 	if err != nil {
 		return evaluation.Wanted{}, fmt.Errorf("read %s: %w", strings.TrimSpace(s.files.Policies+" "+s.files.Sources), err)
 	}
+	wanted.Verification = s.demands.verification
 	return wanted, nil
 }
 
@@ -84,14 +89,18 @@ func (s *fileSource) run(ctx context.Context) {
 	if s.files.Sources != "" {
 		paths = append(paths, s.files.Sources)
 	}
-	server.Watch{Paths: paths, Changed: s.reload, Logger: s.log}.Run(ctx)
+	server.Watch{Paths: append(paths, s.demands.paths()...), Changed: s.reload, Logger: s.log}.Run(ctx)
 }
 
 // reload takes up what changed. Files that cannot be understood are logged once; what was
 // wanted before is served until they are understood again.
 func (s *fileSource) reload() error {
 	read, err := s.read()
-	if err != nil || read.equal(s.content) {
+	if err != nil {
+		return err
+	}
+	others, err := s.demands.reload()
+	if err != nil || read.equal(s.content) && !others {
 		return err
 	}
 	s.content = read

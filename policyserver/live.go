@@ -12,6 +12,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/kube"
+	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 )
 
 // Live is where the configuration of a server is that an operator keeps.
@@ -38,15 +39,23 @@ type liveSource struct {
 	reporter *kube.Reporter // nil for none
 	apply    func(evaluation.Wanted)
 	log      *slog.Logger
+
+	mu      sync.Mutex // what both of the following changes begins with
+	demands *demands
+	data    map[string]string // of the ConfigMap; nil before it was seen
 }
 
 var _ source = (*liveSource)(nil)
 
-func newLiveSource(p *PolicyServer) *liveSource {
+func newLiveSource(p *PolicyServer) (*liveSource, error) {
 	live := p.config.Live
 	s := &liveSource{apply: p.loader.Apply, log: p.config.Logger}
+	var err error
+	if s.demands, err = newDemands(p.config); err != nil {
+		return nil, err
+	}
 	s.watch = kube.ConfigMapWatch{
-		Client: live.Client, Namespace: live.Namespace, Name: live.ConfigMap, Changed: s.configure, Logger: p.config.Logger,
+		Client: live.Client, Namespace: live.Namespace, Name: live.ConfigMap, Changed: s.configured, Logger: p.config.Logger,
 	}
 	if live.ReportConfigMap != "" {
 		s.reporter = kube.NewReporter(kube.ReporterConfig{
@@ -55,12 +64,15 @@ func newLiveSource(p *PolicyServer) *liveSource {
 			Logger: p.config.Logger,
 		})
 	}
-	return s
+	return s, nil
 }
 
 func (s *liveSource) run(ctx context.Context) {
 	var running sync.WaitGroup
 	running.Go(func() { s.watch.Run(ctx) })
+	if paths := s.demands.paths(); len(paths) > 0 {
+		running.Go(func() { server.Watch{Paths: paths, Changed: s.reload, Logger: s.log}.Run(ctx) })
+	}
 	if s.reporter != nil {
 		s.reporter.Changed() // that this process has begun is news
 		running.Go(func() { s.reporter.Run(ctx) })
@@ -68,14 +80,34 @@ func (s *liveSource) run(ctx context.Context) {
 	running.Wait()
 }
 
-// configure takes up what the ConfigMap holds. What cannot be understood as a whole is
-// logged, and what was wanted before is served.
+// reload takes up a verification.yml that changed.
+func (s *liveSource) reload() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	changed, err := s.demands.reload()
+	if changed && s.data != nil {
+		s.configure(s.data)
+	}
+	return err
+}
+
+// configured takes up what the ConfigMap holds.
+func (s *liveSource) configured(data map[string]string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.data = data
+	s.configure(data)
+}
+
+// configure applies what the ConfigMap holds and what signatures are demanded. What cannot
+// be understood as a whole is logged, and what was wanted before is served.
 func (s *liveSource) configure(data map[string]string) {
 	wanted, err := decode([]byte(data[contract.KeyPolicies]), []byte(data[contract.KeySources]))
 	if err != nil {
 		s.log.Error("ignore changed configuration", "config_map", s.watch.Name, "error", err)
 		return
 	}
+	wanted.Verification = s.demands.verification
 	wanted.LastGood = s.lastGood(data[contract.KeyLastGood])
 	s.log.Info("configuration changed", "config_map", s.watch.Name, "policies", len(wanted.Policies), "refused", len(wanted.Refused))
 	if s.reporter != nil {

@@ -54,6 +54,12 @@ type live struct {
 // startLive makes the ConfigMaps and starts the server.
 func startLive(t *testing.T, from images, policies contract.Policies) *live {
 	t.Helper()
+	return startLiveVerifying(t, from, policies, "")
+}
+
+// startLiveVerifying starts a server that demands the signatures of a file.
+func startLiveVerifying(t *testing.T, from images, policies contract.Policies, verification string) *live {
+	t.Helper()
 	name := strings.ToLower(t.Name())
 	l := &live{t: t, replica: name + "-replica", from: from, settings: &Live{
 		Client: admin, Namespace: metav1.NamespaceDefault, ConfigMap: contract.ConfigMapName(name),
@@ -66,7 +72,7 @@ func startLive(t *testing.T, from images, policies contract.Policies) *live {
 		}
 	}
 	l.want(policies)
-	l.running = start(t, Config{Live: l.settings, PolicyTimeout: time.Minute}) // no test here is about deadlines
+	l.running = start(t, Config{Live: l.settings, Verification: verification, PolicyTimeout: time.Minute}) // no test here is about deadlines
 	return l
 }
 

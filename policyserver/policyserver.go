@@ -48,8 +48,11 @@ type Config struct {
 	Profiles bool
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
-	Files    *Files
-	Live     *Live
+	// Verification is the path of verification.yml, which is read again when it changes; ""
+	// demands no signatures.
+	Verification string
+	Files        *Files
+	Live         *Live
 	// Push sends telemetry to a collector; nil does not. Whoever made it shuts it down.
 	Push   *telemetry.Push
 	Logger *slog.Logger
@@ -133,8 +136,11 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 		}
 	}
 	if p.config.Live != nil {
-		p.source = newLiveSource(p)
-	} else if p.source, err = newFileSource(p); err != nil {
+		p.source, err = newLiveSource(p)
+	} else {
+		p.source, err = newFileSource(p)
+	}
+	if err != nil {
 		return err
 	}
 	p.server, err = server.Listen(ctx, server.Config{
@@ -149,7 +155,9 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 func (p *PolicyServer) newLoader() *evaluation.Loader {
 	return evaluation.NewLoader(evaluation.LoaderConfig{
 		Environment: p.environment,
-		FetcherFor:  func(sources contract.Sources) evaluation.Fetcher { return p.newFetcher(sources) },
+		FetcherFor: func(sources contract.Sources, verification *contract.Verification) evaluation.Fetcher {
+			return p.newFetcher(sources, verification)
+		},
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
 			module, err := p.engine.Compile(ctx, wasm)
 			if err != nil {
@@ -163,9 +171,9 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 	})
 }
 
-func (p *PolicyServer) newFetcher(sources contract.Sources) *fetch.Client {
+func (p *PolicyServer) newFetcher(sources contract.Sources, verification *contract.Verification) *fetch.Client {
 	return fetch.New(fetch.Config{
-		Dir: p.config.DownloadDir, Sources: sources, Keychain: p.config.Keychain,
+		Dir: p.config.DownloadDir, Sources: sources, Verification: verification, Keychain: p.config.Keychain,
 		Fetched: p.metrics.ModuleFetched, Logger: p.config.Logger,
 	})
 }

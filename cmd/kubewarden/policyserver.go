@@ -151,6 +151,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		StartupPatience:  f.startupPatience,
 		AcceptNamespace:  f.acceptNamespace,
 		DownloadDir:      f.downloadDir,
+		Verification:     f.verification,
 		Profiles:         f.enablePprof,
 		Keychain:         authn.DefaultKeychain,
 		Logger:           logger,

@@ -125,7 +125,6 @@ func TestPolicyServerFlagsRefuse(t *testing.T) {
 		"key without certificate":       {nil, map[string]string{"KUBEWARDEN_KEY_FILE": "a"}, "both certificate and key must be provided together"},
 		"client CA without certificate": {[]string{"--client-ca-file=a"}, nil, "client CA certificate requires server certificate and key to be specified"},
 		"operator CA without TLS":       {[]string{"--operator-ca-file=a"}, nil, "--operator-ca-file needs --cert-file and --key-file"},
-		"verification":                  {nil, map[string]string{"KUBEWARDEN_VERIFICATION_CONFIG_PATH": "a"}, "signatures are not verified by this version"},
 		"boolean of another kind":       {nil, map[string]string{"KUBEWARDEN_ENABLE_METRICS": "maybe"}, `"maybe" is no boolean; allowed are true, false, 1, 0, yes, no, on, off`},
 		"log level of another kind":     {[]string{"--log-level=loud"}, nil, `"loud" is not allowed; allowed are info, trace, debug, warn, error`},
 		"log format of another kind":    {nil, map[string]string{"KUBEWARDEN_LOG_FMT": "logfmt"}, `environment variable KUBEWARDEN_LOG_FMT: "logfmt" is not allowed; allowed are text, json, otlp`},

@@ -98,7 +98,7 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 		"comma-separated PEM files of authorities, which may come later; with any, who has a certificate of one of them for "+contract.OperatorIdentity+" may have settings checked")
 	flags.StringVar(&f.policies, "policies", "policies.yml", "file with the policies")
 	flags.StringVar(&f.sources, "sources-path", "", "file that says which sources are trusted how")
-	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have (not supported yet)")
+	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have; it is read again when it changes")
 	flags.StringVar(&f.sigstoreCacheDir, "sigstore-cache-dir", "sigstore-data", "folder where the trust root of Sigstore is kept, for --verification-path")
 	flags.StringVar(&f.sigstoreTrust, "sigstore-trust-config", "", "file with a trust root of Sigstore in the place of the public one, for --verification-path")
 	flags.StringVar(&f.downloadDir, "policies-download-dir", ".", "folder where modules are kept")
@@ -137,8 +137,6 @@ func (f *policyServerFlags) check(flags *pflag.FlagSet) error {
 		return errors.New("client CA certificate requires server certificate and key to be specified (--client-ca-file, --cert-file, --key-file)")
 	case f.operatorCAFiles != "" && f.certFile == "":
 		return errors.New("--operator-ca-file needs --cert-file and --key-file: without TLS nobody can prove to be the operator")
-	case f.verification != "":
-		return errors.New("--verification-path: signatures are not verified by this version; it does not start rather than serve unverified modules")
 	case live && f.namespace == "":
 		return errors.New("--config-map needs --namespace")
 	case live && (flags.Changed("policies") || flags.Changed("sources-path")):

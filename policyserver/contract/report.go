@@ -129,7 +129,9 @@ func (r Reason) Transient() bool { return r == ReasonFetchFailed || r == ReasonU
 
 // Refusal says whether the source refuses the module, which is final for now: somebody may
 // put that right there, without a change of the entry.
-func (r Reason) Refusal() bool { return r == ReasonModuleNotFound || r == ReasonModuleForbidden }
+func (r Reason) Refusal() bool {
+	return r == ReasonModuleNotFound || r == ReasonModuleForbidden || r == ReasonUnverified
+}
 
 // NewFailure makes a Failure whose message holds to MaxMessageBytes.
 func NewFailure(wanted string, reason Reason, message string) Failure {

@@ -90,14 +90,14 @@ func digestsOf(id string, served *servedPolicy, entry contract.Entry) map[string
 }
 
 // sourcesOf are where the modules of an entry come from, in the order of memberNames.
-func sourcesOf(entry contract.Entry) []source {
+func sourcesOf(entry contract.Entry, trust int) []source {
 	if !entry.IsGroup() {
-		return []source{{url: entry.Module, pinned: entry.ModuleDigest, refresh: entry.Refresh}}
+		return []source{{url: entry.Module, pinned: entry.ModuleDigest, refresh: entry.Refresh, trust: trust}}
 	}
 	sources := make([]source, 0, len(entry.Policies))
 	for _, name := range memberNames(entry) {
 		member := entry.Policies[name]
-		sources = append(sources, source{url: member.Module, pinned: member.ModuleDigest, refresh: entry.Refresh})
+		sources = append(sources, source{url: member.Module, pinned: member.ModuleDigest, refresh: entry.Refresh, trust: trust})
 	}
 	return sources
 }

@@ -26,6 +26,7 @@ type world struct {
 	mu       sync.Mutex
 	content  map[string]string // URL to the bytes of the module there
 	failures map[string]error  // URL to what fetching it gives
+	signers  map[string]string // URL to who signed the module there
 	fetched  []string          // "URL" or "URL@digest" per fetch
 	compiled []*fakeModule
 	gate     chan struct{} // when not nil, each fetch takes one
@@ -37,14 +38,16 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{t: t, content: map[string]string{}, failures: map[string]error{}}
+	w := &world{t: t, content: map[string]string{}, failures: map[string]error{}, signers: map[string]string{}}
 	w.Environment = NewEnvironment(EnvironmentConfig{
 		Observer: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now, AcceptNamespace: "exempt",
 	})
 	w.loader = NewLoader(LoaderConfig{
 		Environment: w.Environment, Observer: w, Logger: slog.New(slog.DiscardHandler), Now: time.Now,
-		FetcherFor: func(sources contract.Sources) Fetcher { return &fakeFetcher{w, sources} },
-		Compile:    w.compile, PolicyTimeout: 2 * time.Second, SettingsTimeout: 5 * time.Second,
+		FetcherFor: func(sources contract.Sources, verification *contract.Verification) Fetcher {
+			return &fakeFetcher{w, sources, verification}
+		},
+		Compile: w.compile, PolicyTimeout: 2 * time.Second, SettingsTimeout: 5 * time.Second,
 		Parallelism: 2, RetryFirst: time.Second, RetryMost: 8 * time.Second, RetrySlow: time.Minute,
 	})
 	return w
@@ -77,6 +80,12 @@ func (w *world) fail(url string, err error) {
 	w.failures[url] = err
 }
 
+func (w *world) sign(url, owner string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.signers[url] = owner
+}
+
 func (w *world) fetches() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -104,7 +113,8 @@ func (w *world) SetChanged(Snapshot) {}
 type fakeFetcher struct {
 	*world
 
-	sources contract.Sources
+	sources      contract.Sources
+	verification *contract.Verification // asks for one owner of a key
 }
 
 // classified is an error that says whether trying again can help.
@@ -134,6 +144,9 @@ func (f *fakeFetcher) Fetch(ctx context.Context, url, digest string) ([]byte, er
 	f.fetched = append(f.fetched, name)
 	if err := f.failures[url]; err != nil && len(f.sources.InsecureSources) == 0 {
 		return nil, err
+	}
+	if f.verification != nil && f.signers[url] != f.verification.AllOf[0].Owner {
+		return nil, classified{contract.ReasonUnverified}
 	}
 	return []byte(f.content[url]), nil
 }

@@ -112,7 +112,7 @@ func memberCause(name string, message *string) Cause {
 
 // prepareGroup makes a group out of its entry: the expression first, then member by member
 // grants, module and settings. One bad member fails the group.
-func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
+func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Entry, from supply) (*servedPolicy, error) {
 	expression, err := groups.Compile(entry.Expression, memberNames(entry))
 	if err != nil {
 		return nil, &loadError{reason: contract.ReasonInvalidEntry, message: messageExpressionFailed + err.Error(), ofExpression: true}
@@ -121,11 +121,11 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 		id: id, expression: expression, text: entry.Expression, message: entry.Message, members: make(map[string]*guest, len(entry.Policies)),
 		trace: l.config.TraceGroup, log: l.config.Logger,
 	}}
-	sources, digests := sourcesOf(entry), make(map[string]string, len(entry.Policies))
+	sources, digests := sourcesOf(entry, from.trust), make(map[string]string, len(entry.Policies))
 	for i, name := range memberNames(entry) {
 		asked, err := l.newGuest(memberID(id, name), entry.Policies[name])
 		if err == nil {
-			err = l.load(ctx, asked, sources[i], fetcher)
+			err = l.load(ctx, asked, sources[i], from.fetcher)
 		}
 		if err != nil {
 			served.release()

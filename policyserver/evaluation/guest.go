@@ -11,7 +11,9 @@ import (
 // guest is a module with settings and grants: what a policy, or a member of a group, asks.
 type guest struct {
 	module *sharedModule
-	call   policy.Call
+	// from is where the module came from.
+	from source
+	call policy.Call
 	// timeout bounds one evaluation; 0 does not.
 	timeout time.Duration
 }

@@ -27,7 +27,7 @@ func (l *Loader) fallBack(ctx context.Context, next *job) *servedPolicy {
 	if next.lastGood == nil || ctx.Err() != nil {
 		return nil
 	}
-	served, err := l.prepare(ctx, next.id, next.lastGood.Under(next.entry), next.fetcher)
+	served, err := l.prepare(ctx, next.id, next.lastGood.Under(next.entry), next.from)
 	if err != nil {
 		l.config.Logger.WarnContext(ctx, "last good revision not loaded", "policy_id", next.id,
 			"revision", next.lastGood.Revision, "reason", reasonOf(err), "cause", messageOf(err))

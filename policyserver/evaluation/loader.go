@@ -19,6 +19,8 @@ type Wanted struct {
 	Policies contract.Policies
 	Refused  map[string]error
 	Sources  contract.Sources
+	// Verification is what modules must be signed with; nil demands nothing.
+	Verification *contract.Verification
 	// LastGood are revisions to fall back on, by policy ID.
 	LastGood map[string]contract.LastGood
 }
@@ -26,8 +28,8 @@ type Wanted struct {
 // LoaderConfig is what a Loader is made from. Every field but TraceGroup is needed.
 type LoaderConfig struct {
 	Environment *Environment
-	// FetcherFor gives the fetcher for a sources.yml.
-	FetcherFor func(contract.Sources) Fetcher
+	// FetcherFor gives the fetcher for a sources.yml and a verification.yml.
+	FetcherFor func(contract.Sources, *contract.Verification) Fetcher
 	Compile    func(ctx context.Context, wasm []byte) (Module, error)
 	// PolicyTimeout bounds an evaluation where the policy has no timeout of its own; 0
 	// does not.
@@ -68,11 +70,12 @@ type Loader struct {
 	slots   chan struct{}
 
 	entries map[string]*entryState
-	// fetcher and sources are those of the current configuration.
-	fetcher        Fetcher
-	sources        string
+	// supply is that of the current configuration.
+	supply         supply
 	configRevision string
-	jobs           int
+	// trusts counts the verifications that were wanted.
+	trusts int
+	jobs   int
 	// impatient says that StartupPatience is over.
 	impatient bool
 }
@@ -96,18 +99,22 @@ type entryState struct {
 
 // job prepares one revision of one policy.
 type job struct {
-	id      string
-	entry   contract.Entry
-	fetcher Fetcher
-	cancel  context.CancelFunc
+	id     string
+	entry  contract.Entry
+	from   supply
+	cancel context.CancelFunc
+	// unproven serves, and must be proven when the entry cannot be loaded; nil for nothing.
+	unproven *servedPolicy
 	// lastGood is to be loaded when the entry cannot be; nil when something serves already.
 	lastGood *contract.LastGood
 }
 
-// result is what became of a job. With an err, served is the last good revision, or nil.
+// result is what became of a job. With an err, served is the last good revision, or nil,
+// and proven says that what was unproven is proven now.
 type result struct {
 	job    *job
 	served *servedPolicy
+	proven bool
 	err    error
 }
 
@@ -189,10 +196,12 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 		return
 	}
 	l.configRevision = revision
-	renewed := l.adoptSources(wanted.Sources)
+	renewed := l.adoptSupply(wanted)
 	gone := l.dropMissing(wanted)
 	for id, err := range wanted.Refused {
-		l.refuse(ctx, id, err)
+		if unproven := l.refuse(ctx, id, err); unproven != nil {
+			gone = append(gone, unproven)
+		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(wanted.Policies)) {
 		if disowned := l.want(ctx, id, wanted, renewed); disowned != nil {
@@ -203,16 +212,6 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 	for _, served := range gone {
 		served.release()
 	}
-}
-
-// adoptSources says whether the sources changed.
-func (l *Loader) adoptSources(sources contract.Sources) bool {
-	encoded, err := contract.EncodeSources(sources)
-	if err == nil && l.fetcher != nil && l.sources == string(encoded) {
-		return false
-	}
-	l.sources, l.fetcher = string(encoded), l.config.FetcherFor(sources)
-	return true
 }
 
 // dropMissing forgets the policies that are wanted no more and gives what served them.
@@ -232,12 +231,16 @@ func (l *Loader) dropMissing(wanted Wanted) []*servedPolicy {
 	return gone
 }
 
-// refuse notes an entry that could not be read.
-func (l *Loader) refuse(ctx context.Context, id string, err error) {
+// refuse notes an entry that could not be read. The result is what may serve no longer: an
+// entry that cannot be read does not say where it could be proven.
+func (l *Loader) refuse(ctx context.Context, id string, err error) (unproven *servedPolicy) {
 	state := l.state(id)
+	if !l.supply.proves(state.served) {
+		unproven, state.served = state.served, nil
+	}
 	hash := contract.RefusedHash(err)
 	if state.failure != nil && state.failure.Reason == contract.ReasonInvalidEntry && state.hash == hash {
-		return
+		return unproven
 	}
 	state.callOff()
 	state.hash, state.pins = hash, pinsUnknown
@@ -246,6 +249,7 @@ func (l *Loader) refuse(ctx context.Context, id string, err error) {
 		Message: fmt.Sprintf("bootstrap failure: %s: %s", id, err),
 	}
 	l.logFailure(ctx, id, state)
+	return unproven
 }
 
 // want notes an entry and starts to prepare it, unless that is done or being done. renewed
@@ -262,7 +266,7 @@ func (l *Loader) want(ctx context.Context, id string, wanted Wanted, renewed boo
 	settled := state.job == nil && state.failure == nil && state.served != nil
 	refused := state.failure != nil && !state.failure.Reason.Transient()
 	switch {
-	case sameContent && settled && state.served.satisfies(entry):
+	case sameContent && settled && state.served.satisfies(entry) && l.supply.proves(state.served):
 		// It is what serves already that was pinned, or is no longer.
 		state.entry, state.pins, state.lastGood = entry, pins, lastGood
 		return nil
@@ -303,8 +307,11 @@ func (s *entryState) callOff() {
 // start prepares the wanted revision of a policy aside.
 func (l *Loader) start(ctx context.Context, id string, state *entryState) {
 	ctx, cancel := context.WithCancel(ctx)
-	next := &job{id: id, entry: state.entry, fetcher: l.fetcher, cancel: cancel}
-	if state.served == nil {
+	next := &job{id: id, entry: state.entry, from: l.supply, cancel: cancel}
+	if !l.supply.proves(state.served) {
+		next.unproven = state.served
+	}
+	if state.served == nil || next.unproven != nil {
 		next.lastGood = state.lastGood
 	}
 	state.job, state.retry = next, nil
@@ -316,8 +323,10 @@ func (l *Loader) start(ctx context.Context, id string, state *entryState) {
 		case <-ctx.Done():
 			outcome.err = ctx.Err()
 		case l.slots <- struct{}{}:
-			if outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.fetcher); outcome.err != nil {
-				outcome.served = l.fallBack(ctx, next)
+			if outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.from); outcome.err != nil {
+				if outcome.proven = l.prove(ctx, next); !outcome.proven {
+					outcome.served = l.fallBack(ctx, next)
+				}
 			}
 			<-l.slots
 		}
@@ -336,7 +345,7 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 		return
 	}
 	state.job = nil
-	earlier := state.served
+	earlier, gone := state.served, (*servedPolicy)(nil)
 	if outcome.err == nil {
 		state.served, state.failure, state.attempts = outcome.served, nil, 0
 		l.config.Logger.InfoContext(ctx, "policy loaded", "policy_id", outcome.job.id,
@@ -351,14 +360,21 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	if loading, is := errors.AsType[*loadError](outcome.err); is && loading.slow && state.attempts < slowAttempts {
 		state.failure.Reason = contract.ReasonUnavailable
 	}
-	if earlier != nil {
+	switch {
+	case earlier != nil && outcome.job.unproven == nil:
 		state.served = l.underEntry(earlier, state.entry)
-	} else {
-		state.served = outcome.served
+	case outcome.proven:
+		state.served = l.underEntry(earlier, state.entry)
+		state.served.trust = outcome.job.from.trust
+	default:
+		state.served, gone = outcome.served, earlier
 	}
 	l.retryLater(ctx, outcome.job.id, state, due)
 	l.logFailure(ctx, outcome.job.id, state)
 	l.publish()
+	if gone != nil {
+		gone.release()
+	}
 }
 
 func (l *Loader) logFailure(ctx context.Context, id string, state *entryState) {
@@ -422,7 +438,7 @@ func (s *policySet) serve(id string, served *servedPolicy) {
 func (l *Loader) inUse() (sources map[source]bool, digests map[string]bool) {
 	sources, digests = make(map[source]bool, len(l.entries)), make(map[string]bool, len(l.entries))
 	for _, state := range l.entries {
-		for _, from := range sourcesOf(state.entry) {
+		for _, from := range sourcesOf(state.entry, l.supply.trust) {
 			sources[from] = true
 		}
 		if state.served == nil {

@@ -1,12 +1,14 @@
 package evaluation
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -37,9 +39,13 @@ type Fetcher interface {
 // source is what an entry says about where its module comes from.
 type source struct {
 	url, pinned, refresh string
+	// trust is that of the supply which the module is to come from.
+	trust int
 }
 
-func (s source) key() string { return strings.Join([]string{s.url, s.pinned, s.refresh}, "\x00") }
+func (s source) key() string {
+	return strings.Join([]string{s.url, s.pinned, s.refresh, strconv.Itoa(s.trust)}, "\x00")
+}
 
 // modules holds every compiled module once, by digest, however many policies use it.
 //
@@ -137,9 +143,11 @@ func (s *modules) ofDigest(digest string) *sharedModule {
 	return module
 }
 
-// digest is what a source is known to stand for; "" when it was not asked yet.
+// digest is what a source is known to stand for; "" when it was not asked yet. Where
+// signatures are demanded only the answer of the source counts: that a pinned module is here
+// says nothing about its signatures there.
 func (s *modules) digest(from source) string {
-	if from.pinned != "" {
+	if from.pinned != "" && from.trust == noTrust {
 		return from.pinned
 	}
 	return s.resolved[from]
@@ -156,6 +164,7 @@ func (s *modules) load(ctx context.Context, from source, fetcher Fetcher) error 
 		return nil
 	}
 	started := s.config.Now()
+	known = cmp.Or(known, from.pinned)
 	wasm, err := fetcher.Fetch(ctx, from.url, known)
 	if err != nil {
 		return &fetchError{err: err}

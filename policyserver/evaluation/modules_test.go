@@ -9,7 +9,7 @@ import (
 func TestModulesLoadASourceOnceHoweverLateACallerComes(t *testing.T) {
 	w := newWorld(t)
 	w.serve("m", "m")
-	fetcher := w.loader.config.FetcherFor(contract.Sources{})
+	fetcher := w.loader.config.FetcherFor(contract.Sources{}, nil)
 	from := source{url: "m"}
 	for range 2 { // the second is a caller who looked before the first was done
 		if err := w.loader.modules.load(t.Context(), from, fetcher); err != nil {

@@ -15,9 +15,11 @@ type servedPolicy struct {
 	revision string
 	// digest is that of the module, or of those of a group together.
 	digest string
-	rules  Rules
-	guest  *guest
-	group  *group
+	// trust is that of the supply which the modules were proven to come from.
+	trust int
+	rules Rules
+	guest *guest
+	group *group
 }
 
 // judge is the policy's own verdict.
@@ -65,18 +67,18 @@ func (p *servedPolicy) release() {
 }
 
 // prepare makes a policy out of its entry: grants, modules, settings.
-func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
+func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, from supply) (*servedPolicy, error) {
 	var served *servedPolicy
 	var err error
 	if entry.IsGroup() {
-		served, err = l.prepareGroup(ctx, id, entry, fetcher)
+		served, err = l.prepareGroup(ctx, id, entry, from)
 	} else {
-		served, err = l.preparePolicy(ctx, id, entry, fetcher)
+		served, err = l.preparePolicy(ctx, id, entry, from)
 	}
 	if err != nil {
 		return nil, err
 	}
-	served.rules = rulesOf(id, entry)
+	served.rules, served.trust = rulesOf(id, entry), from.trust
 	if served.revision, err = contract.Revision(entry, served.digest); err != nil {
 		served.release()
 		return nil, err
@@ -84,12 +86,12 @@ func (l *Loader) prepare(ctx context.Context, id string, entry contract.Entry, f
 	return served, nil
 }
 
-func (l *Loader) preparePolicy(ctx context.Context, id string, entry contract.Entry, fetcher Fetcher) (*servedPolicy, error) {
+func (l *Loader) preparePolicy(ctx context.Context, id string, entry contract.Entry, from supply) (*servedPolicy, error) {
 	asked, err := l.newGuest(id, ownMember(entry))
 	if err != nil {
 		return nil, err
 	}
-	if err := l.load(ctx, asked, sourcesOf(entry)[0], fetcher); err != nil {
+	if err := l.load(ctx, asked, sourcesOf(entry, from.trust)[0], from.fetcher); err != nil {
 		return nil, err
 	}
 	return &servedPolicy{digest: asked.module.digest, guest: asked}, nil
@@ -114,6 +116,7 @@ func (l *Loader) newGuest(id string, member contract.Member) (*guest, error) {
 
 // load gives a guest its module, with a user counted, and has it check its settings.
 func (l *Loader) load(ctx context.Context, asked *guest, from source, fetcher Fetcher) (err error) {
+	asked.from = from
 	if asked.module, err = l.modules.get(ctx, from, fetcher); err != nil {
 		return err
 	}
@@ -130,7 +133,7 @@ func (l *Loader) load(ctx context.Context, asked *guest, from source, fetcher Fe
 // to monitor, or lost a capability, does so whatever else is wrong with its entry.
 func (l *Loader) underEntry(earlier *servedPolicy, entry contract.Entry) *servedPolicy {
 	id := earlier.rules.PolicyID
-	served := &servedPolicy{revision: earlier.revision, digest: earlier.digest, rules: rulesOf(id, entry)}
+	served := &servedPolicy{revision: earlier.revision, digest: earlier.digest, trust: earlier.trust, rules: rulesOf(id, entry)}
 	if earlier.group == nil {
 		served.guest = l.underMember(earlier.guest, ownMember(entry))
 		return served
@@ -145,7 +148,7 @@ func (l *Loader) underMember(earlier *guest, member contract.Member) *guest {
 	if err != nil {
 		asked = &guest{call: policy.Call{PolicyID: earlier.call.PolicyID}, timeout: l.timeoutOf(member)}
 	}
-	asked.module, asked.call.Settings = earlier.module, earlier.call.Settings
+	asked.module, asked.from, asked.call.Settings = earlier.module, earlier.from, earlier.call.Settings
 	return asked
 }
 

@@ -115,7 +115,7 @@ func newEnvironment(t *testing.T, policies []byte) *evaluation.Environment {
 	store := t.TempDir()
 	loader := evaluation.NewLoader(evaluation.LoaderConfig{
 		Environment: environment,
-		FetcherFor: func(sources contract.Sources) evaluation.Fetcher {
+		FetcherFor: func(sources contract.Sources, _ *contract.Verification) evaluation.Fetcher {
 			return fetch.New(fetch.Config{Dir: store, Sources: sources})
 		},
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
