@@ -70,7 +70,7 @@ func auditCronJobIs(t *testing.T, c *cluster, check func(batchv1.CronJobSpec) er
 
 // The life of the audit scanner, from the first schedule to the uninstallation.
 func TestAuditScanner(t *testing.T) {
-	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startIssuer, (*cluster).startOperator, (*cluster).createKubewarden)
+	c := ownCluster(t, (*cluster).InstallCertManager, (*cluster).StartIssuer, (*cluster).StartOperator, (*cluster).CreateKubewarden)
 	within(t, patience, c.kubewardenIs(scheduled(metav1.ConditionTrue, "Scheduled"),
 		expected{operatorv1alpha1.ConditionReportKindsServed, metav1.ConditionTrue, "Served"}))
 
@@ -189,7 +189,7 @@ func checkAuditTrust(t *testing.T, c *cluster) {
 // fills in here.
 func checkAuditRights(t *testing.T, c *cluster) {
 	t.Helper()
-	scanner, err := c.client(c.as("audit-scanner"))
+	scanner, err := c.Client(c.As("audit-scanner"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -357,14 +357,14 @@ func checkAuditRequests(t *testing.T, c *cluster) {
 
 // Reports of other tools: their definitions are used as they are.
 func TestReportKindsOfOthers(t *testing.T) {
-	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startIssuer)
+	c := ownCluster(t, (*cluster).InstallCertManager, (*cluster).StartIssuer)
 	theirs := otherReportDefinitions(t)
 	for _, definition := range theirs {
 		if err := c.admin.Create(t.Context(), definition); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, step := range []func() error{c.startOperator, c.createKubewarden} {
+	for _, step := range []func() error{c.StartOperator, c.CreateKubewarden} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}

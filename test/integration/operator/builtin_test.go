@@ -23,7 +23,7 @@ import (
 // A cluster without cert-manager enforces policies all the same: the operator's own
 // authority signs, and API servers trust it.
 func TestBuiltInProvider(t *testing.T) {
-	c := ownCluster(t, (*cluster).startOperator, (*cluster).createKubewarden)
+	c := ownCluster(t, (*cluster).StartOperator, (*cluster).CreateKubewarden)
 	c.activate(t, "built-in")
 	within(t, patience, c.kubewardenIs(expected{operatorv1alpha1.ConditionCertificatesReady, metav1.ConditionTrue, "Issued"}))
 	within(t, patience, c.providerIs(operatorv1alpha1.CertificateProviderBuiltIn))
@@ -34,7 +34,7 @@ func TestBuiltInProvider(t *testing.T) {
 	}
 
 	t.Run("a restart changes nothing", func(t *testing.T) {
-		if err := errors.Join(c.stopOperator(), c.startOperator()); err != nil {
+		if err := errors.Join(c.StopOperator(), c.StartOperator()); err != nil {
 			t.Fatal(err)
 		}
 		c.activate(t, "restarted")
@@ -59,7 +59,7 @@ func TestBuiltInProvider(t *testing.T) {
 	})
 
 	t.Run("cert-manager that comes later changes nothing", func(t *testing.T) {
-		if err := errors.Join(c.installCertManager(), c.startIssuer()); err != nil {
+		if err := errors.Join(c.InstallCertManager(), c.StartIssuer()); err != nil {
 			t.Fatal(err)
 		}
 		c.activate(t, "later")
@@ -87,7 +87,7 @@ func TestBuiltInProvider(t *testing.T) {
 
 // cert-manager's kinds without a cert-manager: a cluster is not left without certificates.
 func TestBuiltInProviderTakesOver(t *testing.T) {
-	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startHastyOperator, (*cluster).createKubewarden)
+	c := ownCluster(t, (*cluster).InstallCertManager, (*cluster).startHastyOperator, (*cluster).CreateKubewarden)
 	within(t, patience, c.kubewardenIs(
 		expected{operatorv1alpha1.ConditionCertificatesReady, metav1.ConditionTrue, "CertManagerNotIssuing"}))
 	within(t, patience, c.providerIs(operatorv1alpha1.CertificateProviderBuiltIn))
@@ -101,8 +101,8 @@ func TestBuiltInProviderTakesOver(t *testing.T) {
 // startHastyOperator starts an operator whose clock is two minutes ahead: to it, everything
 // was asked for two minutes ago.
 func (c *cluster) startHastyOperator() error {
-	c.now = func() time.Time { return time.Now().Add(2 * time.Minute) }
-	return c.startOperator()
+	c.Now = func() time.Time { return time.Now().Add(2 * time.Minute) }
+	return c.StartOperator()
 }
 
 func (c *cluster) providerIs(want operatorv1alpha1.CertificateProvider) func(context.Context) error {

@@ -53,7 +53,7 @@ func (c *cluster) hasEvent(t *testing.T, object client.Object, want string) func
 
 // The life of an installation, from an operator that idles to one that idles again.
 func TestInstallation(t *testing.T) {
-	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startIssuer, (*cluster).startOperator)
+	c := ownCluster(t, (*cluster).InstallCertManager, (*cluster).StartIssuer, (*cluster).StartOperator)
 	usersServer := c.createServer(t, "users")
 	policy := c.createPolicy(t, "users", "users")
 	var replicas []*replica
@@ -70,7 +70,7 @@ func TestInstallation(t *testing.T) {
 	})
 
 	t.Run("a Kubewarden brings the default PolicyServer and the authority", func(t *testing.T) {
-		if err := c.createKubewarden(); err != nil {
+		if err := c.CreateKubewarden(); err != nil {
 			t.Fatal(err)
 		}
 		within(t, patience, c.kubewardenIs(
@@ -130,7 +130,7 @@ func TestInstallation(t *testing.T) {
 	})
 
 	t.Run("a new Kubewarden adopts them", func(t *testing.T) {
-		if err := c.createKubewarden(); err != nil {
+		if err := c.CreateKubewarden(); err != nil {
 			t.Fatal(err)
 		}
 		within(t, patience, c.configures(policy))
@@ -232,7 +232,7 @@ func collectGarbage(t *testing.T, c *cluster) {
 }
 
 func TestCertManagerComesLater(t *testing.T) {
-	c := ownCluster(t, (*cluster).startIssuer, (*cluster).startOperator)
+	c := ownCluster(t, (*cluster).StartIssuer, (*cluster).StartOperator)
 	kubewarden := theKubewarden()
 	kubewarden.Spec.Certificates.Provider = operatorv1alpha1.CertificateProviderCertManager
 	if err := c.admin.Create(t.Context(), kubewarden); err != nil {
@@ -245,7 +245,7 @@ func TestCertManagerComesLater(t *testing.T) {
 		expected{policiesv1.ConditionCertSecretReconciled, metav1.ConditionFalse, "WaitingForCertificate"},
 		expected{policiesv1.ConditionDeploymentReconciled, metav1.ConditionTrue, ""},
 		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForCertificate"}))
-	if err := c.installCertManager(); err != nil {
+	if err := c.InstallCertManager(); err != nil {
 		t.Fatal(err)
 	}
 	within(t, patience, c.kubewardenIs(
@@ -265,13 +265,13 @@ func TestCertManagerComesLater(t *testing.T) {
 // What was left behind while nobody looked: finalizers that were taken off by hand.
 func TestOrphanedWebhooksGo(t *testing.T) {
 	c := ownCluster(t,
-		(*cluster).installCertManager, (*cluster).startIssuer, (*cluster).startOperator, (*cluster).createKubewarden)
+		(*cluster).InstallCertManager, (*cluster).StartIssuer, (*cluster).StartOperator, (*cluster).CreateKubewarden)
 	first, _ := c.activate(t, "first")
 	c.activate(t, "second")
 	withoutFinalizers := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
 	remove := func(object client.Object) {
 		t.Helper()
-		if err := c.stopOperator(); err != nil {
+		if err := c.StopOperator(); err != nil {
 			t.Fatal(err)
 		}
 		if err := c.admin.Patch(t.Context(), object, withoutFinalizers); err != nil {
@@ -280,7 +280,7 @@ func TestOrphanedWebhooksGo(t *testing.T) {
 		if err := c.admin.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.startOperator(); err != nil {
+		if err := c.StartOperator(); err != nil {
 			t.Fatal(err)
 		}
 	}

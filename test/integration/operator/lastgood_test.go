@@ -41,7 +41,7 @@ func (c *cluster) fallsBack(server, id, want string) func(context.Context) error
 func TestTheLastGoodRevisionIsKeptForReplicasToCome(t *testing.T) {
 	const name, id = "lastgood", "kw.cap.lastgood"
 	policy, replicas := shared.activate(t, name)
-	before := replicas[0].served[id]
+	before := replicas[0].Served[id]
 	within(t, patience, shared.fallsBack(name, id, ""))
 
 	// A change that every replica refuses, and that takes all of them along.
@@ -62,7 +62,7 @@ func TestTheLastGoodRevisionIsKeptForReplicasToCome(t *testing.T) {
 
 	// A new one falls back on it, and says both.
 	fresh := shared.startReplica(t, name, "policy-server-lastgood-9")
-	fresh.served[id] = before
+	fresh.Served[id] = before
 	fresh.load(t, broken)
 	fresh.setReady(t, corev1.ConditionTrue)
 	within(t, patience, shared.policyIs(policy, policiesv1.PolicyStateActive,

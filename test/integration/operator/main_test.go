@@ -26,9 +26,9 @@ func run(m *testing.M) (code int, err error) {
 	if shared, err = newCluster(); err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, shared.stop()) }()
+	defer func() { err = errors.Join(err, shared.Stop()) }()
 	for _, step := range []func() error{
-		shared.installCertManager, shared.startIssuer, shared.startOperator, shared.createKubewarden,
+		shared.InstallCertManager, shared.StartIssuer, shared.StartOperator, shared.CreateKubewarden,
 	} {
 		if err := step(); err != nil {
 			return 0, err

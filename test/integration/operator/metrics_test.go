@@ -33,7 +33,7 @@ func TestMetricsTellOfTheCluster(t *testing.T) {
 		{"kubewarden_certificate_expiry_timestamp_seconds", map[string]string{"secret": render.ServingSecretName("counted")}, 1},
 	} {
 		within(t, patience, func(context.Context) error {
-			families, err := shared.registry.Gather()
+			families, err := shared.Registry.Gather()
 			if err != nil {
 				return err
 			}

@@ -30,8 +30,8 @@ func (c *cluster) startWithWebhooks(t *testing.T) {
 	if !ok || listener.Close() != nil {
 		t.Fatalf("find a free port: got %v", listener.Addr())
 	}
-	c.webhookFolder, c.webhookPort = filepath.Join(t.TempDir(), "absent"), address.Port
-	if err := c.startOperator(); err != nil {
+	c.WebhookFolder, c.WebhookPort = filepath.Join(t.TempDir(), "absent"), address.Port
+	if err := c.StartOperator(); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -56,7 +56,7 @@ func (c *cluster) answers(ctx context.Context) error {
 			return fmt.Errorf("webhook %s trusts nobody", configuration.Webhooks[i].Name)
 		}
 		dialer := tls.Dialer{Config: &tls.Config{RootCAs: roots, ServerName: config.Service.Name + "." + config.Service.Namespace + ".svc"}}
-		connection, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", c.webhookPort))
+		connection, err := dialer.DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", c.WebhookPort))
 		if err != nil {
 			return err
 		}
@@ -85,7 +85,7 @@ func TestOwnWebhooksAreSelfManaged(t *testing.T) {
 		within(t, healing, c.answers)
 	})
 	t.Run("whoever applies the configuration again takes nothing away", func(t *testing.T) {
-		if err := c.kubectl("apply", "--server-side", "-k", "../../../config/default"); err != nil {
+		if err := c.Kubectl("apply", "--server-side", "-k", "../../../config/default"); err != nil {
 			t.Fatal(err)
 		}
 		within(t, healing, c.answers)
@@ -112,7 +112,7 @@ func TestOwnWebhooksAreSelfManaged(t *testing.T) {
 		})
 	})
 	t.Run("a restart keeps the authority", func(t *testing.T) {
-		if err := c.stopOperator(); err != nil {
+		if err := c.StopOperator(); err != nil {
 			t.Fatal(err)
 		}
 		c.startWithWebhooks(t)

@@ -35,10 +35,10 @@ func TestWhatATagStandsForIsPinned(t *testing.T) {
 
 	// The tag moves while two replicas start.
 	elder := shared.startReplica(t, "pinned", "policy-server-pinned-z")
-	elder.tag = first
+	elder.Tag = first
 	time.Sleep(time.Second) // creation times have whole seconds
 	younger := shared.startReplica(t, "pinned", "policy-server-pinned-a")
-	younger.tag = second
+	younger.Tag = second
 	for _, replica := range []*replica{younger, elder} {
 		replica.setReady(t, corev1.ConditionTrue)
 	}
@@ -64,7 +64,7 @@ func TestWhatATagStandsForIsPinned(t *testing.T) {
 		p.Annotations = map[string]string{policiesv1.AnnotationRefresh: "now"}
 	})
 	within(t, patience, shared.pins(t, elder, id, ""))
-	elder.tag, younger.tag = "sha256:"+strings.Repeat("3", 64), second
+	elder.Tag, younger.Tag = "sha256:"+strings.Repeat("3", 64), second
 	younger.load(t)
 	within(t, patience, shared.policyIs(policy, policiesv1.PolicyStateActive,
 		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "Loading"}))

@@ -405,11 +405,11 @@ func TestPolicyServerGoesAfterItsWebhooks(t *testing.T) {
 func TestUpstreamsManifestsApplyUnchanged(t *testing.T) {
 	// Upstream's chart makes the account that the PolicyServer names.
 	shared.create(t, named(&corev1.ServiceAccount{}, "policy-server"))
-	if err := shared.kubectl("apply", "-f", "testdata/upstream.yaml"); err != nil {
+	if err := shared.Kubectl("apply", "-f", "testdata/upstream.yaml"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := shared.kubectl("delete", "-f", "testdata/upstream.yaml"); err != nil {
+		if err := shared.Kubectl("delete", "-f", "testdata/upstream.yaml"); err != nil {
 			t.Error(err)
 		}
 	})

@@ -21,6 +21,7 @@ import (
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/integration/simulator"
 )
 
 func named[T client.Object](object T, name string) T {
@@ -72,8 +73,8 @@ func TestPolicyServerHasChildren(t *testing.T) {
 	if got, want := server.Finalizers, []string{policiesv1.Finalizer}; !cmp.Equal(got, want) {
 		t.Errorf("finalizers = %v, want %v", got, want)
 	}
-	if got := server.Status.Image; got != operatorImage {
-		t.Errorf("status.image = %q, want the operator's own %q", got, operatorImage)
+	if got := server.Status.Image; got != simulator.OperatorImage {
+		t.Errorf("status.image = %q, want the operator's own %q", got, simulator.OperatorImage)
 	}
 
 	shared.startReplicas(t, "children", 2)
@@ -90,17 +91,17 @@ func TestReplicasHaveNoOtherRights(t *testing.T) {
 	replica.load(t)
 	tests := map[string]func(context.Context) error{
 		"read the mounted Secret": func(ctx context.Context) error {
-			return replica.client.Get(ctx, key("policy-server-rights"), &corev1.Secret{})
+			return replica.Client.Get(ctx, key("policy-server-rights"), &corev1.Secret{})
 		},
 		"read the ConfigMap of another server": func(ctx context.Context) error {
-			return replica.client.Get(ctx, key("policy-server-default"), &corev1.ConfigMap{})
+			return replica.Client.Get(ctx, key("policy-server-default"), &corev1.ConfigMap{})
 		},
 		"list ConfigMaps": func(ctx context.Context) error {
-			return replica.client.List(ctx, &corev1.ConfigMapList{}, client.InNamespace(namespace))
+			return replica.Client.List(ctx, &corev1.ConfigMapList{}, client.InNamespace(namespace))
 		},
 		"change its own policies": func(ctx context.Context) error {
 			configMap := named(&corev1.ConfigMap{}, contract.ConfigMapName("rights"))
-			return replica.client.Patch(ctx, configMap, client.RawPatch("application/merge-patch+json", []byte(`{"data":{"a":"b"}}`)))
+			return replica.Client.Patch(ctx, configMap, client.RawPatch("application/merge-patch+json", []byte(`{"data":{"a":"b"}}`)))
 		},
 	}
 	for name, attempt := range tests {

@@ -51,7 +51,7 @@ func recommendedAre(c *cluster, mode policiesv1.PolicyMode) func(context.Context
 }
 
 func TestRecommendedPolicies(t *testing.T) {
-	c := ownCluster(t, (*cluster).installCertManager, (*cluster).startIssuer, (*cluster).startOperator, (*cluster).createKubewarden)
+	c := ownCluster(t, (*cluster).InstallCertManager, (*cluster).StartIssuer, (*cluster).StartOperator, (*cluster).CreateKubewarden)
 	within(t, patience, c.kubewardenIs(recommendedIs(metav1.ConditionFalse, "Disabled")))
 
 	t.Run("they come when they are wanted, and heal", func(t *testing.T) {

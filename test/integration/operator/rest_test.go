@@ -52,7 +52,7 @@ func TestNothingIsWrittenAtRest(t *testing.T) {
 
 // resourceVersions reads the resource version of every object of the cluster.
 func (c *cluster) resourceVersions(ctx context.Context) (map[string]string, error) {
-	discovered, err := discovery.NewDiscoveryClientForConfig(c.config)
+	discovered, err := discovery.NewDiscoveryClientForConfig(c.Config)
 	if err != nil {
 		return nil, err
 	}

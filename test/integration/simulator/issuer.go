@@ -1,6 +1,6 @@
 //go:build integration
 
-package operator
+package simulator
 
 import (
 	"context"
@@ -25,9 +25,9 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
-// startIssuer signs Certificates as cert-manager does: it writes the Secret, with the
+// StartIssuer signs Certificates as cert-manager does: it writes the Secret, with the
 // labels of the template, and the condition Ready.
-func (c *cluster) startIssuer() error {
+func (c *Cluster) StartIssuer() error {
 	c.issuer = c.run(func(ctx context.Context) error {
 		err := wait.PollUntilContextCancel(ctx, 50*time.Millisecond, true, func(ctx context.Context) (bool, error) {
 			return false, c.issue(ctx)
@@ -40,14 +40,14 @@ func (c *cluster) startIssuer() error {
 // unlessStopped drops the error of what was told to stop.
 func unlessStopped(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return nil
+		return nil //nolint:nilerr // it was told to
 	}
 	return err
 }
 
-func (c *cluster) issue(ctx context.Context) error {
+func (c *Cluster) issue(ctx context.Context) error {
 	var certificates certmanagerv1.CertificateList
-	if err := c.admin.List(ctx, &certificates, client.InNamespace(namespace)); err != nil {
+	if err := c.Admin.List(ctx, &certificates, client.InNamespace(Namespace)); err != nil {
 		return unlessAbsent(unlessStopped(ctx, err))
 	}
 	for i := range certificates.Items {
@@ -77,20 +77,20 @@ func unlessAbsent(err error) error {
 	return client.IgnoreNotFound(err)
 }
 
-func (c *cluster) deliver(ctx context.Context, certificate *certmanagerv1.Certificate, pair map[string][]byte) error {
+func (c *Cluster) deliver(ctx context.Context, certificate *certmanagerv1.Certificate, pair map[string][]byte) error {
 	secret := &corev1.Secret{Type: corev1.SecretTypeTLS, Data: pair}
 	secret.Namespace, secret.Name = certificate.Namespace, certificate.Spec.SecretName
 	secret.Labels = certificate.Spec.SecretTemplate.Labels
-	if err := c.admin.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
+	if err := c.Admin.Create(ctx, secret); err != nil && !apierrors.IsAlreadyExists(err) {
 		return err
 	}
 	certificate.Status.Conditions = []certmanagerv1.CertificateCondition{{
 		Type: certmanagerv1.CertificateConditionReady, Status: cmmetav1.ConditionTrue, Reason: "Ready",
 	}}
-	return client.IgnoreNotFound(c.admin.Status().Update(ctx, certificate))
+	return client.IgnoreNotFound(c.Admin.Status().Update(ctx, certificate))
 }
 
-func (c *cluster) sign(ctx context.Context, certificate *certmanagerv1.Certificate) (map[string][]byte, error) {
+func (c *Cluster) sign(ctx context.Context, certificate *certmanagerv1.Certificate) (map[string][]byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -132,9 +132,9 @@ func (c *cluster) sign(ctx context.Context, certificate *certmanagerv1.Certifica
 }
 
 // authority reads the pair that signs.
-func (c *cluster) authority(ctx context.Context) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+func (c *Cluster) authority(ctx context.Context) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	secret := &corev1.Secret{}
-	if err := c.admin.Get(ctx, client.ObjectKey{Namespace: namespace, Name: render.CertificateCA}, secret); err != nil {
+	if err := c.Admin.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: render.CertificateCA}, secret); err != nil {
 		return nil, nil, err
 	}
 	block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
