@@ -8,15 +8,17 @@ import (
 )
 
 // Sources is sources.yml: which registries and servers may be reached without
-// verified TLS, and which further authorities are trusted. The format is upstream's
-// (crate policy-fetcher, sources.rs). Its key proxies has no effect there and is ignored
-// here too, as is every other key.
+// verified TLS, which further authorities are trusted, and which proxies lead there. The
+// format is upstream's (crate policy-fetcher, sources.rs); only its documentation, not its
+// code, gives proxies an effect. Any other key is ignored.
 type Sources struct {
 	// InsecureSources are host or host:port names reached by unverified TLS or plain HTTP.
 	InsecureSources []string `json:"insecure_sources,omitempty"`
 	// SourceAuthorities are further certificate authorities by host or host:port. They
 	// are trusted in addition to the system's.
 	SourceAuthorities map[string][]Authority `json:"source_authorities,omitempty"`
+	// Proxies have precedence over those of the environment, each field for itself.
+	Proxies Proxies `json:"proxies,omitzero"`
 }
 
 // Authority is one trusted certificate authority.
@@ -44,6 +46,7 @@ func DecodeSources(data []byte) (Sources, error) {
 	places := map[string]fieldDecoder{
 		"insecure_sources":   typed(&sources.InsecureSources, "a list of host or host:port names"),
 		"source_authorities": typed(&sources.SourceAuthorities, "a map from host to a list of authorities"),
+		"proxies":            proxies(&sources.Proxies),
 	}
 	for _, name := range slices.Sorted(maps.Keys(places)) {
 		if err := refused[name]; err != nil {
@@ -72,7 +75,7 @@ func (s Sources) validate() error {
 			}
 		}
 	}
-	return nil
+	return s.Proxies.validate()
 }
 
 // EncodeSources writes sources.yml as compact JSON with sorted keys.

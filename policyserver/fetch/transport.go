@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"slices"
 	"sync"
@@ -54,7 +55,11 @@ func answered(err error) bool {
 
 // transports makes and keeps the HTTP transports of hosts.
 type transports struct {
-	sources contract.Sources
+	sources    contract.Sources
+	pick       proxyPicker
+	pickFailed error
+	// dial opens a connection to a host or a proxy.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 	mu         sync.Mutex
 	verified   map[string]*http.Transport
@@ -62,7 +67,9 @@ type transports struct {
 }
 
 func newTransports(sources contract.Sources) *transports {
-	return &transports{sources: sources, verified: map[string]*http.Transport{}, unverified: map[string]*http.Transport{}}
+	made := &transports{sources: sources, dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, verified: map[string]*http.Transport{}, unverified: map[string]*http.Transport{}}
+	made.pick, made.pickFailed = pickProxies(sources.Proxies)
+	return made
 }
 
 // insecure says whether a host, with its port where the URL has one, is to be reached
@@ -84,7 +91,7 @@ func (s strict) RoundTrip(request *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	return transport.RoundTrip(request)
+	return s.roundTrip(transport, request)
 }
 
 // lenient reaches insecure sources without verification or over HTTP, and others, to
@@ -95,7 +102,7 @@ func (l lenient) RoundTrip(request *http.Request) (*http.Response, error) {
 	if !l.insecure(request.URL.Host) {
 		return strict(l).RoundTrip(request)
 	}
-	return l.unverifiedTransport(request.URL.Host).RoundTrip(request)
+	return l.roundTrip(l.unverifiedTransport(request.URL.Host), request)
 }
 
 func (t *transports) verifiedTransport(host string) (*http.Transport, error) {
@@ -108,7 +115,7 @@ func (t *transports) verifiedTransport(host string) (*http.Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	transport := newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots})
+	transport := t.newTransport(&tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots})
 	t.verified[host] = transport
 	return transport, nil
 }
@@ -118,7 +125,7 @@ func (t *transports) unverifiedTransport(host string) *http.Transport {
 	defer t.mu.Unlock()
 	transport := t.unverified[host]
 	if transport == nil {
-		transport = newTransport(&tls.Config{
+		transport = t.newTransport(&tls.Config{
 			MinVersion: tls.VersionTLS12, InsecureSkipVerify: true, //nolint:gosec // the user named this host an insecure source
 		})
 		t.unverified[host] = transport
@@ -126,15 +133,16 @@ func (t *transports) unverifiedTransport(host string) *http.Transport {
 	return transport
 }
 
-func newTransport(config *tls.Config) *http.Transport {
+func (t *transports) newTransport(config *tls.Config) *http.Transport {
 	return &http.Transport{
-		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
-		TLSClientConfig:       config,
-		TLSHandshakeTimeout:   10 * time.Second,
-		ResponseHeaderTimeout: 30 * time.Second,
-		IdleConnTimeout:       30 * time.Second,
-		ForceAttemptHTTP2:     true,
+		Proxy:                  func(request *http.Request) (*url.URL, error) { return t.proxy(request.URL) },
+		OnProxyConnectResponse: checkTunnel,
+		DialContext:            t.dial,
+		TLSClientConfig:        config,
+		TLSHandshakeTimeout:    10 * time.Second,
+		ResponseHeaderTimeout:  30 * time.Second,
+		IdleConnTimeout:        30 * time.Second,
+		ForceAttemptHTTP2:      true,
 	}
 }
 
@@ -161,8 +169,12 @@ func (t *transports) roots(host string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// CheckSources is an error when an authority of sources.yml cannot be read.
+// CheckSources is an error when an authority of sources.yml or a proxy, also one of the
+// environment, cannot be read.
 func (c *Client) CheckSources() error {
+	if err := c.transports.pickFailed; err != nil {
+		return err
+	}
 	for host := range c.config.Sources.SourceAuthorities {
 		if _, err := c.transports.roots(host); err != nil {
 			return err
