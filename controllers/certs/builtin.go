@@ -9,7 +9,6 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
-	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
@@ -83,8 +82,8 @@ func unusable(secret *corev1.Secret, cause error) Request {
 }
 
 // pair signs a pair where the plan says so.
-func (p *builtInProvider) pair(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (issued, error) {
-	if err := (&certManagerProvider{p.Certificates}).withdrawPair(ctx, server); err != nil {
+func (p *builtInProvider) pair(ctx context.Context, holder holder) (issued, error) {
+	if err := (&certManagerProvider{p.Certificates}).withdrawPair(ctx, holder); err != nil {
 		return issued{}, err
 	}
 	authority, err := p.secret(ctx, render.BuiltInCA)
@@ -94,31 +93,20 @@ func (p *builtInProvider) pair(ctx context.Context, server *policiesv1.PolicySer
 	if authority.UID == "" {
 		return issued{request: Request{Name: "the operator's own authority to be made"}}, nil
 	}
-	if _, err := readAuthority(pairOf(authority), p.now()); err != nil {
-		return p.unsigned(ctx, server, unusable(authority, err))
-	}
-	secret, err := p.secret(ctx, render.IssuedName(server.Name))
+	secret, err := p.secret(ctx, holder.certificate.Name)
 	if err != nil {
 		return issued{}, err
 	}
-	leaf := LeafState{
-		Now: p.now(), DNSName: render.DNSName(server.Name, p.render.Namespace),
-		Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret),
+	if _, err := readAuthority(pairOf(authority), p.now()); err != nil {
+		// What was signed before is still good while nothing new can be signed.
+		return issued{request: unusable(authority, err), pair: pairOf(secret)}, nil
 	}
-	if leaf.Issued, err = p.signed(ctx, render.IssuedName(server.Name), leaf, pairOf(authority)); err != nil {
+	leaf := LeafState{Now: p.now(), Claim: holder.claim, Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret)}
+	if leaf.Issued, err = p.signed(ctx, holder.certificate.Name, leaf, pairOf(authority)); err != nil {
 		return issued{}, err
 	}
-	err = p.applier.Apply(ctx, server, render.IssuedSecret(render.ServingSecretInput{
-		Config: p.render, Installation: installation, PolicyServer: server.Name,
-		Certificate: leaf.Issued.Certificate, Key: leaf.Issued.Key,
-	}))
+	err = p.applier.Apply(ctx, holder.owner, holder.secret(leaf.Issued))
 	return issued{pair: leaf.Issued, plan: PlanLeaf(leaf)}, err
-}
-
-// unsigned returns what was signed before, while nothing new can be.
-func (p *builtInProvider) unsigned(ctx context.Context, server *policiesv1.PolicyServer, request Request) (issued, error) {
-	secret, err := p.secret(ctx, render.IssuedName(server.Name))
-	return issued{request: request, pair: pairOf(secret)}, err
 }
 
 func (p *builtInProvider) withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error {

@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
-	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
@@ -52,19 +51,19 @@ func (p *certManagerProvider) authority(ctx context.Context, demand demand) (iss
 	return authority, err
 }
 
-func (p *certManagerProvider) pair(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (issued, error) {
-	secret, err := p.secret(ctx, render.IssuedName(server.Name))
+func (p *certManagerProvider) pair(ctx context.Context, holder holder) (issued, error) {
+	secret, err := p.secret(ctx, holder.certificate.Name)
 	if err != nil {
 		return issued{}, err
 	}
 	if _, before := secret.Annotations[render.AnnotationBuiltIn]; before {
 		// The fields that the built-in provider owns would be in cert-manager's way. What
-		// the server presents is a copy.
-		if err := p.applier.Delete(ctx, server, secret); err != nil {
+		// a server presents is a copy.
+		if err := p.applier.Delete(ctx, holder.owner, secret); err != nil {
 			return issued{}, err
 		}
 	}
-	pair, err := p.ask(ctx, server, render.ServingCertificate(p.render, installation, server.Name))
+	pair, err := p.ask(ctx, holder.owner, holder.certificate)
 	return pair, errors.Join(err, pair.refused)
 }
 
@@ -160,9 +159,8 @@ func (p *certManagerProvider) withdraw(ctx context.Context, kubewarden *operator
 }
 
 // withdrawPair has cert-manager write no more into the Secret that pairs are issued into.
-func (p *certManagerProvider) withdrawPair(ctx context.Context, server *policiesv1.PolicyServer) error {
-	certificate := render.ServingCertificate(p.render, render.Installation{}, server.Name)
-	return p.remove(ctx, server, certificate)
+func (p *certManagerProvider) withdrawPair(ctx context.Context, holder holder) error {
+	return p.remove(ctx, holder.owner, holder.certificate)
 }
 
 // remove deletes objects of kinds that the cluster may lack.

@@ -12,11 +12,14 @@
 //	                     |                                               |
 //	         caBundle of every webhook                     Secret policy-server-<name> (mounted)
 //
+// The operator's own client certificate (operator.go) is signed the same way, into the Secret
+// kubewarden-operator-client, and used from there.
+//
 // Which provider signs is chosen once (choice.go). A provider (provider.go) only issues, into
 // Secrets of its own; to publish and to present is one path for both.
 //
 // What belongs here: the plans, which are pure functions of what was observed and of the
-// time (choice.go, plan.go, leaf.go), the code that observes and takes the step that was
+// time (choice.go, plan.go, leaf.go), what a pair proves (claim.go), the code that observes and takes the step that was
 // planned, the signing (signing.go), and what wakes it. It runs inside the reconcilers whose
 // objects it is about: controllers/stack calls SyncAuthority, controllers/policyserver calls
 // SyncServer, so that each status has one writer.

@@ -8,8 +8,8 @@ import (
 // LeafState is what is known of a pair that the built-in provider signs.
 type LeafState struct {
 	Now time.Time
-	// DNSName is what API servers call the server by.
-	DNSName string
+	// Claim is what the pair is to prove.
+	Claim Claim
 	// Authority is the certificate of the authority that signs, in PEM.
 	Authority []byte
 	// Issued is the pair as it was last signed.
@@ -25,14 +25,13 @@ type LeafPlan struct {
 	After time.Duration
 }
 
-// PlanLeaf decides whether a pair has to be signed: when there is none that a server could
-// present, when another authority signed it, and when two thirds of its life are over.
+// PlanLeaf decides whether a pair has to be signed: when there is none that proves the claim,
+// when another authority signed it, and when two thirds of its life are over.
 func PlanLeaf(state LeafState) LeafPlan {
-	server := ServerState{Now: state.Now, DNSName: state.DNSName, Issued: state.Issued}
-	if err := server.usable(state.Issued); err != nil {
+	if err := state.Claim.usable(state.Issued, state.Now); err != nil {
 		return LeafPlan{Step: StepIssue, Because: err.Error()}
 	}
-	if err := server.trusted(Trust{CABundle: state.Authority}); err != nil {
+	if err := state.Claim.trusted(state.Issued, state.Authority, state.Now); err != nil {
 		return LeafPlan{Step: StepIssue, Because: fmt.Sprintf("another authority signed it: %v", err)}
 	}
 	loaded, err := state.Issued.load(state.Now)

@@ -33,7 +33,7 @@ func (c *Certificates) SyncOwnWebhook(ctx context.Context) (OwnWebhook, error) {
 		return OwnWebhook{}, err
 	}
 	leaf := LeafState{
-		Now: c.now(), DNSName: render.OwnWebhookDNSName(c.render.Namespace),
+		Now: c.now(), Claim: Claim{DNSName: render.OwnWebhookDNSName(c.render.Namespace)},
 		Authority: authority.Certificate, Issued: pairOf(secret),
 	}
 	if leaf.Issued, err = c.signed(ctx, render.OwnWebhookPair, leaf, authority); err != nil {
@@ -107,7 +107,7 @@ func (c *Certificates) signed(ctx context.Context, secret string, leaf LeafState
 		return leaf.Issued, nil
 	}
 	ctrl.LoggerFrom(ctx).Info("Signing a certificate", "secret", secret, "because", plan.Because)
-	return Issue(authority, leaf.DNSName, leaf.Now)
+	return Issue(authority, leaf.Claim, leaf.Now)
 }
 
 // IsOwnWebhookSecret says whether a Secret is one of those that SyncOwnWebhook keeps.

@@ -108,35 +108,3 @@ func (p Pair) load(now time.Time) (*tls.Certificate, error) {
 	}
 	return &loaded, nil
 }
-
-// usable says whether a server can present the pair now.
-func (s ServerState) usable(pair Pair) error {
-	loaded, err := pair.load(s.Now)
-	if err != nil {
-		return err
-	}
-	return loaded.Leaf.VerifyHostname(s.DNSName)
-}
-
-// trusted says whether a caBundle vouches for the issued pair.
-func (s ServerState) trusted(trust Trust) error {
-	chain, err := parseCertificates(s.Issued.Certificate)
-	if err != nil {
-		return err
-	}
-	if len(chain) == 0 {
-		return errNoPair
-	}
-	roots, intermediates := x509.NewCertPool(), x509.NewCertPool()
-	roots.AppendCertsFromPEM(trust.CABundle)
-	for _, certificate := range chain[1:] {
-		intermediates.AddCert(certificate)
-	}
-	_, err = chain[0].Verify(x509.VerifyOptions{
-		DNSName:       s.DNSName,
-		Roots:         roots,
-		Intermediates: intermediates,
-		CurrentTime:   s.Now,
-	})
-	return err
-}

@@ -8,6 +8,7 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	"net/url"
 	"testing"
 	"time"
 
@@ -68,12 +69,20 @@ func (a authority) pem() []byte { return encode("CERTIFICATE", a.certificate.Raw
 // issue returns a pair for a name, valid from a day before noon to the end.
 func (a authority) issue(t *testing.T, name string, end time.Time) certs.Pair {
 	t.Helper()
+	return a.complete(t, &x509.Certificate{DNSNames: []string{name}, NotAfter: end, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}})
+}
+
+// issueClient returns a pair for a client.
+func (a authority) issueClient(t *testing.T, name *url.URL) certs.Pair {
+	t.Helper()
+	return a.complete(t, &x509.Certificate{URIs: []*url.URL{name}, NotAfter: noon.Add(year), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+}
+
+func (a authority) complete(t *testing.T, template *x509.Certificate) certs.Pair {
+	t.Helper()
 	key := newKey(t)
-	leaf := a.sign(t, &x509.Certificate{
-		SerialNumber: big.NewInt(2), DNSNames: []string{name},
-		NotBefore: noon.Add(-24 * time.Hour), NotAfter: end,
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}, key)
+	template.SerialNumber, template.NotBefore, template.KeyUsage = big.NewInt(2), noon.Add(-24*time.Hour), x509.KeyUsageDigitalSignature
+	leaf := a.sign(t, template, key)
 	encoded, err := x509.MarshalECPrivateKey(key)
 	if err != nil {
 		t.Fatalf("encode the key: %v", err)

@@ -147,8 +147,9 @@ type ServerPlan struct {
 // is presented yet, there is nothing to lose and the issued one is presented at once;
 // else only when everyone has trusted its authority for a while.
 func PlanServer(state ServerState) ServerPlan {
-	presentable := state.usable(state.Presented) == nil
-	if err := state.usable(state.Issued); err != nil {
+	claim := Claim{DNSName: state.DNSName}
+	presentable := claim.usable(state.Presented, state.Now) == nil
+	if err := claim.usable(state.Issued, state.Now); err != nil {
 		message, after := waiting(state.Request, state.Now)
 		return ServerPlan{Step: StepWait, Presentable: presentable, Message: message, After: after}
 	}
@@ -159,7 +160,7 @@ func PlanServer(state ServerState) ServerPlan {
 		return ServerPlan{Step: StepPresent, Presentable: true}
 	}
 	for _, trust := range state.Trust {
-		if err := state.trusted(trust); err != nil {
+		if err := claim.trusted(state.Issued, trust.CABundle, state.Now); err != nil {
 			return ServerPlan{Step: StepWait, Presentable: true, After: recheck, Message: fmt.Sprintf(
 				"waiting for %s to trust the authority of the new certificate: %v", trust.Name, err)}
 		}

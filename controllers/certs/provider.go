@@ -4,6 +4,10 @@ import (
 	"context"
 	"fmt"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
@@ -14,11 +18,37 @@ import (
 type provider interface {
 	// authority asks for the authority of an installation.
 	authority(ctx context.Context, demand demand) (issued, error)
-	// pair asks for the pair of a policy server.
-	pair(ctx context.Context, server *policiesv1.PolicyServer, installation render.Installation) (issued, error)
+	// pair asks for a pair.
+	pair(ctx context.Context, holder holder) (issued, error)
 	// withdraw takes back what was asked for as authority, because the other provider is in
 	// use. What was signed stays good.
 	withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error
+}
+
+// holder is whom a pair is for.
+type holder struct {
+	// owner is what the pair goes with.
+	owner client.Object
+	// claim is what the pair proves.
+	claim Claim
+	// certificate asks cert-manager for the pair. The Secret bears its name, whoever issues.
+	certificate *certmanagerv1.Certificate
+	// secret renders the Secret that the built-in provider issues into.
+	secret func(Pair) *corev1.Secret
+}
+
+// serverHolder is a policy server.
+func (c *Certificates) serverHolder(server *policiesv1.PolicyServer, installation render.Installation) holder {
+	return holder{
+		owner:       server,
+		claim:       Claim{DNSName: render.DNSName(server.Name, c.render.Namespace)},
+		certificate: render.ServingCertificate(c.render, installation, server.Name),
+		secret: func(pair Pair) *corev1.Secret {
+			return render.IssuedSecret(render.ServingSecretInput{
+				Config: c.render, Installation: installation, PolicyServer: server.Name, Certificate: pair.Certificate, Key: pair.Key,
+			})
+		},
+	}
 }
 
 // demand is for whom an authority is, and what kept another provider from being chosen.

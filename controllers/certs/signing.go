@@ -37,18 +37,16 @@ func NewAuthority(name string, now time.Time) (Pair, error) {
 	return sign(template, nil, now)
 }
 
-// Issue has an authority sign a certificate, with a key of its own, for a server that is
-// called by one DNS name. It is valid for a year from now, and no longer than the authority.
-func Issue(authority Pair, dnsName string, now time.Time) (Pair, error) {
+// Issue has an authority sign a certificate, with a key of its own, for what it is to prove. It
+// is valid for a year from now, and no longer than the authority.
+func Issue(authority Pair, claim Claim, now time.Time) (Pair, error) {
 	signer, err := readAuthority(authority, now)
 	if err != nil {
 		return Pair{}, err
 	}
-	template := &x509.Certificate{
-		DNSNames:    []string{dnsName},
-		NotAfter:    now.Add(render.ServingLifetime),
-		KeyUsage:    x509.KeyUsageDigitalSignature,
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	template := &x509.Certificate{NotAfter: now.Add(render.ServingLifetime), KeyUsage: x509.KeyUsageDigitalSignature}
+	if err := claim.names(template); err != nil {
+		return Pair{}, err
 	}
 	if template.NotAfter.After(signer.Leaf.NotAfter) {
 		template.NotAfter = signer.Leaf.NotAfter

@@ -24,7 +24,7 @@ func newBuiltIn(t *testing.T, now time.Time) certs.Pair {
 
 func issue(t *testing.T, authority certs.Pair, name string, now time.Time) certs.Pair {
 	t.Helper()
-	pair, err := certs.Issue(authority, name, now)
+	pair, err := certs.Issue(authority, certs.Claim{DNSName: name}, now)
 	if err != nil {
 		t.Fatalf("issue a pair: %v", err)
 	}
@@ -105,7 +105,7 @@ func TestIssueEndsWithItsAuthority(t *testing.T) {
 		"no authority":         issue(t, authority, dnsName, noon),
 		"nothing":              {},
 	} {
-		if _, err := certs.Issue(authority, dnsName, noon); err == nil {
+		if _, err := certs.Issue(authority, certs.Claim{DNSName: dnsName}, noon); err == nil {
 			t.Errorf("%s signs", name)
 		}
 	}
@@ -143,7 +143,7 @@ func TestPlanLeaf(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got := certs.PlanLeaf(certs.LeafState{Now: noon, DNSName: dnsName, Authority: authority.Certificate, Issued: tc.issued})
+			got := certs.PlanLeaf(certs.LeafState{Now: noon, Claim: certs.Claim{DNSName: dnsName}, Authority: authority.Certificate, Issued: tc.issued})
 			if !strings.Contains(got.Because, tc.wantBecause) || tc.wantBecause == "" && got.Because != "" {
 				t.Errorf("because is %q, want one with %q", got.Because, tc.wantBecause)
 			}

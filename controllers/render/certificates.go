@@ -8,6 +8,8 @@ import (
 	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // Lifetimes of certificates; those of upstream (certs package of its controller).
@@ -70,6 +72,26 @@ func ServingCertificate(config Config, installation Installation, policyServer s
 			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
 			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
+			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
+			IssuerRef:      issuer(IssuerCA),
+		},
+	}
+}
+
+// OperatorCertificate asks cert-manager for the pair with which the operator calls policy
+// servers.
+func OperatorCertificate(config Config, installation Installation) *certmanagerv1.Certificate {
+	meta := installationMeta(config, installation, OperatorClient)
+	return &certmanagerv1.Certificate{
+		TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
+		ObjectMeta: meta,
+		Spec: certmanagerv1.CertificateSpec{
+			SecretName:     meta.Name,
+			URIs:           []string{contract.OperatorIdentity},
+			Duration:       &metav1.Duration{Duration: ServingLifetime},
+			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
+			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
+			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageClientAuth},
 			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
 			IssuerRef:      issuer(IssuerCA),
 		},
@@ -143,6 +165,19 @@ func IssuedSecret(in ServingSecretInput) *corev1.Secret {
 		ObjectMeta: meta,
 		Type:       corev1.SecretTypeTLS,
 		Data:       in.data(),
+	}
+}
+
+// OperatorSecret is what the built-in provider issues the operator's client pair into, in PEM.
+// Type and annotation are those of IssuedSecret, for the same reasons.
+func OperatorSecret(config Config, installation Installation, certificate, key []byte) *corev1.Secret {
+	meta := installationMeta(config, installation, OperatorClient)
+	meta.Annotations = map[string]string{AnnotationBuiltIn: "true"}
+	return &corev1.Secret{
+		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
+		ObjectMeta: meta,
+		Type:       corev1.SecretTypeTLS,
+		Data:       map[string][]byte{corev1.TLSCertKey: slices.Clone(certificate), corev1.TLSPrivateKeyKey: slices.Clone(key)},
 	}
 }
 

@@ -46,6 +46,11 @@ func TestServingCertificate(t *testing.T) {
 	golden(t, "certificate-serving", render.ServingCertificate(config(), installation(), "default"))
 }
 
+func TestOperatorCertificate(t *testing.T) {
+	golden(t, "certificate-operator", render.OperatorCertificate(config(), installation()),
+		render.OperatorSecret(config(), installation(), []byte("chain"), []byte("key")))
+}
+
 func TestServingCertificateFitsEveryName(t *testing.T) {
 	const name = "a-name-of-the-greatest-length-that-the-api-allows"
 	if len(name) != 49 {

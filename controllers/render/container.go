@@ -18,6 +18,7 @@ const commandPolicyServer = "policy-server"
 const (
 	volumeScratch       = "policy-store"
 	volumeCertificates  = "certs"
+	volumeOperatorCA    = "operator-ca"
 	volumePullSecret    = "imagepullsecret"
 	volumeVerification  = "verification"
 	volumeSigstoreTrust = "sigstore-trust-config"
@@ -117,6 +118,7 @@ func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
 	variables := []corev1.EnvVar{ //nolint:prealloc // a literal with a few additions reads better
 		{Name: contract.EnvCertFile, Value: contract.FileTLSCertificate},
 		{Name: contract.EnvKeyFile, Value: contract.FileTLSKey},
+		{Name: contract.EnvOperatorCAFile, Value: contract.DirOperatorCA + "/" + KeyCA + "," + contract.DirOperatorCA + "/" + KeyOldCA},
 		{Name: contract.EnvPort, Value: strconv.Itoa(int(ports.webhook))},
 		{Name: contract.EnvReadinessPort, Value: strconv.Itoa(int(ports.readiness))},
 		{Name: contract.EnvMetricsPort, Value: strconv.Itoa(int(ports.metrics))},
@@ -189,6 +191,7 @@ func (in PolicyServerInput) volumes() []corev1.Volume {
 		{Name: volumeCertificates, VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: ServingSecretName(in.Server.Name)},
 		}},
+		{Name: volumeOperatorCA, VolumeSource: operatorCA()},
 	}
 	for _, file := range in.optionalFiles() {
 		volumes = append(volumes, corev1.Volume{Name: file.volume, VolumeSource: file.source})
@@ -196,10 +199,22 @@ func (in PolicyServerInput) volumes() []corev1.Volume {
 	return volumes
 }
 
+// operatorCA is whom a replica believes that it is called by the operator. It is optional: a
+// replica must not wait for it. Its keys are named, because a Secret that upstream made may
+// hold a private key besides.
+func operatorCA() corev1.VolumeSource {
+	return corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{
+		SecretName: SecretCA,
+		Items:      []corev1.KeyToPath{{Key: KeyCA, Path: KeyCA}, {Key: KeyOldCA, Path: KeyOldCA}},
+		Optional:   new(true),
+	}}
+}
+
 func (in PolicyServerInput) mounts() []corev1.VolumeMount {
 	mounts := []corev1.VolumeMount{ //nolint:prealloc // a literal with a few additions reads better
 		{Name: volumeScratch, MountPath: contract.DirScratch},
 		{Name: volumeCertificates, MountPath: contract.DirTLS, ReadOnly: true},
+		{Name: volumeOperatorCA, MountPath: contract.DirOperatorCA, ReadOnly: true},
 	}
 	for _, file := range in.optionalFiles() {
 		mounts = append(mounts, corev1.VolumeMount{Name: file.volume, MountPath: file.mountPath, ReadOnly: true})

@@ -59,6 +59,10 @@ const (
 // but the operator reads it; the certificate alone is published in SecretCA.
 const BuiltInCA = "kubewarden-ca-built-in"
 
+// OperatorClient is the Certificate and the Secret of the pair with which the operator calls
+// policy servers.
+const OperatorClient = "kubewarden-operator-client"
+
 // childName is the base name of all children of a PolicyServer
 // (api/policies/v1/policyserver_types.go, NameWithPrefix).
 func childName(policyServer string) string { return contract.ConfigMapName(policyServer) }

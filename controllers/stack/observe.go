@@ -124,6 +124,16 @@ func (r *Reconciler) syncAuthority(ctx context.Context, s *state) error {
 	return err
 }
 
+// syncOperator takes the next step with the certificate by which policy servers know the
+// operator.
+func (r *Reconciler) syncOperator(ctx context.Context, s *state) error {
+	after, err := r.Certificates.SyncOperator(ctx, s.kubewarden)
+	if after > 0 && (s.authority.After == 0 || after < s.authority.After) {
+		s.authority.After = after
+	}
+	return err
+}
+
 // applyDefaultPolicyServer makes the default PolicyServer, or removes it when it is no
 // longer wanted. One of that name that a user made is the user's, and serves as well.
 func (r *Reconciler) applyDefaultPolicyServer(ctx context.Context, s *state) error {
