@@ -172,7 +172,7 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 		}
 		return nil
 	}
-	return h.inTurn(writer, request, policyID, decode, func(ctx context.Context) ([]byte, error) {
+	return h.inTurn(writer, request, turn{asked: policyID, decode: decode, work: func(ctx context.Context) ([]byte, error) {
 		response, err := h.config.Evaluator.Evaluate(ctx, policyID, decoded)
 		if err != nil {
 			return nil, h.unanswered(policyID, err)
@@ -182,16 +182,23 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 			return nil, errInternal(err)
 		}
 		return answer, nil
-	})
+	}})
 }
 
-// inTurn has a body decoded and work done when the queue says so.
-func (h *Handler) inTurn(
-	writer http.ResponseWriter, request *http.Request, asked string, decode func(body []byte) error, work func(context.Context) ([]byte, error),
-) (answer []byte, err error) {
+// turn is what is done about a request that the queue lets in.
+type turn struct {
+	// asked is the ID of the policy, or the digest of the module, for the log.
+	asked  string
+	decode func(body []byte) error
+	// work is done by a worker and gives the answer.
+	work func(context.Context) ([]byte, error)
+}
+
+// inTurn reads a request and answers it when the queue says so.
+func (h *Handler) inTurn(writer http.ResponseWriter, request *http.Request, turn turn) (answer []byte, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", asked, "panic", panicked, "stack", string(debug.Stack()))
+			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", turn.asked, "panic", panicked, "stack", string(debug.Stack()))
 			answer, err = nil, errInternal(nil)
 		}
 	}()
@@ -206,7 +213,7 @@ func (h *Handler) inTurn(
 	if err != nil {
 		return nil, err
 	}
-	if err := decode(body); err != nil {
+	if err := turn.decode(body); err != nil {
 		return nil, err
 	}
 	queued := h.config.Now()
@@ -216,7 +223,7 @@ func (h *Handler) inTurn(
 	defer h.queue.done()
 	h.config.Observer.WorkStarted(h.config.Now().Sub(queued))
 	defer h.config.Observer.WorkEnded()
-	return work(request.Context())
+	return turn.work(request.Context())
 }
 
 // isJSON accepts application/json and application/*+json, with any parameters.

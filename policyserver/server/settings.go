@@ -39,13 +39,13 @@ func (h *Handler) checkSettings(writer http.ResponseWriter, request *http.Reques
 		check, err = decodeSettings(body, digest)
 		return err
 	}
-	return h.inTurn(writer, request, digest, decode, func(ctx context.Context) ([]byte, error) {
+	return h.inTurn(writer, request, turn{asked: digest, decode: decode, work: func(ctx context.Context) ([]byte, error) {
 		answer, err := h.config.Settings.Checker.CheckSettings(ctx, check)
 		if err != nil {
 			return nil, h.unanswered(digest, err)
 		}
 		return json.Marshal(answer)
-	})
+	}})
 }
 
 // decodeSettings reads a contract.SettingsQuestion.
