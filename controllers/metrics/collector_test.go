@@ -152,7 +152,7 @@ func TestCertificatesInUseExpire(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pair, err := certs.Issue(authority, "policy-server-default.kubewarden.svc", born)
+	pair, err := certs.Issue(authority, certs.Claim{DNSName: "policy-server-default.kubewarden.svc"}, born)
 	if err != nil {
 		t.Fatal(err)
 	}
