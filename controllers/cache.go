@@ -5,6 +5,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
@@ -42,6 +43,7 @@ func cacheOptions(namespace string) cache.Options {
 			&corev1.ServiceAccount{}:           ours,
 			&appsv1.Deployment{}:               ours,
 			&policyv1.PodDisruptionBudget{}:    ours,
+			&networkingv1.NetworkPolicy{}:      ours,
 			&rbacv1.Role{}:                     ours,
 			&rbacv1.RoleBinding{}:              ours,
 			&rbacv1.ClusterRoleBinding{}:       ours,

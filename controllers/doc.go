@@ -11,9 +11,9 @@
 //	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
 //	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
 //	                                            Secret, Service,                PodDisruptionBudgetReconciled
-//	                                            PodDisruptionBudget,            DeploymentReconciled
-//	                                            Deployment                      ServiceReconciled
-//	                                                                            PolicyWebhooksCleanedUp
+//	                                            NetworkPolicy,                  DeploymentReconciled
+//	                                            PodDisruptionBudget,            ServiceReconciled
+//	                                            Deployment                      PolicyWebhooksCleanedUp
 //	                                                                            Ready
 //	ClusterAdmissionPolicy,       policy/       ValidatingWebhookConfiguration  PolicyActive
 //	ClusterAdmissionPolicyGroup,                or Mutating-                    PolicyUniquelyReachable

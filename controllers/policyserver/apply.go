@@ -51,7 +51,7 @@ func (s *state) failures() error {
 }
 
 // conditionOf names the condition that tells of a child. A Deployment cannot run without
-// its account and rights, so it stands for them.
+// its account and rights, and is not to run without its NetworkPolicy, so it stands for them.
 func conditionOf(child render.Object) string {
 	switch child.(type) {
 	case *corev1.ConfigMap:
@@ -60,7 +60,7 @@ func conditionOf(child render.Object) string {
 		return policiesv1.ConditionPodDisruptionBudgetReconciled
 	case *corev1.Service:
 		return policiesv1.ConditionServiceReconciled
-	default: // Deployment, ServiceAccount, Role, RoleBinding
+	default: // Deployment, ServiceAccount, Role, RoleBinding, NetworkPolicy
 		return policiesv1.ConditionDeploymentReconciled
 	}
 }

@@ -37,6 +37,9 @@ type Installation struct {
 	ExemptNamespaces []string
 	// WithoutMetrics has policy servers serve no metrics, unless their env says otherwise.
 	WithoutMetrics bool
+	// NetworkPolicies says who may connect to policy servers, and to whom these may. It is
+	// read only.
+	NetworkPolicies operatorv1alpha1.NetworkPolicies
 }
 
 // NewInstallation reads a Kubewarden.
@@ -46,6 +49,7 @@ func NewInstallation(kubewarden *operatorv1alpha1.Kubewarden) Installation {
 		UID:              kubewarden.UID,
 		ExemptNamespaces: slices.Clone(kubewarden.Spec.ExemptNamespaces),
 		WithoutMetrics:   !valueOr(kubewarden.Spec.Telemetry.Metrics, true),
+		NetworkPolicies:  *kubewarden.Spec.NetworkPolicies.DeepCopy(),
 	}
 }
 

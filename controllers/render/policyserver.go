@@ -5,6 +5,7 @@ import (
 
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -30,6 +31,9 @@ func PolicyServer(in PolicyServerInput) ([]Object, error) {
 		children = append(children, account)
 	}
 	children = append(children, Role(in), RoleBinding(in), Service(in))
+	if policy := NetworkPolicy(in); policy != nil {
+		children = append(children, policy)
+	}
 	if budget := PodDisruptionBudget(in); budget != nil {
 		children = append(children, budget)
 	}
@@ -45,6 +49,7 @@ func PolicyServerKinds() []schema.GroupVersionKind {
 		rbacv1.SchemeGroupVersion.WithKind("Role"),
 		rbacv1.SchemeGroupVersion.WithKind("RoleBinding"),
 		corev1.SchemeGroupVersion.WithKind("Service"),
+		networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 		appsv1.SchemeGroupVersion.WithKind("Deployment"),
 	}

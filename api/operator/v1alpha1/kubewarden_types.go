@@ -55,6 +55,11 @@ type KubewardenSpec struct {
 	// +optional
 	// +kubebuilder:default={}
 	Telemetry Telemetry `json:"telemetry,omitzero"`
+
+	// NetworkPolicies says who may connect to policy servers, and to whom these may connect.
+	// +optional
+	// +kubebuilder:default={}
+	NetworkPolicies NetworkPolicies `json:"networkPolicies,omitzero"`
 }
 
 // Telemetry says what policy servers tell about themselves.

@@ -50,6 +50,7 @@ var (
 	cronJobs         = resource("CronJob", "", "batch/v1")
 	deployments      = resource("Deployment", "", "apps/v1")
 	issuers          = resource("Issuer", "issuers.cert-manager.io", "v1")
+	networkPolicies  = resource("NetworkPolicy", "", "networking.k8s.io/v1")
 	budgets          = resource("PodDisruptionBudget", "", "policy/v1")
 	pods             = resource("Pod", "", "v1")
 	policyServers    = resource("PolicyServer", "policyservers.policies.kubewarden.io", "v1")
@@ -67,7 +68,7 @@ func resource(kind, name, version string) operatorsv1alpha1.APIResourceReference
 // resources are the objects that are made of one of the operator's kinds.
 var resources = map[string][]operatorsv1alpha1.APIResourceReference{
 	"Kubewarden":                  {policyServers, clusterPolicies, cronJobs, certificates, issuers, secrets},
-	"PolicyServer":                {deployments, pods, services, configMaps, secrets, serviceAccounts, budgets, certificates},
+	"PolicyServer":                {deployments, pods, services, configMaps, secrets, serviceAccounts, networkPolicies, budgets, certificates},
 	"ClusterAdmissionPolicy":      {validateWebhooks, mutatingWebhooks},
 	"AdmissionPolicy":             {validateWebhooks, mutatingWebhooks},
 	"ClusterAdmissionPolicyGroup": {validateWebhooks},

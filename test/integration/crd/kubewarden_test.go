@@ -39,6 +39,7 @@ func TestKubewardenDefaults(t *testing.T) {
 				},
 				"recommendedPolicies": map[string]any{"mode": "monitor", "registry": "ghcr.io"},
 				"telemetry":           map[string]any{"metrics": true},
+				"networkPolicies":     map[string]any{"enabled": true},
 				"defaultPolicyServer": map[string]any{
 					"enabled": true,
 					"spec":    map[string]any{"replicas": int64(2)},
@@ -85,6 +86,9 @@ func TestKubewardenIsTakenOrRefused(t *testing.T) {
 		},
 		"exempt, 512":       {edits: []edit{with("spec.exemptNamespaces", namespaces(512))}},
 		"exempt, 513":       {edits: []edit{with("spec.exemptNamespaces", namespaces(513))}, wantError: "spec.exemptNamespaces: Too many: 513"},
+		"metrics for one":   {edits: []edit{with("spec.networkPolicies", "{metricsFrom: [{namespaceSelector: {matchLabels: {team: a}}}]}")}},
+		"metrics for none":  {edits: []edit{with("spec.networkPolicies", "{metricsFrom: []}")}, wantError: "spec.networkPolicies.metricsFrom: Invalid value"},
+		"egress to nowhere": {edits: []edit{with("spec.networkPolicies", "{egress: []}")}, wantError: "spec.networkPolicies.egress: Invalid value"},
 		"no default server": {edits: []edit{with("spec.defaultPolicyServer", "{enabled: false}")}},
 		"default server's rule": {
 			edits:     []edit{with("spec.defaultPolicyServer", "{spec: {minAvailable: 1, maxUnavailable: 1}}")},

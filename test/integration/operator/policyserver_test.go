@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -43,6 +44,7 @@ func childrenOf(server string) []client.Object {
 		named(&corev1.Secret{}, name+"-issued"),
 		named(&corev1.Secret{}, name),
 		named(&corev1.Service{}, name),
+		named(&networkingv1.NetworkPolicy{}, name),
 		named(&policyv1.PodDisruptionBudget{}, name),
 		named(&appsv1.Deployment{}, name),
 	}
