@@ -43,10 +43,10 @@ type host struct {
 	files    map[string][]byte
 }
 
-func newHost(t *testing.T) *host {
+func newHost(t *testing.T, options ...registry.Option) *host {
 	t.Helper()
 	h := &host{files: map[string][]byte{}}
-	images := registry.New(registry.Logger(log.New(io.Discard, "", 0)))
+	images := registry.New(append(options, registry.Logger(log.New(io.Discard, "", 0)))...)
 	h.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(writer http.ResponseWriter, request *http.Request) {
 		h.requests.Add(1)
 		if status := h.status.Load(); status != 0 {

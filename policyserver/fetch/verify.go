@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -38,12 +37,8 @@ func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest
 	if err != nil {
 		return nil, err
 	}
-	layers, err := signatureLayers(target.Context(), manifestDigest.String(), options)
-	if err != nil {
+	if err := c.checkSignatures(target.Context(), manifestDigest.String(), options); err != nil {
 		return nil, err
-	}
-	if err := signature.Check(*c.config.Verification, nil, manifestDigest.String(), layers); err != nil {
-		return nil, refuse(contract.ReasonUnverified, "%w", err)
 	}
 	signed, err := moduleDigest(descriptor.Manifest)
 	if err != nil {
@@ -61,6 +56,27 @@ func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest
 		return nil, err
 	}
 	return module, check(module, signed)
+}
+
+// checkSignatures is an error unless the manifest of a digest has the signatures that are
+// demanded. The registry is asked for bundles only when the layers, which most artefacts
+// are signed by, do not suffice.
+func (c *Client) checkSignatures(repository name.Repository, digest string, options []remote.Option) error {
+	proofs, err := signatureLayers(repository, digest, options)
+	if err != nil {
+		return err
+	}
+	if signature.Check(*c.config.Verification, nil, digest, proofs) == nil {
+		return nil
+	}
+	bundles, err := signatureBundles(repository, digest, options)
+	if err != nil {
+		return fmt.Errorf("get signatures that refer to the artefact: %w", err)
+	}
+	if err := signature.Check(*c.config.Verification, nil, digest, append(proofs, bundles...)); err != nil {
+		return refuse(contract.ReasonUnverified, "%w", err)
+	}
+	return nil
 }
 
 // moduleDigest is the digest of the only module in a manifest.
@@ -83,7 +99,7 @@ func moduleDigest(raw []byte) (string, error) {
 
 // signatureLayers gives the signatures of the manifest of a digest; none where there is no
 // signature artefact.
-func signatureLayers(repository name.Repository, digest string, options []remote.Option) ([]signature.Layer, error) {
+func signatureLayers(repository name.Repository, digest string, options []remote.Option) ([]signature.Proof, error) {
 	descriptor, err := remote.Get(repository.Tag(signature.Tag(digest)), options...)
 	var answer *transport.Error
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
@@ -99,33 +115,20 @@ func signatureLayers(repository name.Repository, digest string, options []remote
 	if len(manifest.Layers) > maxSignatures {
 		return nil, refuse(contract.ReasonUnverified, "the artefact has %d signatures, allowed are %d", len(manifest.Layers), maxSignatures)
 	}
-	var layers []signature.Layer
+	var layers []signature.Proof
 	for _, layer := range manifest.Layers {
 		if string(layer.MediaType) != signature.MediaType {
 			continue
 		}
-		payload, err := readPayload(repository.Digest(layer.Digest.String()), options)
-		if err != nil {
+		payload, err := readSmall(repository.Digest(layer.Digest.String()), maxPayloadBytes, options)
+		var large tooLargeError
+		switch {
+		case errors.As(err, &large):
+			return nil, refuse(contract.ReasonUnverified, "get signature: %w", err)
+		case err != nil:
 			return nil, fmt.Errorf("get signature: %w", err)
 		}
 		layers = append(layers, signature.Layer{Payload: payload, Annotations: layer.Annotations})
 	}
 	return layers, nil
-}
-
-func readPayload(digest name.Digest, options []remote.Option) ([]byte, error) {
-	layer, err := remote.Layer(digest, options...)
-	if err != nil {
-		return nil, err
-	}
-	reader, err := layer.Compressed()
-	if err != nil {
-		return nil, err
-	}
-	defer reader.Close()
-	payload, err := io.ReadAll(io.LimitReader(reader, maxPayloadBytes+1))
-	if err == nil && len(payload) > maxPayloadBytes {
-		return nil, refuse(contract.ReasonUnverified, "it is larger than %d bytes", maxPayloadBytes)
-	}
-	return payload, err
 }

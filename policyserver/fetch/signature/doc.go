@@ -1,11 +1,11 @@
 // Package signature judges whether an artefact has the signatures that verification.yml
 // demands, as cosign makes them.
 //
-// What belongs here: the format of a signature layer, the check of one layer against one
-// requirement, by key or by identity, the trust root of Sigstore that identities are checked
-// by, and which requirements a set of layers leaves open.
+// What belongs here: the formats of signatures, which are layers and bundles, the check of
+// one signature against one requirement, by key or by identity, the trust root of Sigstore
+// that identities are checked by, and which requirements a set of signatures leaves open.
 //
-// What never does: talking to a registry (policyserver/fetch brings the layers), and
+// What never does: talking to a registry (policyserver/fetch brings the signatures), and
 // reading verification.yml (policyserver/contract). Nothing that comes in is trusted but
 // the requirements, the trust root and the digest of the artefact's manifest.
 //

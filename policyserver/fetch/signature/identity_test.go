@@ -27,8 +27,8 @@ func trusted(t *testing.T, s *sigstore.Sigstore, without sigstore.Part) *Trust {
 // byIdentity is a layer that the signer of a Sigstore signed.
 func byIdentity(t *testing.T, s *sigstore.Sigstore, signer sigstore.Signer) Layer {
 	t.Helper()
-	stated := statement(t, payloadType, digest, map[string]any{"env": "prod"})
-	return Layer{stated, s.Layer(t, signer, stated)}
+	payload := stated(t, payloadType, digest, map[string]any{"env": "prod"})
+	return Layer{payload, s.Layer(t, signer, payload)}
 }
 
 func subject(equal string) contract.Signature {
@@ -95,7 +95,7 @@ func TestCheckIdentities(t *testing.T) {
 		"a key":                     {newECDSA(t).wanted(), mail, errOtherKey.Error()},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantError(t, Check(all(tc.wanted), trust, digest, []Layer{tc.layer}), tc.want)
+			wantError(t, Check(all(tc.wanted), trust, digest, []Proof{tc.layer}), tc.want)
 		})
 	}
 }
@@ -116,7 +116,7 @@ func TestCheckIdentitiesNeedsProof(t *testing.T) {
 		return layer
 	}
 	good, another := byIdentity(t, s, alice), byIdentity(t, s, alice)
-	elsewhere := statement(t, payloadType, other, nil)
+	elsewhere := stated(t, payloadType, other, nil)
 	for name, tc := range map[string]struct {
 		layer Layer
 		want  string
@@ -143,7 +143,7 @@ func TestCheckIdentitiesNeedsProof(t *testing.T) {
 		"a timestamp of no form":   {annotation(AnnotationTimestamp, "{"), AnnotationTimestamp},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantError(t, Check(all(subject("alice@test")), trust, digest, []Layer{tc.layer}), tc.want)
+			wantError(t, Check(all(subject("alice@test")), trust, digest, []Proof{tc.layer}), tc.want)
 		})
 	}
 }
@@ -168,7 +168,7 @@ func TestCheckAsksForWhatTheTrustRootHas(t *testing.T) {
 		"only a timestamp authority, a log asked": {sigstore.CertificateLog | sigstore.TransparencyLog, unlogged, "threshold not met"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantError(t, Check(all(subject("alice@test")), trusted(t, s, tc.without), digest, []Layer{tc.layer}), tc.want)
+			wantError(t, Check(all(subject("alice@test")), trusted(t, s, tc.without), digest, []Proof{tc.layer}), tc.want)
 		})
 	}
 }
@@ -197,7 +197,7 @@ func TestParseTrust(t *testing.T) {
 // ErrNoTrust is told where a trust root could make the difference, and only there.
 func TestCheckWithoutTrust(t *testing.T) {
 	alice, bob := newECDSA(t), newECDSA(t)
-	layers := []Layer{alice.sign(statement(t, payloadType, digest, nil))}
+	layers := []Proof{alice.sign(stated(t, payloadType, digest, nil))}
 	for name, tc := range map[string]struct {
 		wanted contract.Verification
 		want   bool

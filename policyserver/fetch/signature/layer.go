@@ -48,6 +48,8 @@ type Layer struct {
 	Annotations map[string]string
 }
 
+var _ Proof = Layer{}
+
 var errOtherKey = errors.New("a signature is not of this key")
 
 // signedBy is an error unless the key signed the payload.
@@ -87,7 +89,7 @@ func signed(key crypto.PublicKey, message, signature []byte) error {
 }
 
 // identify gives the identity that signed the payload.
-func (l Layer) identify(trust *Trust) (identity, error) {
+func (l Layer) identify(trust *Trust, _ string) (identity, error) {
 	entity, err := l.entity()
 	if err != nil {
 		return identity{}, err

@@ -2,6 +2,7 @@ package signature
 
 import (
 	"cmp"
+	"crypto"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -14,15 +15,27 @@ import (
 // ("sha256:" and hex digits), in the repository of the artefact.
 func Tag(digest string) string { return strings.Replace(digest, ":", "-", 1) + ".sig" }
 
-// Check is an error unless the layers meet all that is wanted of the artefact whose
+// Proof is a signature that was found: a Layer or a Bundle.
+type Proof interface {
+	// signedBy is an error unless the key made the signature.
+	signedBy(key crypto.PublicKey) error
+	// identify gives the identity that made the signature, of which the artefact of the
+	// digest is told to be the object.
+	identify(trust *Trust, digest string) (identity, error)
+	// states is an error unless what is signed is about the artefact of the digest and has
+	// the annotations.
+	states(digest string, annotations map[string]string) error
+}
+
+// Check is an error unless the proofs meet all that is wanted of the artefact whose
 // manifest has the digest. The error names every requirement that is open, and why.
 // Without trust (nil), requirements of identities stay open, and ErrNoTrust is in the
 // error when they are what is missing.
-func Check(wanted contract.Verification, trust *Trust, digest string, layers []Layer) error {
+func Check(wanted contract.Verification, trust *Trust, digest string, proofs []Proof) error {
 	if len(wanted.AllOf) == 0 && (wanted.AnyOf == nil || wanted.AnyOf.MinimumMatches < 1) {
 		return errors.New("no signature is demanded, so nothing can be verified") // DecodeVerification gives no such thing
 	}
-	artefact := artefact{digest, trust, layers}
+	artefact := artefact{digest, trust, proofs}
 	if open := artefact.open(wanted.AllOf); len(open) > 0 {
 		return unmet("missing signatures", open, undecided(open) == len(open))
 	}
@@ -69,7 +82,7 @@ func undecided(open []error) (count int) {
 type artefact struct {
 	digest string
 	trust  *Trust
-	layers []Layer
+	proofs []Proof
 }
 
 // open gives an error for each requirement that no signature meets.
@@ -87,14 +100,14 @@ func (a artefact) meets(wanted contract.Signature) error {
 	if err != nil {
 		return err
 	}
-	if len(a.layers) == 0 {
+	if len(a.proofs) == 0 {
 		return errors.New("the artefact has no signatures")
 	}
-	causes := make([]string, 0, len(a.layers))
-	for _, layer := range a.layers {
-		err := isSigner(layer)
+	causes := make([]string, 0, len(a.proofs))
+	for _, proof := range a.proofs {
+		err := isSigner(proof)
 		if err == nil {
-			err = layer.states(a.digest, wanted.Annotations)
+			err = proof.states(a.digest, wanted.Annotations)
 		}
 		if err == nil {
 			return nil
@@ -105,17 +118,17 @@ func (a artefact) meets(wanted contract.Signature) error {
 }
 
 // signerCheck gives what tells whether a signature is of the signer that is wanted.
-func (a artefact) signerCheck(wanted contract.Signature) (func(Layer) error, error) {
+func (a artefact) signerCheck(wanted contract.Signature) (func(Proof) error, error) {
 	switch wanted.Kind {
 	case contract.SignaturePubKey:
 		key, err := contract.ParsePublicKey(wanted.Key)
-		return func(layer Layer) error { return layer.signedBy(key) }, err
+		return func(proof Proof) error { return proof.signedBy(key) }, err
 	case contract.SignatureGenericIssuer, contract.SignatureGithubAction:
 		if a.trust == nil {
 			return nil, ErrNoTrust
 		}
-		return func(layer Layer) error {
-			who, err := layer.identify(a.trust)
+		return func(proof Proof) error {
+			who, err := proof.identify(a.trust, a.digest)
 			if err != nil {
 				return err
 			}

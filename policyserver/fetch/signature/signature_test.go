@@ -50,21 +50,26 @@ func (s signer) wanted() contract.Signature {
 
 func (s signer) sign(payload []byte) Layer {
 	s.t.Helper()
-	hash, input := crypto.SHA256, payload
+	return Layer{payload, map[string]string{AnnotationSignature: base64.StdEncoding.EncodeToString(s.signature(payload))}}
+}
+
+func (s signer) signature(message []byte) []byte {
+	s.t.Helper()
+	hash, input := crypto.SHA256, message
 	if _, is := s.key.(ed25519.PrivateKey); is {
 		hash = 0
 	} else {
-		sum := sha256.Sum256(payload)
+		sum := sha256.Sum256(message)
 		input = sum[:]
 	}
 	signature, err := s.key.Sign(rand.Reader, input, hash)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	return Layer{payload, map[string]string{AnnotationSignature: base64.StdEncoding.EncodeToString(signature)}}
+	return signature
 }
 
-func statement(t *testing.T, kind, digest string, optional map[string]any) []byte {
+func stated(t *testing.T, kind, digest string, optional map[string]any) []byte {
 	t.Helper()
 	raw, err := json.Marshal(map[string]any{
 		"critical": map[string]any{
@@ -110,14 +115,14 @@ func TestCheckKindsOfKeys(t *testing.T) {
 	stranger := newECDSA(t)
 	for name, s := range map[string]signer{"ECDSA": newECDSA(t), "RSA": {t, rsaKey}, "Ed25519": {t, edKey}} {
 		t.Run(name, func(t *testing.T) {
-			good := s.sign(statement(t, payloadType, digest, nil))
-			if err := Check(all(s.wanted()), nil, digest, []Layer{good}); err != nil {
+			good := s.sign(stated(t, payloadType, digest, nil))
+			if err := Check(all(s.wanted()), nil, digest, []Proof{good}); err != nil {
 				t.Error(err)
 			}
 			tampered := Layer{append([]byte(" "), good.Payload...), good.Annotations}
 			strange := stranger.sign(good.Payload)
 			for name, layer := range map[string]Layer{"tampered": tampered, "of a stranger": strange} {
-				if err := Check(all(s.wanted()), nil, digest, []Layer{layer}); err == nil || !strings.Contains(err.Error(), errOtherKey.Error()) {
+				if err := Check(all(s.wanted()), nil, digest, []Proof{layer}); err == nil || !strings.Contains(err.Error(), errOtherKey.Error()) {
 					t.Errorf("%s: got %v, want %q", name, err, errOtherKey)
 				}
 			}
@@ -128,40 +133,40 @@ func TestCheckKindsOfKeys(t *testing.T) {
 func TestCheck(t *testing.T) {
 	alice, bob := newECDSA(t), newECDSA(t)
 	optional := map[string]any{"env": "prod", "number": 1}
-	byAlice := alice.sign(statement(t, payloadType, digest, optional))
-	byBob := bob.sign(statement(t, payloadType, digest, nil))
+	byAlice := alice.sign(stated(t, payloadType, digest, optional))
+	byBob := bob.sign(stated(t, payloadType, digest, nil))
 	unsigned := Layer{Payload: byAlice.Payload}
 	keyless := contract.Signature{Kind: contract.SignatureGithubAction, Owner: "o"}
 	allAndAny := contract.Verification{AllOf: all(alice.wanted()).AllOf, AnyOf: some(1, bob.wanted()).AnyOf}
 	for name, tc := range map[string]struct {
 		wanted contract.Verification
-		layers []Layer
+		layers []Proof
 		want   string // part of the error; empty for none
 	}{
-		"both of two":           {all(alice.wanted(), bob.wanted()), []Layer{byAlice, byBob}, ""},
-		"one after bad layers":  {all(alice.wanted()), []Layer{unsigned, byBob, byAlice}, ""},
-		"one of two":            {all(alice.wanted(), bob.wanted()), []Layer{byAlice}, "Image verification failed: missing signatures\nThe following constraints were not satisfied:\n- kind pubKey"},
+		"both of two":           {all(alice.wanted(), bob.wanted()), []Proof{byAlice, byBob}, ""},
+		"one after bad layers":  {all(alice.wanted()), []Proof{unsigned, byBob, byAlice}, ""},
+		"one of two":            {all(alice.wanted(), bob.wanted()), []Proof{byAlice}, "Image verification failed: missing signatures\nThe following constraints were not satisfied:\n- kind pubKey"},
 		"no layers":             {all(alice.wanted()), nil, "the artefact has no signatures"},
-		"no signature":          {all(alice.wanted()), []Layer{unsigned}, "has no base64 in its annotation"},
-		"another artefact":      {all(alice.wanted()), []Layer{alice.sign(statement(t, payloadType, other, nil))}, `a signature is of the artefact "` + other},
-		"no artefact":           {all(alice.wanted()), []Layer{alice.sign([]byte("{}"))}, `a signed payload is of type ""`},
-		"another type":          {all(alice.wanted()), []Layer{alice.sign(statement(t, "atomic container signature", digest, nil))}, `of type "atomic container signature"`},
-		"no JSON":               {all(alice.wanted()), []Layer{alice.sign([]byte("text"))}, "is not JSON of the right form"},
-		"an annotation":         {all(annotated(alice.wanted(), "env", "prod")), []Layer{byAlice}, ""},
-		"another value":         {all(annotated(alice.wanted(), "env", "test")), []Layer{byAlice}, `lacks the annotation "env" with value "test"`},
-		"a value of a kind":     {all(annotated(alice.wanted(), "number", "1")), []Layer{byAlice}, `lacks the annotation "number"`},
-		"no such annotation":    {all(annotated(alice.wanted(), "absent", "")), []Layer{byAlice}, `lacks the annotation "absent"`},
-		"any of two":            {some(1, alice.wanted(), bob.wanted()), []Layer{byBob}, ""},
-		"two of two":            {some(2, alice.wanted(), bob.wanted()), []Layer{byAlice, byBob}, ""},
-		"two of two, one signs": {some(2, alice.wanted(), bob.wanted()), []Layer{byBob, byBob}, "minimum number of signatures not reached: needed 2, got 1"},
-		"all and any":           {allAndAny, []Layer{byAlice}, "needed 1, got 0"},
-		"an identity":           {all(keyless), []Layer{byAlice}, "without a trust root of Sigstore"},
-		"a key or identity":     {some(1, keyless, alice.wanted()), []Layer{byAlice}, ""},
-		"nothing demanded":      {contract.Verification{}, []Layer{byAlice}, "no signature is demanded"},
-		"none of any":           {some(0, alice.wanted()), []Layer{byAlice}, "no signature is demanded"},
-		"a kind of no kind":     {all(contract.Signature{}), []Layer{byAlice}, "Image verification failed"},
-		"a key that is none":    {all(contract.Signature{Kind: contract.SignaturePubKey}), []Layer{byAlice}, "no PEM found"},
-		"many bad layers":       {all(alice.wanted()), []Layer{byBob, byBob, byBob, byBob, byBob, byBob}, "and 2 more"},
+		"no signature":          {all(alice.wanted()), []Proof{unsigned}, "has no base64 in its annotation"},
+		"another artefact":      {all(alice.wanted()), []Proof{alice.sign(stated(t, payloadType, other, nil))}, `a signature is of the artefact "` + other},
+		"no artefact":           {all(alice.wanted()), []Proof{alice.sign([]byte("{}"))}, `a signed payload is of type ""`},
+		"another type":          {all(alice.wanted()), []Proof{alice.sign(stated(t, "atomic container signature", digest, nil))}, `of type "atomic container signature"`},
+		"no JSON":               {all(alice.wanted()), []Proof{alice.sign([]byte("text"))}, "is not JSON of the right form"},
+		"an annotation":         {all(annotated(alice.wanted(), "env", "prod")), []Proof{byAlice}, ""},
+		"another value":         {all(annotated(alice.wanted(), "env", "test")), []Proof{byAlice}, `lacks the annotation "env" with value "test"`},
+		"a value of a kind":     {all(annotated(alice.wanted(), "number", "1")), []Proof{byAlice}, `lacks the annotation "number"`},
+		"no such annotation":    {all(annotated(alice.wanted(), "absent", "")), []Proof{byAlice}, `lacks the annotation "absent"`},
+		"any of two":            {some(1, alice.wanted(), bob.wanted()), []Proof{byBob}, ""},
+		"two of two":            {some(2, alice.wanted(), bob.wanted()), []Proof{byAlice, byBob}, ""},
+		"two of two, one signs": {some(2, alice.wanted(), bob.wanted()), []Proof{byBob, byBob}, "minimum number of signatures not reached: needed 2, got 1"},
+		"all and any":           {allAndAny, []Proof{byAlice}, "needed 1, got 0"},
+		"an identity":           {all(keyless), []Proof{byAlice}, "without a trust root of Sigstore"},
+		"a key or identity":     {some(1, keyless, alice.wanted()), []Proof{byAlice}, ""},
+		"nothing demanded":      {contract.Verification{}, []Proof{byAlice}, "no signature is demanded"},
+		"none of any":           {some(0, alice.wanted()), []Proof{byAlice}, "no signature is demanded"},
+		"a kind of no kind":     {all(contract.Signature{}), []Proof{byAlice}, "Image verification failed"},
+		"a key that is none":    {all(contract.Signature{Kind: contract.SignaturePubKey}), []Proof{byAlice}, "no PEM found"},
+		"many bad layers":       {all(alice.wanted()), []Proof{byBob, byBob, byBob, byBob, byBob, byBob}, "and 2 more"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := Check(tc.wanted, nil, digest, tc.layers)
@@ -178,7 +183,7 @@ func TestCheck(t *testing.T) {
 // A manifest whose digest is not known is nobody's, even for a payload that names none.
 func TestCheckNeedsADigest(t *testing.T) {
 	alice := newECDSA(t)
-	if err := Check(all(alice.wanted()), nil, "", []Layer{alice.sign(statement(t, payloadType, "", nil))}); err == nil {
+	if err := Check(all(alice.wanted()), nil, "", []Proof{alice.sign(stated(t, payloadType, "", nil))}); err == nil {
 		t.Error("got no error, want one")
 	}
 }
