@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // referencesDelay is how soon to look again for what a spec refers to and was not there.
@@ -53,9 +54,12 @@ func (s *state) references() []reference {
 			},
 		})
 	}
-	for _, named := range []struct{ field, name, key string }{
-		{"spec.verificationConfig", spec.VerificationConfig, render.KeyVerificationConfig},
-		{"spec.sigstoreTrustConfig", spec.SigstoreTrustConfig, render.KeySigstoreTrustConfig},
+	for _, named := range []struct {
+		field, name, key string
+		read             func(content string) error
+	}{
+		{"spec.verificationConfig", spec.VerificationConfig, render.KeyVerificationConfig, readVerification},
+		{"spec.sigstoreTrustConfig", spec.SigstoreTrustConfig, render.KeySigstoreTrustConfig, readAnything},
 	} {
 		if named.name == "" {
 			continue
@@ -65,15 +69,28 @@ func (s *state) references() []reference {
 		references = append(references, reference{
 			field: named.field, kind: "ConfigMap", object: configMap,
 			flaw: func() string {
-				if _, ok := configMap.Data[named.key]; ok {
-					return ""
+				content, ok := configMap.Data[named.key]
+				if !ok {
+					return fmt.Sprintf("%s ConfigMap %q does not contain required key %q", named.field, named.name, named.key)
 				}
-				return fmt.Sprintf("%s ConfigMap %q does not contain required key %q", named.field, named.name, named.key)
+				if err := named.read(content); err != nil {
+					return fmt.Sprintf("%s ConfigMap %q, key %q: %v", named.field, named.name, named.key, err)
+				}
+				return ""
 			},
 		})
 	}
 	return references
 }
+
+// readVerification is what a policy server does before it begins.
+func readVerification(content string) error {
+	_, err := contract.DecodeVerification([]byte(content))
+	return err
+}
+
+// readAnything leaves the reading to the policy server.
+func readAnything(string) error { return nil }
 
 // observeReferences notes what a spec refers to and is not there, or not as it must be. It
 // asks the API server: the caches hold only what the operator made.

@@ -312,6 +312,7 @@ func TestReferencesMayComeLater(t *testing.T) {
 		shared.create(t, configMap)
 	}
 	complains(`spec.imagePullSecret secret "login" is not of type kubernetes.io/dockerconfigjson; ` +
+		`spec.verificationConfig ConfigMap "signatures", key "verification-config": decode verification: config is missing signatures in both allOf and anyOff list; ` +
 		`spec.sigstoreTrustConfig ConfigMap "roots" does not contain required key "sigstore-trust-config"`)
 
 	if err := shared.admin.Delete(t.Context(), opaque); err != nil {
@@ -320,6 +321,9 @@ func TestReferencesMayComeLater(t *testing.T) {
 	login := named(&corev1.Secret{}, "login")
 	login.Type, login.Data = corev1.SecretTypeDockerConfigJson, map[string][]byte{corev1.DockerConfigJsonKey: []byte(`{"auths":{}}`)}
 	shared.create(t, login)
+	change(t, shared, named(&corev1.ConfigMap{}, "signatures"), func(c *corev1.ConfigMap) {
+		c.Data["verification-config"] = "apiVersion: v1\nallOf:\n- kind: githubAction\n  owner: somebody\n"
+	})
 	change(t, shared, named(&corev1.ConfigMap{}, "roots"), func(c *corev1.ConfigMap) { c.Data["sigstore-trust-config"] = "{}" })
 	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"}))
 }
