@@ -26,6 +26,18 @@ func IsNamespacedID(id string) bool {
 	return strings.HasPrefix(id, "kw.ap.") || strings.HasPrefix(id, "kw.apg.")
 }
 
+// NamespaceOf is the namespace of the policy, or of the group of the member, with that ID;
+// "" when it judges all of the cluster.
+func NamespaceOf(id string) string {
+	for _, prefix := range []string{"kw.ap.", "kw.apg."} {
+		if rest, namespaced := strings.CutPrefix(id, prefix); namespaced {
+			namespace, _, _ := strings.Cut(rest, ".")
+			return namespace
+		}
+	}
+	return ""
+}
+
 // MemberID names a member of a group in paths, in logs and in reports. Neither an ID nor the
 // name of a member can hold a slash.
 func MemberID(group, member string) string { return group + "/" + member }

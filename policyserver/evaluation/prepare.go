@@ -100,7 +100,7 @@ func (l *Loader) preparePolicy(ctx context.Context, id string, entry contract.En
 // newGuest is everything of a guest that its entry alone decides: all but the module.
 func (l *Loader) newGuest(id string, member contract.Member) (*guest, error) {
 	asked := &guest{
-		call:    policy.Call{PolicyID: id, Settings: settingsOf(member)},
+		call:    policy.Call{PolicyID: id, Domain: contract.NamespaceOf(id), Settings: settingsOf(member)},
 		timeout: l.timeoutOf(member),
 	}
 	var err error
@@ -146,7 +146,7 @@ func (l *Loader) underEntry(earlier *servedPolicy, entry contract.Entry) *served
 func (l *Loader) underMember(earlier *guest, member contract.Member) *guest {
 	asked, err := l.newGuest(earlier.call.PolicyID, member)
 	if err != nil {
-		asked = &guest{call: policy.Call{PolicyID: earlier.call.PolicyID}, timeout: l.timeoutOf(member)}
+		asked = &guest{call: policy.Call{PolicyID: earlier.call.PolicyID, Domain: earlier.call.Domain}, timeout: l.timeoutOf(member)}
 	}
 	asked.module, asked.from, asked.call.Settings = earlier.module, earlier.from, earlier.call.Settings
 	return asked

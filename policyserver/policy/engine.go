@@ -8,12 +8,14 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
@@ -38,6 +40,8 @@ type Config struct {
 	// guest that wants more sees its growth refused; a module that wants more from the
 	// start does not load. 0 means DefaultMemoryLimitPages.
 	MemoryLimitPages uint32
+	// Isolation is how each call gets an instance of its own; "" means IsolationFresh.
+	Isolation Isolation
 	// Capabilities serve host calls, by namespace ("kubernetes", "oci", "net", "crypto").
 	// A namespace that is missing here answers a guest that it is not provided.
 	Capabilities map[string]host.Capability
@@ -52,7 +56,10 @@ type Config struct {
 // Engine compiles modules. It is safe for concurrent use.
 type Engine struct {
 	runtime    *sandbox.Runtime
+	memory     *snapshot.System // nil: instances are fresh
+	restores   atomic.Uint64
 	dispatcher *host.Dispatcher
+	logger     *slog.Logger
 	calls      *users
 	idle       chan struct{} // closed when no call runs and none will
 }
@@ -68,13 +75,19 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	if config.Now == nil {
 		config.Now = time.Now //nolint:forbidigo // the default of the injected clock
 	}
+	memory, err := openMemory(ctx, config)
+	if err != nil {
+		return nil, &Error{Kind: KindInternal, Message: err.Error()}
+	}
 	runtime, err := sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
 		Modules:          append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()),
+		Memory:           memory,
 		Now:              config.Now,
 	})
 	if err != nil {
+		err = errors.Join(err, closeMemory(memory))
 		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
 	}
 	dispatcher := host.NewDispatcher(config.Capabilities, config.Logger)
@@ -84,7 +97,9 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	idle := make(chan struct{})
 	return &Engine{
 		runtime:    runtime,
+		memory:     memory,
 		dispatcher: dispatcher,
+		logger:     config.Logger,
 		calls:      newUsers(func() { close(idle) }),
 		idle:       idle,
 	}, nil
@@ -112,14 +127,24 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	if err != nil {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
+	instances, err := e.instancesFor(ctx, described.ExecutionMode, guest, program)
+	if err != nil {
+		return nil, compileError(errors.Join(err, program.Close(ctx)))
+	}
 	sum := sha256.Sum256(binary)
+	unused := func() {
+		ctx := context.WithoutCancel(ctx)
+		if err := errors.Join(instances.close(ctx), program.Close(ctx)); err != nil {
+			e.logger.LogAttrs(ctx, slog.LevelError, "close module", slog.String("error", err.Error()))
+		}
+	}
 	return &Module{
 		engine:    e,
 		guest:     guest,
-		instances: fresh{program: program, guest: guest},
+		instances: instances,
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
-		calls:     newUsers(func() { _ = program.Close(context.WithoutCancel(ctx)) }),
+		calls:     newUsers(unused),
 	}, nil
 }
 
@@ -182,7 +207,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return &Error{Kind: KindUnavailable, Message: "wait for running policies", Err: ctx.Err()}
 	}
-	if err := e.runtime.Close(ctx); err != nil {
+	if err := errors.Join(e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
 		return &Error{Kind: KindInternal, Message: "close policy engine", Err: err}
 	}
 	return nil

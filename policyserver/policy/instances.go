@@ -12,11 +12,13 @@ import (
 // instances hands out instances of one module. Each is pristine: as if it had just been
 // made and initialised, whatever was asked of the module before.
 type instances interface {
-	// take hands out an instance for one call.
-	take(ctx context.Context, session *host.Session) (*sandbox.Instance, error)
+	// take hands out an instance for one call of a trust domain.
+	take(ctx context.Context, domain string, session *host.Session) (*sandbox.Instance, error)
 	// give takes it back. Its memory is as the guest left it, and after a failed call
 	// nothing is known of it at all.
-	give(ctx context.Context, instance *sandbox.Instance, failed error) error
+	give(ctx context.Context, domain string, instance *sandbox.Instance, failed error) error
+	// close gives back what is held. Nothing is handed out then.
+	close(ctx context.Context) error
 }
 
 // fresh makes an instance for each call and closes it afterwards.
@@ -27,7 +29,7 @@ type fresh struct {
 
 var _ instances = fresh{}
 
-func (f fresh) take(ctx context.Context, session *host.Session) (*sandbox.Instance, error) {
+func (f fresh) take(ctx context.Context, _ string, session *host.Session) (*sandbox.Instance, error) {
 	instance, err := f.program.Instantiate(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("instantiate module: %w", err)
@@ -38,6 +40,8 @@ func (f fresh) take(ctx context.Context, session *host.Session) (*sandbox.Instan
 	return instance, nil
 }
 
-func (f fresh) give(ctx context.Context, instance *sandbox.Instance, _ error) error {
+func (f fresh) give(ctx context.Context, _ string, instance *sandbox.Instance, _ error) error {
 	return instance.Close(ctx)
 }
+
+func (fresh) close(context.Context) error { return nil }

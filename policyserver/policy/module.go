@@ -28,6 +28,9 @@ type Module struct {
 type Call struct {
 	// PolicyID names the policy in logs.
 	PolicyID string
+	// Domain names the trust domain of the policy: a namespace, or "" for those who rule
+	// the cluster. Calls of different domains never use the same instance.
+	Domain string
 	// Settings is a JSON object; empty or null means an empty one.
 	Settings json.RawMessage
 	// Raw says that the request is any JSON value and no AdmissionRequest.
@@ -99,12 +102,12 @@ func (m *Module) run(
 	if err := state.Check(); err != nil {
 		return err
 	}
-	instance, err := m.instances.take(ctx, session)
+	instance, err := m.instances.take(ctx, call.Domain, session)
 	if err != nil {
 		return err
 	}
 	err = ask(ctx, instance, session)
-	if broken := m.instances.give(ctx, instance, err); broken != nil && err == nil {
+	if broken := m.instances.give(ctx, call.Domain, instance, err); broken != nil && err == nil {
 		return &sandbox.HostError{Err: broken}
 	}
 	return err

@@ -88,6 +88,7 @@ type Session struct {
 	policyID   string
 	grants     Grants
 	logged     budget
+	called     bool
 }
 
 // Session begins a session of a policy with these grants.
@@ -98,8 +99,12 @@ func (d *Dispatcher) Session(policyID string, grants Grants) *Session {
 // Grants are those of the session's policy.
 func (s *Session) Grants() Grants { return s.grants }
 
+// Called says whether the guest has called the host.
+func (s *Session) Called() bool { return s.called }
+
 // Call answers a host call. The text of an error is for the guest.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
+	s.called = true
 	if s.dispatcher.observer == nil {
 		return s.answer(ctx, call)
 	}

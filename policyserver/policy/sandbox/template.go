@@ -192,15 +192,16 @@ func (i *Instance) Restore() (snapshot.Restored, error) {
 	return restored, i.settle()
 }
 
-// errLimit says that wazero grows the memory no more, and so does not shrink it either.
-var errLimit = errors.New("memory has grown to its limit")
+// ErrMemoryLimit says that a memory cannot be put back to its length: it has grown to its
+// limit, so that wazero grows it no more and does not shrink it either.
+var ErrMemoryLimit = errors.New("memory has grown to its limit")
 
 // settle puts back all but the content of the memory.
 func (i *Instance) settle() error {
 	if i.memory.Grown() {
 		i.memory.Force()
 		if _, grown := i.module.Memory().Grow(1); !grown {
-			return errLimit
+			return ErrMemoryLimit
 		}
 	}
 	for k, global := range i.globals {

@@ -135,13 +135,14 @@ func (m *Memory) Restore() (Restored, error) {
 // putBackPrivate puts back the pages that the pagemap calls private, or all where it cannot
 // be asked, until they are as many as the limit.
 func (m *Memory) putBackPrivate(limit int, restored *Restored) error {
+	method, _ := m.system.Method()
 	pageSize, end := m.system.pageSize, m.highPages()
 	if m.entries == nil {
 		m.entries = make([]byte, entriesRead*entrySize)
 	}
 	for start := 0; start < end && restored.Pages < limit; {
 		chunk := min(entriesRead*pageSize, end-start)
-		if m.system.pagemap == nil {
+		if method == MethodCopy {
 			restored.Pages += m.putBack(start, start+chunk)
 		} else {
 			entries := m.entries[:chunk/pageSize*entrySize]

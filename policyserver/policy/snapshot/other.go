@@ -11,6 +11,9 @@ func Open() (*System, error) { return nil, ErrUnsupported }
 // Method is never asked.
 func (*System) Method() (Method, error) { return MethodCopy, ErrUnsupported }
 
+// Distrust does nothing.
+func (*System) Distrust(error) {}
+
 // PageSize is never asked.
 func (*System) PageSize() int { return 0 }
 

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -22,7 +23,16 @@ func systems(t testing.TB) map[string]*System {
 	if method, why := pagemap.Method(); method != MethodPagemap {
 		t.Fatalf("method %v: %v", method, why)
 	}
-	return map[string]*System{"pagemap": pagemap, "copy": {pageSize: pagemap.pageSize}}
+	copying, err := Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { copying.Close() })
+	copying.Distrust(errors.New("for a test"))
+	if method, why := copying.Method(); method != MethodCopy || why.Error() != "for a test" {
+		t.Fatalf("method %v: %v", method, why)
+	}
+	return map[string]*System{"pagemap": pagemap, "copy": copying}
 }
 
 // newMemory is a memory of that many pages that can grow to twice as many, with pages of

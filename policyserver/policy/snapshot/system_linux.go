@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -12,8 +13,9 @@ import (
 // System is what this machine allows. It is safe for concurrent use.
 type System struct {
 	pageSize int
-	pagemap  *os.File // nil: all pages are copied
-	why      error
+	pagemap  *os.File // nil when it cannot be used
+	// why not; nil when the pagemap is used.
+	why atomic.Pointer[error]
 }
 
 // pagemapFile has 64 bits for each page of this process's address space.
@@ -23,30 +25,34 @@ const pagemapFile = "/proc/self/pagemap"
 // cannot be used: Method says so, and why. Open fails where there are no snapshots at all.
 func Open() (*System, error) {
 	system := &System{pageSize: os.Getpagesize()}
+	system.Distrust(errUntried)
 	if err := system.try(false); err != nil {
 		return nil, fmt.Errorf("try a snapshot of memory: %w", err)
 	}
-	system.why = system.openPagemap()
+	system.why.Store(nil)
+	if err := system.openPagemap(); err != nil {
+		system.Distrust(err)
+	}
 	return system, nil
 }
 
-func (s *System) openPagemap() error {
-	pagemap, err := os.Open(pagemapFile)
-	if err != nil {
+func (s *System) openPagemap() (err error) {
+	if s.pagemap, err = os.Open(pagemapFile); err != nil {
 		return err
 	}
-	s.pagemap = pagemap
 	if err := s.try(true); err != nil {
-		s.pagemap = nil
-		return errors.Join(fmt.Errorf("try %s: %w", pagemapFile, err), pagemap.Close())
+		return fmt.Errorf("try %s: %w", pagemapFile, err)
 	}
 	return nil
 }
 
+// Distrust has all pages copied from now on, and Method give the reason.
+func (s *System) Distrust(why error) { s.why.CompareAndSwap(nil, &why) }
+
 // Method is how memory is restored, and why not by the pagemap.
 func (s *System) Method() (Method, error) {
-	if s.pagemap == nil {
-		return MethodCopy, s.why
+	if why := s.why.Load(); why != nil {
+		return MethodCopy, *why
 	}
 	return MethodPagemap, nil
 }
@@ -61,6 +67,9 @@ func (s *System) Close() error {
 	}
 	return s.pagemap.Close()
 }
+
+// errUntried is why the pagemap is not used at first.
+var errUntried = errors.New("it was not tried out yet")
 
 // Bits of an entry of the pagemap.
 const (

@@ -1,0 +1,107 @@
+package policy
+
+import (
+	"testing"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+)
+
+func newTestPool(t *testing.T) (*pool, func(domain string) *sandbox.Instance) {
+	t.Helper()
+	engine, err := NewEngine(t.Context(), Config{Isolation: IsolationPristine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { engine.Close(t.Context()) })
+	module, err := engine.Compile(t.Context(), wasmtest.Accepting())
+	if err != nil {
+		t.Fatal(err)
+	}
+	instances, is := module.instances.(*pool)
+	if !is {
+		t.Fatalf("instances are handed out by %T", module.instances)
+	}
+	ctx, _ := engine.runtime.Begin(t.Context())
+	return instances, func(domain string) *sandbox.Instance {
+		t.Helper()
+		instance, err := instances.take(ctx, domain, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return instance
+	}
+}
+
+func TestPoolKeepsDomainsApart(t *testing.T) {
+	pool, take := newTestPool(t)
+	first := take("a")
+	if err := pool.give(t.Context(), "a", first, nil); err != nil {
+		t.Fatal(err)
+	}
+	if take("b") == first {
+		t.Error("an instance of domain a was handed out to b")
+	}
+	if take("") == first {
+		t.Error("an instance of domain a was handed out to the cluster's")
+	}
+	if take("a") != first {
+		t.Error("the idle instance was not used again")
+	}
+	if take("a") == first {
+		t.Error("an instance was handed out twice")
+	}
+}
+
+func TestPoolKeepsOnlyWhatHasAnswered(t *testing.T) {
+	pool, take := newTestPool(t)
+	for name, tc := range map[string]struct {
+		failed error
+		kept   bool
+	}{
+		"an answer":             {nil, true},
+		"an error":              {&wapc.Error{Text: "no"}, true},
+		"an answer of no use":   {&answerError{sandbox.ErrDeadline}, true},
+		"a trap":                {&sandbox.TrapError{Reason: "unreachable"}, false},
+		"a deadline":            {sandbox.ErrDeadline, false},
+		"a call given up":       {sandbox.ErrCanceled, false},
+		"a violation":           {sandbox.Violationf("no"), false},
+		"a failure of ours":     {&sandbox.HostError{Err: sandbox.ErrDeadline}, false},
+		"an end of the guest's": {&sandbox.ExitError{Code: 0}, false},
+	} {
+		instance := take(name)
+		if err := pool.give(t.Context(), name, instance, tc.failed); err != nil {
+			t.Fatal(err)
+		}
+		if kept := take(name) == instance; kept != tc.kept {
+			t.Errorf("%s: kept: %v, want %v", name, kept, tc.kept)
+		}
+	}
+}
+
+// An instance that was not needed between two sweeps is given up, others stay.
+func TestPoolSweeps(t *testing.T) {
+	pool, take := newTestPool(t)
+	first, second := take("a"), take("a")
+	for _, instance := range []*sandbox.Instance{first, second} {
+		if err := pool.give(t.Context(), "a", instance, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pool.sweep() // they have just come
+	if n := len(pool.shelves["a"].idle); n != 2 {
+		t.Fatalf("%d instances are left, want 2", n)
+	}
+	if err := pool.give(t.Context(), "a", take("a"), nil); err != nil {
+		t.Fatal(err)
+	}
+	pool.sweep()
+	if idle := pool.shelves["a"].idle; len(idle) != 1 || idle[0] != second {
+		t.Fatalf("%d instances are left, want the one that was used", len(idle))
+	}
+	pool.sweep()
+	if len(pool.shelves) != 0 || pool.sweeper != nil {
+		t.Error("an instance that nobody needs is left")
+	}
+}
