@@ -56,34 +56,45 @@ func (c *local) Up(ctx context.Context) error {
 	if err := ensurePackages(ctx, packagesForNode, c.progress); err != nil {
 		return err
 	}
-	programs, err := c.programs(ctx)
+	server, addonImages, err := c.node(ctx)
 	if err != nil {
 		return err
 	}
-	pause, err := c.program(ctx, build.Pause)
-	if err != nil {
-		return err
-	}
-	pause.Image = node.PauseImage // containerd knows it by this name
-	coreDNS, err := c.program(ctx, build.CoreDNS)
-	if err != nil {
-		return err
-	}
-	certManager, err := c.program(ctx, build.CertManager)
-	if err != nil {
-		return err
-	}
-	server := &node.Node{Layout: c.layout, Programs: programs, Progress: c.progress, Now: c.now, LoadImages: func(ctx context.Context) error {
-		return c.importPrograms(ctx, pause, coreDNS, certManager)
-	}}
 	if err := server.Up(ctx); err != nil {
 		return err
 	}
-	if err := c.installAddons(ctx, coreDNS.Image, certManager.Image); err != nil {
+	if err := c.installAddons(ctx, addonImages); err != nil {
 		return err
 	}
 	c.progress.Say(fmt.Sprintf("The cluster is up after %s: export KUBECONFIG=%s", c.now().Sub(start).Round(time.Second), c.layout.Kubeconfig()))
 	return nil
+}
+
+// addonImages are the images of what is installed into the cluster.
+type addonImages struct{ coreDNS, certManager string }
+
+// node is the node with all that it is started from.
+func (c *local) node(ctx context.Context) (*node.Node, addonImages, error) {
+	programs, err := c.programs(ctx)
+	if err != nil {
+		return nil, addonImages{}, err
+	}
+	pause, err := c.program(ctx, build.Pause)
+	if err != nil {
+		return nil, addonImages{}, err
+	}
+	pause.Image = node.PauseImage // containerd knows it by this name
+	coreDNS, err := c.program(ctx, build.CoreDNS)
+	if err != nil {
+		return nil, addonImages{}, err
+	}
+	certManager, err := c.program(ctx, build.CertManager)
+	if err != nil {
+		return nil, addonImages{}, err
+	}
+	load := func(ctx context.Context) error { return c.importPrograms(ctx, pause, coreDNS, certManager) }
+	return &node.Node{Layout: c.layout, Programs: programs, Progress: c.progress, Now: c.now, LoadImages: load},
+		addonImages{coreDNS.Image, certManager.Image}, nil
 }
 
 func needRoot() error {
@@ -139,7 +150,7 @@ func (c *local) importPrograms(ctx context.Context, programs ...images.Program) 
 	return nil
 }
 
-func (c *local) installAddons(ctx context.Context, coreDNS, certManager string) error {
+func (c *local) installAddons(ctx context.Context, addonImages addonImages) error {
 	kubectl, err := c.Kubectl(ctx)
 	if err != nil {
 		return err
@@ -150,10 +161,12 @@ func (c *local) installAddons(ctx context.Context, coreDNS, certManager string) 
 	}
 	return c.progress.Step("install the cluster DNS and cert-manager", func() error {
 		return addons.Install(ctx, kubectl, addons.Config{
-			ImageCoreDNS:     coreDNS,
-			ImageCertManager: certManager,
+			ImageCoreDNS:     addonImages.coreDNS,
+			ImageCertManager: addonImages.certManager,
 			ClusterDomain:    node.ClusterDomain,
 			DNSServiceIP:     node.DNSServiceIP,
+			RegistryIP:       c.layout.NodeIP,
+			RegistryPort:     node.PortRegistry,
 			CertManagerCRDs:  filepath.Join(source, "deploy", "crds"),
 		})
 	})
@@ -237,6 +250,8 @@ func (c *local) Env(ctx context.Context) (map[string]string, error) {
 		"KUBECONFIG":             c.layout.Kubeconfig(),
 		"KUBEWARDEN_REGISTRY":    c.layout.Registry(),
 		"KUBEWARDEN_REGISTRY_CA": c.layout.RegistryCA(),
-		"PATH":                   assets + ":" + os.Getenv("PATH"),
+		// The same registry for Pods alone, by a name of the cluster's DNS.
+		"KUBEWARDEN_REGISTRY_INSIDE": c.layout.RegistryInside(),
+		"PATH":                       assets + ":" + os.Getenv("PATH"),
 	}, nil
 }

@@ -64,7 +64,7 @@ CLUSTER=existing  the cluster of the current kubeconfig`,
 	root.AddCommand(
 		lifeCommand("up", "Bring the cluster up; does only what is missing", cluster.Up),
 		lifeCommand("down", "Take the cluster down; leaves no process, mount, link, rule or file", cluster.Down),
-		statusCommand(), envCommand(), kubeconfigCommand(),
+		stopCommand(), startCommand(), statusCommand(), envCommand(), kubeconfigCommand(),
 		buildCommand(), assetsCommand(), imageCommand(), loadCommand(),
 		olmCommand(), olmRemoveCommand(), catalogCommand(), opmCommand(),
 		registryServeCommand(),

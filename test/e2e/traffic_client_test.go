@@ -26,26 +26,35 @@ const (
 	trafficConcurrent = 400
 )
 
-// traffic asks the API server, over and over, to create Pods that a policy must admit and
-// Pods that it must deny. Nothing is kept.
+// traffic asks the API server, over and over, to create Pods with a small limit and Pods with
+// a large one. Nothing is kept but the answers.
 type traffic struct {
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
-	mutex     sync.Mutex
-	latencies []time.Duration
-	failures  []failedAdmission
-	unsent    int
+	mutex   sync.Mutex
+	answers []answer
+	unsent  int
 }
+
+// answer is what became of one admission.
+type answer struct {
+	begin, end time.Time
+	// limit is the Pod's.
+	limit string
+	err   error
+}
+
+// judge says what is wrong with an answer, nothing if it is right.
+type judge func(answer) string
 
 // failedAdmission is an admission that ended otherwise than the policy says.
 type failedAdmission struct {
-	at   time.Time
+	answer
 	text string
 }
 
-// startTraffic begins at once. The Pods are in a namespace in which container-limits allows no
-// more than deniedAbove.
+// startTraffic begins at once, with Pods of one namespace.
 func startTraffic(t *testing.T, namespace string) *traffic {
 	t.Helper()
 	config, err := ctrl.GetConfig()
@@ -74,6 +83,7 @@ func startTraffic(t *testing.T, namespace string) *traffic {
 func (l *traffic) send(ctx context.Context, sender client.Client, namespace string) {
 	ticker := time.NewTicker(time.Second / trafficRate)
 	defer ticker.Stop()
+	limits := []string{smallLimit, largeLimit}
 	places := make(chan struct{}, trafficConcurrent)
 	for count := 0; ; count++ {
 		select {
@@ -91,79 +101,88 @@ func (l *traffic) send(ctx context.Context, sender client.Client, namespace stri
 		}
 		l.running.Go(func() {
 			defer func() { <-places }()
-			l.admit(sender, namespace, count%2 == 0)
+			l.admit(sender, namespace, limits[count%len(limits)])
 		})
 	}
 }
 
-// admit sends one Pod and holds the answer against what it must be.
-func (l *traffic) admit(sender client.Client, namespace string, allowed bool) {
-	pod, want := limited(namespace, allowedLimit), ""
-	if !allowed {
-		pod, want = limited(namespace, deniedLimit), "cpu limit "+deniedLimit+" is above"
-	}
+// admit sends one Pod and notes the answer.
+func (l *traffic) admit(sender client.Client, namespace, limit string) {
 	// A request that was begun is ended, also when the traffic is.
 	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	begin := time.Now()
-	err := sender.Create(ctx, pod, client.DryRunAll)
-	took, text := time.Since(begin), ""
-	switch {
-	case allowed && err != nil:
-		text = "not admitted: " + err.Error()
-	case !allowed && err == nil:
-		text = "admitted, but to be denied"
-	case !allowed && !strings.Contains(err.Error(), want):
-		text = "denied for another reason: " + err.Error()
-	}
-	l.note(begin, took, text)
-}
-
-func (l *traffic) note(at time.Time, took time.Duration, failure string) {
+	err := sender.Create(ctx, limited(namespace, limit), client.DryRunAll)
+	end := time.Now()
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if failure != "" {
-		l.failures = append(l.failures, failedAdmission{at, failure})
-		return
-	}
-	l.latencies = append(l.latencies, took)
+	l.answers = append(l.answers, answer{begin: begin, end: end, limit: limit, err: err})
 }
 
-// stop ends the traffic, says how it went and gives what failed.
-func (l *traffic) stop(t *testing.T) []failedAdmission {
+// asEver wants Pods with the small limit admitted and those with the large one denied.
+func asEver(a answer) string { return a.mustBe(a.limit == smallLimit) }
+
+// mustBe says what is wrong with an answer that must admit, or must deny for the policy's
+// reason.
+func (a answer) mustBe(admitted bool) string {
+	switch {
+	case admitted && a.err != nil:
+		return "not admitted: " + a.err.Error()
+	case !admitted && a.err == nil:
+		return "admitted, but to be denied"
+	case !admitted && !strings.Contains(a.err.Error(), "cpu limit "+a.limit+" is above"):
+		return "denied for another reason: " + a.err.Error()
+	}
+	return ""
+}
+
+// stop ends the traffic, says how it went and gives what failed. All that was to be sent
+// must have been.
+func (l *traffic) stop(t *testing.T, wrong judge) []failedAdmission {
 	t.Helper()
 	l.cancel()
 	l.running.Wait()
-	slices.Sort(l.latencies)
-	if len(l.latencies) == 0 {
+	var failures []failedAdmission
+	var latencies []time.Duration
+	for _, a := range l.answers {
+		if text := wrong(a); text != "" {
+			failures = append(failures, failedAdmission{a, text})
+			continue
+		}
+		latencies = append(latencies, a.end.Sub(a.begin))
+	}
+	if len(latencies) == 0 {
 		t.Fatal("no admission succeeded")
 	}
+	slices.Sort(latencies)
 	percentile := func(of int) time.Duration {
-		return l.latencies[(len(l.latencies)-1)*of/100].Round(100 * time.Microsecond)
+		return latencies[(len(latencies)-1)*of/100].Round(100 * time.Microsecond)
 	}
-	t.Logf("%d admissions, %d failed; p50 %s, p99 %s, longest %s; %d were not sent while %d waited for the machine",
-		len(l.latencies)+len(l.failures), len(l.failures), percentile(50), percentile(99), percentile(100), l.unsent, trafficConcurrent)
-	return l.failures
+	t.Logf("%d admissions, %d failed; p50 %s, p99 %s, longest %s",
+		len(l.answers), len(failures), percentile(50), percentile(99), percentile(100))
+	if l.unsent > 0 {
+		t.Errorf("%d admissions were not sent, because %d others had no answer yet", l.unsent, trafficConcurrent)
+	}
+	return failures
 }
 
-// stopWithoutFailure ends the traffic and fails the test if an admission did.
-func (l *traffic) stopWithoutFailure(t *testing.T) {
+// stopWithoutFailure ends the traffic and fails the test if an answer is wrong.
+func (l *traffic) stopWithoutFailure(t *testing.T, wrong judge) {
 	t.Helper()
-	failures := l.stop(t)
+	failures := l.stop(t, wrong)
 	for i, failure := range failures {
 		if i == 10 {
 			t.Errorf("and %d more", len(failures)-i)
 			return
 		}
-		t.Errorf("%s: %s", failure.at.Format(time.StampMilli), failure.text)
+		t.Errorf("%s, after %s: %s", failure.begin.Format(time.StampMilli), failure.end.Sub(failure.begin), failure.text)
 	}
 }
 
-// Limits of the Pods, and that of the policy: what is between can be set without a change of
-// any verdict.
+// Limits of the Pods: what is between can be set without a change of any verdict.
 const (
-	allowedLimit = "100m"
-	deniedLimit  = "8"
+	smallLimit = "100m"
+	largeLimit = "8"
 )
 
 // limited is a Pod with a limit on CPU.

@@ -18,6 +18,9 @@ type Config struct {
 	ImageCoreDNS, ImageCertManager string
 	// ClusterDomain and DNSServiceIP are what kubelet tells Pods about the cluster DNS.
 	ClusterDomain, DNSServiceIP string
+	// RegistryIP and RegistryPort are where the registry listens; Pods find it by the name of
+	// a Service.
+	RegistryIP, RegistryPort string
 	// CertManagerCRDs is the folder with cert-manager's own CustomResourceDefinitions.
 	CertManagerCRDs string
 }
@@ -41,8 +44,10 @@ func (k Kubectl) Run(ctx context.Context, stdin string, args ...string) (string,
 
 // Install applies the cluster DNS and cert-manager and waits until they are available.
 func Install(ctx context.Context, kubectl Kubectl, config Config) error {
-	if err := kubectl.apply(ctx, "coredns.yaml", config); err != nil {
-		return err
+	for _, manifest := range []string{"coredns.yaml", "registry.yaml"} {
+		if err := kubectl.apply(ctx, manifest, config); err != nil {
+			return err
+		}
 	}
 	if err := InstallCertManager(ctx, kubectl, config); err != nil {
 		return err

@@ -15,6 +15,8 @@ var config = Config{
 	ImageCertManager: "localhost/test/cert-manager:2",
 	ClusterDomain:    "cluster.test",
 	DNSServiceIP:     "198.18.64.10",
+	RegistryIP:       "192.0.2.7",
+	RegistryPort:     "5443",
 }
 
 func TestManifests(t *testing.T) {
@@ -24,6 +26,7 @@ func TestManifests(t *testing.T) {
 		wants  []string
 	}{
 		{"coredns.yaml", config, []string{"image: localhost/test/coredns:1\n", "clusterIP: 198.18.64.10\n", "kubernetes cluster.test in-addr.arpa"}},
+		{"registry.yaml", config, []string{"addresses: [192.0.2.7]\n", "port: 5443}"}},
 		{"cert-manager.yaml", config, []string{"image: localhost/test/cert-manager:2\n"}},
 		{"olm.yaml", OLM{ImageOLM: "localhost/test/olm:3", ImageCatalog: "localhost/test/catalog:4"}, []string{"image: localhost/test/olm:3\n", "image: localhost/test/catalog:4\n"}},
 		{"catalog.yaml", Catalog{Image: "localhost/test/opm:5", Dir: "/configs"}, []string{"image: localhost/test/opm:5\n", "args: [serve, /configs, "}},

@@ -55,6 +55,7 @@ func (n *Node) apiServer() process {
 		"--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group",
 		"--requestheader-extra-headers-prefix=X-Remote-Extra-",
 		"--proxy-client-cert-file=" + n.pki("front-proxy.crt"), "--proxy-client-key-file=" + n.pki("front-proxy.key"),
+		"--feature-gates=" + n.FeatureGates,
 	}}
 }
 

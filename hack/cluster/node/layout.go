@@ -38,6 +38,8 @@ const (
 	NetworkName = "kubewarden-cluster"
 	// ClusterDomain ends the DNS name of every Service.
 	ClusterDomain = "cluster.local"
+	// RegistryHost is the registry's name inside the cluster: only the cluster's DNS knows it.
+	RegistryHost = "registry.kube-system.svc." + ClusterDomain
 )
 
 // Ports of the components.
@@ -100,6 +102,9 @@ func (l Layout) RegistryCA() string { return l.path("pki", "registry-ca.crt") }
 
 // Registry is host:port of the registry.
 func (l Layout) Registry() string { return net.JoinHostPort(l.NodeIP, PortRegistry) }
+
+// RegistryInside is host:port of the registry for Pods, by a name.
+func (l Layout) RegistryInside() string { return net.JoinHostPort(RegistryHost, PortRegistry) }
 
 // ContainerdSocket is where containerd answers.
 func (l Layout) ContainerdSocket() string { return filepath.Join(l.Run, "containerd.sock") }

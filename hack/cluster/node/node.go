@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -26,6 +27,9 @@ type Node struct {
 	Layout   Layout
 	Programs Programs
 	Progress *progress.Printer
+	// FeatureGates are those of the API server that are to differ from their defaults:
+	// NAME=true|false, separated by commas.
+	FeatureGates string
 	// Now is the clock that certificates are dated by.
 	Now func() time.Time
 	// LoadImages brings the images that the node and its addons need into containerd, the
@@ -38,6 +42,19 @@ func (n *Node) Up(ctx context.Context) error {
 	if err := n.prepare(ctx); err != nil {
 		return err
 	}
+	return n.start(ctx)
+}
+
+// Start starts what Layout.Stop has stopped and waits until it answers. It asks for nothing
+// that a cluster could refuse.
+func (n *Node) Start(ctx context.Context) error {
+	if _, known, err := n.Layout.recall(); err != nil || !known {
+		return cmp.Or(err, errors.New("there is no cluster to start; up makes one"))
+	}
+	return n.start(ctx)
+}
+
+func (n *Node) start(ctx context.Context) error {
 	if err := n.Layout.installSelf(); err != nil {
 		return err
 	}

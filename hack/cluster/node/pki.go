@@ -58,7 +58,7 @@ func writePKI(layout Layout, now time.Time) error {
 			{file: "kubelet", name: "system:node:" + Name, organizations: []string{"system:nodes"}, hosts: []string{Name, layout.NodeIP, "127.0.0.1"}},
 		}},
 		{"front-proxy-ca", []leaf{{file: "front-proxy", name: "front-proxy-client"}}},
-		{"registry-ca", []leaf{{file: "registry", name: "registry", hosts: []string{"localhost", "127.0.0.1", layout.NodeIP}}}},
+		{"registry-ca", []leaf{{file: "registry", name: "registry", hosts: []string{"localhost", "127.0.0.1", layout.NodeIP, RegistryHost}}}},
 	}
 	for _, family := range families {
 		ca, err := newAuthority(dir, family.authority, now)

@@ -24,6 +24,7 @@ func TestPKI(t *testing.T) {
 		{"ca", "admin", "", "kubernetes-admin", "system:masters"},
 		{"front-proxy-ca", "front-proxy", "", "front-proxy-client", ""},
 		{"registry-ca", "registry", layout.NodeIP, "", ""},
+		{"registry-ca", "registry", "registry.kube-system.svc.cluster.local", "", ""},
 	} {
 		t.Run(tc.leaf+" "+tc.host, func(t *testing.T) {
 			subject := verify(t, layout.path("pki", tc.authority+".crt"), layout.path("pki", tc.leaf), x509.VerifyOptions{DNSName: tc.host, CurrentTime: now})

@@ -1,12 +1,15 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/exec"
+	"slices"
+	"strings"
 )
 
 // Down removes every process, mount, link, chain and file of the node. It needs nothing to
@@ -17,35 +20,84 @@ func (l Layout) Down(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	ids, err := l.halt(ctx, known, "")
+	if err != nil {
+		return err
+	}
+	failures := []error{l.removeShared(seen, ids)}
+	if known {
+		failures = append(failures, seen.restoreSettings())
+	}
+	if err := errors.Join(failures...); err != nil {
+		return err
+	}
+	return l.removeFolders()
+}
+
+// Stop ends every process and container of the node, as a loss of power does: files stay,
+// and what lives no longer than a machine runs is gone. The registry goes on: it stands for
+// one that is elsewhere.
+func (l Layout) Stop(ctx context.Context) error {
+	if _, known, err := l.recall(); err != nil || !known {
+		return cmp.Or(err, errors.New("there is no cluster to stop"))
+	}
+	if _, err := l.halt(ctx, true, "registry"); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(l.Run), os.MkdirAll(l.Run, 0o711))
+}
+
+// StopComponents ends some of Components and nothing that they started.
+func (l Layout) StopComponents(ctx context.Context, names ...string) error {
+	for _, name := range names {
+		if !slices.Contains(Components, name) {
+			return fmt.Errorf("component is %q; allowed are %s", name, strings.Join(Components, ", "))
+		}
+	}
+	var failures []error
+	for _, name := range names {
+		failures = append(failures, l.stop(ctx, name))
+	}
+	return errors.Join(failures...)
+}
+
+// halt ends every process and container but the spared component, and takes away what they
+// cannot be without and nobody else has: control groups, mounts, links, chains. It gives the
+// IDs of the containers. If known is false, no program of the node ever ran here.
+func (l Layout) halt(ctx context.Context, known bool, spared string) ([]string, error) {
 	// What a run that was killed has left behind goes first, then kubelet: both would start
 	// again what is ended here.
 	failures := []error{kill(ctx, l.marked(helpers)), l.stop(ctx, "kubelet"), l.stop(ctx, "kube-proxy")}
 	ids := l.containerIDs()
 	failures = append(failures, endContainers(ctx, ids))
 	for _, name := range []string{"containerd", "kube-scheduler", "kube-controller-manager", "registry", "kube-apiserver", "etcd"} {
-		failures = append(failures, l.stop(ctx, name))
+		if name != spared {
+			failures = append(failures, l.stop(ctx, name))
+		}
 	}
 	// Shims outlive containerd on purpose, and one more container may just have been started.
 	ids = append(ids, l.containerIDs()...)
-	failures = append(failures, kill(ctx, l.marked("")), endContainers(ctx, ids), removeCgroups(ctx, ids))
+	rest := l.marked("")
+	if spared != "" {
+		kept := l.marked(spared)
+		rest = slices.DeleteFunc(rest, func(pid int) bool { return slices.Contains(kept, pid) })
+	}
+	failures = append(failures, kill(ctx, rest), endContainers(ctx, ids), removeCgroups(ctx, ids))
 	if known {
 		// Without the record no program of the node ever ran here, so no chain is its.
 		failures = append(failures, removeChains(ctx), removeCounters())
 	}
 	if err := errors.Join(failures...); err != nil {
-		return err
+		return ids, err
 	}
 	if err := Unmount(l.State, l.Run); err != nil {
-		return err
+		return ids, err
 	}
+	failures = []error{l.removeShimSockets(always)}
 	if known {
-		failures = []error{removeLinks(ctx), seen.restoreSettings()}
+		failures = append(failures, removeLinks(ctx))
 	}
-	failures = append(failures, l.removeShimSockets(always), l.removeShared(seen, ids))
-	if err := errors.Join(failures...); err != nil {
-		return err
-	}
-	return l.removeFolders()
+	return ids, errors.Join(failures...)
 }
 
 // removeFolders removes the node's own folders, once nothing is mounted there any more: a

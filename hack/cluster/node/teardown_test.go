@@ -51,6 +51,52 @@ func TestDownAfterACrash(t *testing.T) {
 	}
 }
 
+func TestStopNeedsACluster(t *testing.T) {
+	if err := newTestLayout(t).Stop(t.Context()); err == nil || err.Error() != "there is no cluster to stop" {
+		t.Errorf("Stop = %v where there is no cluster", err)
+	}
+}
+
+// The machine's own firewall and links stay out of this: the node never ran.
+func TestHaltSparesOneComponent(t *testing.T) {
+	layout := newTestLayout(t)
+	for _, name := range []string{"registry", "etcd"} {
+		component := sleeper(t, "sleep 60; true")
+		component.name = name
+		if err := layout.start(component); err != nil {
+			t.Fatal(err)
+		}
+	}
+	registry := layout.PID("registry")
+	if _, err := layout.halt(t.Context(), false, "registry"); err != nil {
+		t.Fatal(err)
+	}
+	if registry == 0 || layout.PID("registry") != registry || layout.PID("etcd") != 0 {
+		t.Errorf("the registry is process %d, was %d, and etcd is process %d", layout.PID("registry"), registry, layout.PID("etcd"))
+	}
+}
+
+func TestStopComponentsStopsThoseAlone(t *testing.T) {
+	layout := newTestLayout(t)
+	for _, name := range []string{"kubelet", "etcd"} {
+		component := sleeper(t, "sleep 60; true")
+		component.name = name
+		if err := layout.start(component); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := layout.StopComponents(t.Context(), "kubelet"); err != nil {
+		t.Fatal(err)
+	}
+	if layout.PID("kubelet") != 0 || layout.PID("etcd") == 0 {
+		t.Errorf("after stop kubelet: kubelet is process %d, etcd is process %d", layout.PID("kubelet"), layout.PID("etcd"))
+	}
+	err := layout.StopComponents(t.Context(), "kublet")
+	if err == nil || !strings.HasPrefix(err.Error(), `component is "kublet"; allowed are etcd, `) {
+		t.Errorf("StopComponents = %v", err)
+	}
+}
+
 func TestDownKeepsTheFilesOfARecordItCannotRead(t *testing.T) {
 	layout := newTestLayout(t)
 	write(t, layout.machineFile(), "not JSON")

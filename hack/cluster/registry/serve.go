@@ -8,6 +8,8 @@ import (
 	"log"
 	"net/http"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/registry"
@@ -23,27 +25,63 @@ type Config struct {
 	CertFile, KeyFile string
 }
 
-// Serve answers until the context ends.
+// Signals to a process that serves a registry. Between the two nothing listens at its
+// address, so that connections are refused; what was pushed stays.
+const (
+	Leave  = syscall.SIGUSR1
+	Return = syscall.SIGUSR2
+)
+
+// Serve answers until the context ends, except while it was told to leave.
 func Serve(ctx context.Context, config Config) error {
 	if err := os.MkdirAll(config.Dir, 0o755); err != nil {
 		return err
 	}
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, Leave, Return)
+	defer signal.Stop(signals)
 	handler := registry.New(
 		registry.WithBlobHandler(registry.NewDiskBlobHandler(config.Dir)),
 		registry.Logger(log.New(os.Stderr, "", log.LstdFlags)),
 	)
+	for {
+		if err := serveUntil(ctx, Leave, signals, config, handler); err != nil || ctx.Err() != nil {
+			return err
+		}
+		for received := os.Signal(Leave); received != Return; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case received = <-signals:
+			}
+		}
+	}
+}
+
+// serveUntil answers until the context ends or the signal comes.
+func serveUntil(ctx context.Context, last os.Signal, signals <-chan os.Signal, config Config, handler http.Handler) error {
 	server := &http.Server{
 		Addr:              config.Address,
 		Handler:           handler,
 		ReadHeaderTimeout: 10 * time.Second,
 		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS12},
 	}
-	stop := context.AfterFunc(ctx, func() {
+	ended := make(chan error, 1)
+	go func() { ended <- server.ListenAndServeTLS(config.CertFile, config.KeyFile) }()
+	for {
+		select {
+		case err := <-ended:
+			return fmt.Errorf("serve registry on %s: %w", config.Address, err)
+		case received := <-signals:
+			if received != last {
+				continue
+			}
+		case <-ctx.Done():
+		}
 		_ = server.Close() // pushes are retried by their client
-	})
-	defer stop()
-	if err := server.ListenAndServeTLS(config.CertFile, config.KeyFile); !errors.Is(err, http.ErrServerClosed) {
-		return fmt.Errorf("serve registry on %s: %w", config.Address, err)
+		if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve registry on %s: %w", config.Address, err)
+		}
+		return nil
 	}
-	return nil
 }

@@ -5,11 +5,13 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"syscall"
 	"testing"
 	"time"
 
@@ -48,6 +50,13 @@ func TestServe(t *testing.T) {
 	if got, err := pulled.Digest(); err != nil || got != want {
 		t.Errorf("pulled %s, %v; want %s", got, err, want)
 	}
+	tell(t, Leave)
+	awaitRefusal(t, config.Address)
+	tell(t, Return)
+	awaitListener(t, config.Address)
+	if _, err := remote.Head(tag, options...); err != nil {
+		t.Errorf("what was pushed is gone with the listener: %v", err)
+	}
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("Serve = %v after its context ended", err)
@@ -67,6 +76,45 @@ func awaitListener(t *testing.T, address string) {
 		if ctx.Err() != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func tell(t *testing.T, signal syscall.Signal) {
+	t.Helper()
+	if err := syscall.Kill(os.Getpid(), signal); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func awaitRefusal(t *testing.T, address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			return
+		}
+		if err == nil {
+			_ = connection.Close()
+		}
+		if ctx.Err() != nil {
+			t.Fatalf("connections to %s are still not refused: %v", address, err)
+		}
+	}
+}
+
+func TestServeEndsWhileAway(t *testing.T) {
+	config, _ := newTestConfig(t)
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- Serve(ctx, config) }()
+	awaitListener(t, config.Address)
+	tell(t, Leave)
+	awaitRefusal(t, config.Address)
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("Serve = %v after its context ended", err)
 	}
 }
 
