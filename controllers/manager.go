@@ -30,6 +30,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/controllers/selfmanaged"
+	"github.com/kubewarden/kubewarden-operator/controllers/settingscheck"
 	"github.com/kubewarden/kubewarden-operator/controllers/stack"
 )
 
@@ -150,8 +151,12 @@ func addWebhooks(manager ctrl.Manager, config Config, certificates *certs.Certif
 		Scheme:            manager.GetScheme(),
 		CertificateFolder: config.WebhookCertificateFolder,
 		Certificate:       presenter.Certificate,
-		Port:              config.WebhookPort,
-		Logger:            config.Logger.WithName("webhook"),
+		Settings: settingscheck.New(settingscheck.Config{
+			Client: manager.GetClient(), Authority: certificates,
+			Configured: &configured.Reader{}, Reports: &replicas.Reports{}, Render: config.Render,
+		}),
+		Port:   config.WebhookPort,
+		Logger: config.Logger.WithName("webhook"),
 	}
 	if err := manager.Add(server); err != nil {
 		return fmt.Errorf("add the webhooks: %w", err)

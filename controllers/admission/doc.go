@@ -8,6 +8,9 @@
 // courtesy: a user hears at once what is wrong. The reconcilers run the same rules again, so
 // that nothing becomes active that breaks one.
 //
+// Settings are the one thing that is not known here: a SettingsChecker, which is handed in, has
+// a policy's module asked about them.
+//
 // Where the data goes next: to the API server as the answer to a request, and to
 // controllers/policy, which tells of errors in the status.
 package admission

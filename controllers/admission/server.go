@@ -36,6 +36,8 @@ type Server struct {
 	// Certificate finds the certificate for a handshake where the folder does not exist: OLM
 	// or cert-manager would have mounted it. With nil, nothing is served then.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Settings has settings checked by modules; nil does not.
+	Settings SettingsChecker
 	// Port is where the API server calls.
 	Port int
 	// Logger takes what becomes of it.
@@ -77,7 +79,7 @@ func (s *Server) Start(ctx context.Context) error {
 		return nil
 	}
 	server := webhook.NewServer(options)
-	for path, handler := range Handlers(s.Scheme) {
+	for path, handler := range Handlers(s.Scheme, s.Settings) {
 		server.Register(path, handler)
 	}
 	if err := server.Start(ctx); err != nil {

@@ -15,13 +15,21 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
-// Handlers are the webhooks by the path of their URL. The paths are upstream's.
-func Handlers(scheme *runtime.Scheme) map[string]http.Handler {
+// SettingsChecker has the settings of a policy checked by its module: those that are new since
+// before, which is nil for a policy that is created. Errors refuse the policy, warnings are
+// for whoever writes it. *settingscheck.Checker is one.
+type SettingsChecker interface {
+	Check(ctx context.Context, before, after policiesv1.Policy) (field.ErrorList, []string)
+}
+
+// Handlers are the webhooks by the path of their URL. The paths are upstream's. Settings are
+// checked where the rules are kept; with nil they are not.
+func Handlers(scheme *runtime.Scheme, settings SettingsChecker) map[string]http.Handler {
 	return map[string]http.Handler{
-		urlPath("ClusterAdmissionPolicy"):      policyHandler[*policiesv1.ClusterAdmissionPolicy](scheme, "ClusterAdmissionPolicy"),
-		urlPath("ClusterAdmissionPolicyGroup"): policyHandler[*policiesv1.ClusterAdmissionPolicyGroup](scheme, "ClusterAdmissionPolicyGroup"),
-		urlPath("AdmissionPolicy"):             policyHandler[*policiesv1.AdmissionPolicy](scheme, "AdmissionPolicy"),
-		urlPath("AdmissionPolicyGroup"):        policyHandler[*policiesv1.AdmissionPolicyGroup](scheme, "AdmissionPolicyGroup"),
+		urlPath("ClusterAdmissionPolicy"):      policyHandler[*policiesv1.ClusterAdmissionPolicy](scheme, "ClusterAdmissionPolicy", settings),
+		urlPath("ClusterAdmissionPolicyGroup"): policyHandler[*policiesv1.ClusterAdmissionPolicyGroup](scheme, "ClusterAdmissionPolicyGroup", settings),
+		urlPath("AdmissionPolicy"):             policyHandler[*policiesv1.AdmissionPolicy](scheme, "AdmissionPolicy", settings),
+		urlPath("AdmissionPolicyGroup"):        policyHandler[*policiesv1.AdmissionPolicyGroup](scheme, "AdmissionPolicyGroup", settings),
 		urlPath("PolicyServer"): admission.WithValidator[*policiesv1.PolicyServer](scheme, &validator[*policiesv1.PolicyServer]{
 			kind:   "PolicyServer",
 			create: PolicyServer,
@@ -34,12 +42,21 @@ func urlPath(kind string) string {
 	return "/validate-policies-kubewarden-io-v1-" + strings.ToLower(kind)
 }
 
-func policyHandler[T policiesv1.Policy](scheme *runtime.Scheme, kind string) http.Handler {
-	return admission.WithValidator[T](scheme, &validator[T]{
+func policyHandler[T policiesv1.Policy](scheme *runtime.Scheme, kind string, settings SettingsChecker) http.Handler {
+	rules := &validator[T]{
 		kind:   kind,
 		create: func(policy T) field.ErrorList { return Policy(policy) },
 		update: func(before, after T) field.ErrorList { return PolicyChange(before, after) },
-	})
+	}
+	if settings != nil {
+		rules.checkNew = func(ctx context.Context, policy T) (field.ErrorList, []string) {
+			return settings.Check(ctx, nil, policy)
+		}
+		rules.checkChange = func(ctx context.Context, before, after T) (field.ErrorList, []string) {
+			return settings.Check(ctx, before, after)
+		}
+	}
+	return admission.WithValidator[T](scheme, rules)
 }
 
 // validator asks the rules of one kind.
@@ -47,21 +64,32 @@ type validator[T client.Object] struct {
 	kind   string
 	create func(object T) field.ErrorList
 	update func(before, after T) field.ErrorList
+	// checkNew and checkChange are asked about what keeps the rules; nil for nothing.
+	checkNew    func(ctx context.Context, object T) (field.ErrorList, []string)
+	checkChange func(ctx context.Context, before, after T) (field.ErrorList, []string)
 }
 
 // ValidateCreate implements admission.Validator.
-func (v *validator[T]) ValidateCreate(_ context.Context, object T) (admission.Warnings, error) {
-	return nil, v.refuse(object, v.create(object))
+func (v *validator[T]) ValidateCreate(ctx context.Context, object T) (admission.Warnings, error) {
+	failures, warnings := v.create(object), []string(nil)
+	if len(failures) == 0 && v.checkNew != nil {
+		failures, warnings = v.checkNew(ctx, object)
+	}
+	return warnings, v.refuse(object, failures)
 }
 
 // ValidateUpdate implements admission.Validator. An object that broke a rule before the rule
 // was there keeps its labels and finalizers writable, and can be deleted: only a change of
 // the spec is checked.
-func (v *validator[T]) ValidateUpdate(_ context.Context, before, after T) (admission.Warnings, error) {
+func (v *validator[T]) ValidateUpdate(ctx context.Context, before, after T) (admission.Warnings, error) {
 	if before.GetGeneration() == after.GetGeneration() || !after.GetDeletionTimestamp().IsZero() {
 		return nil, nil
 	}
-	return nil, v.refuse(after, v.update(before, after))
+	failures, warnings := v.update(before, after), []string(nil)
+	if len(failures) == 0 && v.checkChange != nil {
+		failures, warnings = v.checkChange(ctx, before, after)
+	}
+	return warnings, v.refuse(after, failures)
 }
 
 // ValidateDelete implements admission.Validator. Nothing stands against a deletion.

@@ -27,7 +27,7 @@ func handlers(t *testing.T) map[string]http.Handler {
 	if err := policiesv1.AddToScheme(scheme); err != nil {
 		t.Fatal(err)
 	}
-	return Handlers(scheme)
+	return Handlers(scheme, &fakeSettings{})
 }
 
 // TestConfigurationCallsTheHandlers holds config/webhook to the paths that are served.
@@ -103,6 +103,11 @@ func TestWebhooks(t *testing.T) {
 // ask asks a webhook as the API server does. Without an object before it is a creation.
 func ask(t *testing.T, path string, before, after runtime.Object) *admissionv1.AdmissionResponse {
 	t.Helper()
+	return askOf(t, handlers(t)[path], before, after)
+}
+
+func askOf(t *testing.T, handler http.Handler, before, after runtime.Object) *admissionv1.AdmissionResponse {
+	t.Helper()
 	review := admissionv1.AdmissionReview{
 		TypeMeta: metav1.TypeMeta{APIVersion: "admission.k8s.io/v1", Kind: "AdmissionReview"},
 		Request: &admissionv1.AdmissionRequest{
@@ -113,10 +118,10 @@ func ask(t *testing.T, path string, before, after runtime.Object) *admissionv1.A
 		review.Request.Operation = admissionv1.Update
 		review.Request.OldObject.Raw = encode(t, before)
 	}
-	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, path, bytes.NewReader(encode(t, &review)))
+	request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", bytes.NewReader(encode(t, &review)))
 	request.Header.Set("Content-Type", "application/json")
 	recorder := httptest.NewRecorder()
-	handlers(t)[path].ServeHTTP(recorder, request)
+	handler.ServeHTTP(recorder, request)
 	answer := admissionv1.AdmissionReview{}
 	if err := json.Unmarshal(recorder.Body.Bytes(), &answer); err != nil || answer.Response == nil {
 		t.Fatalf("got %s and error %v, want a response", recorder.Body, err)

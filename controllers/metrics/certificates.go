@@ -18,8 +18,8 @@ import (
 
 var (
 	expiry = prometheus.NewDesc("kubewarden_certificate_expiry_timestamp_seconds",
-		"When a certificate that is in use expires, in Unix time, by the Secret that holds it: the authority, and what policy servers "+
-			"and the operator's own webhooks present.", []string{"secret"}, nil)
+		"When a certificate that is in use expires, in Unix time, by the Secret that holds it: the authority, and what policy servers, "+
+			"the operator's own webhooks and the operator itself present.", []string{"secret"}, nil)
 
 	certificatesPart = part{
 		name:         "certificates",
@@ -35,7 +35,7 @@ func collectCertificates(ctx context.Context, config Config, metrics chan<- prom
 	if err := config.Reader.List(ctx, &servers, shared); err != nil {
 		return fmt.Errorf("list PolicyServers: %w", err)
 	}
-	keys := map[string]string{render.SecretCA: render.KeyCA, render.OwnWebhookPair: corev1.TLSCertKey}
+	keys := map[string]string{render.SecretCA: render.KeyCA, render.OwnWebhookPair: corev1.TLSCertKey, render.OperatorClient: corev1.TLSCertKey}
 	for i := range servers.Items {
 		keys[render.ServingSecretName(servers.Items[i].Name)] = corev1.TLSCertKey
 	}

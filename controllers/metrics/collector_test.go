@@ -165,7 +165,7 @@ func TestCertificatesInUseExpire(t *testing.T) {
 		secret(render.OwnWebhookPair, map[string][]byte{corev1.TLSCertKey: []byte("none yet")}),
 	).Build()
 	want := `
-# HELP kubewarden_certificate_expiry_timestamp_seconds When a certificate that is in use expires, in Unix time, by the Secret that holds it: the authority, and what policy servers and the operator's own webhooks present.
+# HELP kubewarden_certificate_expiry_timestamp_seconds When a certificate that is in use expires, in Unix time, by the Secret that holds it: the authority, and what policy servers, the operator's own webhooks and the operator itself present.
 # TYPE kubewarden_certificate_expiry_timestamp_seconds gauge
 kubewarden_certificate_expiry_timestamp_seconds{secret="kubewarden-ca"} AUTHORITY
 kubewarden_certificate_expiry_timestamp_seconds{secret="policy-server-default"} PAIR

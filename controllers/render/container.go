@@ -44,7 +44,7 @@ func (in PolicyServerInput) container() corev1.Container {
 
 func (in PolicyServerInput) containerPorts(ports ports) []corev1.ContainerPort {
 	listening := []corev1.ContainerPort{
-		{Name: servicePortName, ContainerPort: ports.webhook, Protocol: corev1.ProtocolTCP},
+		{Name: PortName, ContainerPort: ports.webhook, Protocol: corev1.ProtocolTCP},
 		{Name: "readiness", ContainerPort: ports.readiness, Protocol: corev1.ProtocolTCP},
 	}
 	if !in.withoutMetrics() {

@@ -18,9 +18,10 @@ const (
 	// names (constants.go).
 	KeySigstoreTrustConfig = "sigstore-trust-config"
 
-	// servicePortName is the name of the first port of a policy server's Service
+	// PortName is the name of the port that answers, of a policy server's container and the
+	// first one of its Service
 	// (policyserver_controller_service.go). Upstream's audit scanner calls ports[0].
-	servicePortName = "policy-server"
+	PortName = "policy-server"
 	// metricsPortName is the name of the second port.
 	metricsPortName = "metrics"
 

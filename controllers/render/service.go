@@ -23,7 +23,7 @@ func Service(in PolicyServerInput) *corev1.Service {
 				labelPartOf:   partOfKubewarden,
 			},
 			Ports: []corev1.ServicePort{{
-				Name:       servicePortName,
+				Name:       PortName,
 				Protocol:   corev1.ProtocolTCP,
 				Port:       contract.PortService,
 				TargetPort: intstr.FromInt32(ports.webhook),

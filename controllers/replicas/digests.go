@@ -3,7 +3,6 @@ package replicas
 import (
 	"cmp"
 	"fmt"
-	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -13,11 +12,7 @@ import (
 // oldest ready one counts: it is likely to be the one that has answered most requests. The
 // result is empty as long as no ready replica serves the entry and tells the digests.
 func (s Set) Digests(id string, wanted contract.Entry) (map[string]string, error) {
-	oldest := slices.Clone(s)
-	slices.SortStableFunc(oldest, func(a, b Replica) int {
-		return cmp.Or(a.Created.Compare(b.Created), cmp.Compare(a.Name, b.Name))
-	})
-	for _, replica := range oldest {
+	for _, replica := range s.byAge() {
 		if !replica.Ready || replica.Report == nil {
 			continue
 		}

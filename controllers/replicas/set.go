@@ -2,7 +2,9 @@ package replicas
 
 import (
 	"cmp"
+	"net"
 	"slices"
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,6 +25,8 @@ type Replica struct {
 	ReadySince time.Time
 	// Terminating says that the Pod has a deletion timestamp.
 	Terminating bool
+	// Address is where the replica answers, host:port; "" when the Pod has none yet.
+	Address string
 	// Report is nil when the replica has none, when it cannot be decoded, or when it was
 	// written before the running container started.
 	Report *contract.Report
@@ -40,6 +44,7 @@ func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
 			Name:        pod.Name,
 			Created:     pod.CreationTimestamp.Time,
 			Terminating: pod.DeletionTimestamp != nil,
+			Address:     address(pod),
 		}
 		if since, ready := readySince(pod); ready && !replica.Terminating {
 			replica.Ready, replica.ReadySince = true, since
@@ -62,6 +67,21 @@ func (s Set) Ready() int32 {
 		}
 	}
 	return ready
+}
+
+// address is made of the Pod's own port: that of the PolicyServer may have changed since.
+func address(pod *corev1.Pod) string {
+	if pod.Status.PodIP == "" {
+		return ""
+	}
+	for i := range pod.Spec.Containers {
+		for _, port := range pod.Spec.Containers[i].Ports {
+			if port.Name == render.PortName {
+				return net.JoinHostPort(pod.Status.PodIP, strconv.Itoa(int(port.ContainerPort)))
+			}
+		}
+	}
+	return ""
 }
 
 func isReady(pod *corev1.Pod) bool {
