@@ -29,6 +29,7 @@ type Live struct {
 // Times of reports: changes within the interval make one.
 const (
 	reportInterval   = 300 * time.Millisecond
+	reportRepeat     = 30 * time.Second
 	reportRetryFirst = 500 * time.Millisecond
 	reportRetryMost  = 15 * time.Second
 )
@@ -60,8 +61,8 @@ func newLiveSource(p *PolicyServer) (*liveSource, error) {
 	if live.ReportConfigMap != "" {
 		s.reporter = kube.NewReporter(kube.ReporterConfig{
 			Client: live.Client, Namespace: live.Namespace, Name: live.ReportConfigMap, Replica: live.Replica,
-			Report: p.report, Interval: reportInterval, RetryFirst: reportRetryFirst, RetryMost: reportRetryMost,
-			Logger: p.config.Logger,
+			Report: p.report, Interval: reportInterval, Repeat: reportRepeat,
+			RetryFirst: reportRetryFirst, RetryMost: reportRetryMost, Logger: p.config.Logger,
 		})
 	}
 	return s, nil

@@ -4,6 +4,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"os"
@@ -185,7 +186,7 @@ func newReplica(name string) *replica {
 			defer r.mu.Unlock()
 			return r.report
 		},
-		Interval: 10 * time.Millisecond, RetryFirst: 20 * time.Millisecond, RetryMost: 200 * time.Millisecond,
+		Interval: 10 * time.Millisecond, Repeat: time.Hour, RetryFirst: 20 * time.Millisecond, RetryMost: 200 * time.Millisecond,
 		Logger: slog.New(slog.DiscardHandler),
 	})
 	return r
@@ -263,6 +264,37 @@ func TestReporterWritesItsOwnKeyOnly(t *testing.T) {
 	}
 }
 
+func TestReporterReplacesWhatIsGone(t *testing.T) {
+	remove(t, reports)
+	put(t, reports, nil)
+	one := newReplica("one")
+	one.config.Repeat = 50 * time.Millisecond
+	run(t, one.Run)
+	one.Changed()
+	eventually(t, "the first report", func() bool { return one.Ready() == nil })
+	stands := func() bool {
+		object, err := shared.admin.CoreV1().ConfigMaps(namespace).Get(t.Context(), reports, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decoded, _ := contract.DecodeReports(object.Data, object.BinaryData)
+		return decoded["one"].StartTime == "one"
+	}
+	for name, data := range map[string]any{"taken away": nil, "overwritten": "nonsense"} {
+		patch, err := json.Marshal(map[string]any{"data": map[string]any{"one": data}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := shared.admin.CoreV1().ConfigMaps(namespace).Patch(t.Context(), reports, types.MergePatchType, patch, metav1.PatchOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "the report that was "+name, stands)
+	}
+	remove(t, reports)
+	put(t, reports, nil)
+	eventually(t, "the report in a new ConfigMap", stands)
+}
+
 func TestReporterMovesBetweenDataAndBinaryData(t *testing.T) {
 	remove(t, reports)
 	put(t, reports, nil)
@@ -297,6 +329,7 @@ func TestReporterIsSilentWithoutNews(t *testing.T) {
 	remove(t, reports)
 	put(t, reports, nil)
 	one := newReplica("one")
+	one.config.Repeat = 20 * time.Millisecond
 	run(t, one.Run)
 	one.Changed()
 	eventually(t, "the first report", func() bool { return one.Ready() == nil })

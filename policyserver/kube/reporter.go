@@ -27,13 +27,16 @@ type ReporterConfig struct {
 	// Interval is the least time between two reports: changes that come close together
 	// make one.
 	Interval time.Duration
+	// Repeat is how often the report is applied again without any news. The API server writes
+	// nothing then, unless somebody has taken the report away or changed it.
+	Repeat time.Duration
 	// RetryFirst and RetryMost are the shortest and the longest wait after a failure.
 	RetryFirst, RetryMost time.Duration
 	Logger                *slog.Logger
 }
 
-// Reporter writes a replica's report when there is something new to say, and never
-// otherwise. It needs the right to patch the one ConfigMap, which must be there: where it
+// Reporter writes a replica's report when there is something new to say, and when what it
+// said is not there any more; never otherwise. It needs the right to patch the one ConfigMap, which must be there: where it
 // is not, the API server takes the patch for a creation and refuses it, and the reporter
 // tries again until the operator has made it.
 type Reporter struct {
@@ -79,11 +82,15 @@ const reportTimeout = 10 * time.Second
 func (r *Reporter) Run(ctx context.Context) {
 	var last payload
 	wait := r.config.RetryFirst
+	repeat := time.NewTicker(r.config.Repeat)
+	defer repeat.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-r.changes:
+		case <-repeat.C:
+			last = payload{} // whether it still stands is for the API server to say
 		}
 		next, err := r.encode()
 		if err == nil && r.written.Load() && next.equal(last) {

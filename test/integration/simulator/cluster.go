@@ -31,6 +31,9 @@ const (
 	OperatorImage = "ghcr.io/kubewarden/kubewarden-operator:0.0.0-test"
 )
 
+// startTimeout is for a machine that has other things to do.
+const startTimeout = 2 * time.Minute
+
 // Cluster is an API server with its etcd, the operator, and the issuer of certificates.
 type Cluster struct {
 	// Admin may do everything.
@@ -43,6 +46,9 @@ type Cluster struct {
 	// WebhookFolder and WebhookPort are for the operator's own webhooks; empty turns them off.
 	WebhookFolder string
 	WebhookPort   int
+	// Alone spares the operator the election of a leader: one that was killed leaves a Lease
+	// that keeps its successor waiting.
+	Alone bool
 	// Registry has the metrics of the operator that was started last.
 	Registry *prometheus.Registry
 
@@ -60,7 +66,7 @@ type Cluster struct {
 // is the root of the repository, as seen from the working directory.
 func NewCluster(root string) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(context.Background())
-	c := &Cluster{env: &envtest.Environment{}, root: root, ctx: ctx, cancel: cancel}
+	c := &Cluster{env: &envtest.Environment{ControlPlaneStartTimeout: startTimeout}, root: root, ctx: ctx, cancel: cancel}
 	var err error
 	if c.Config, err = c.env.Start(); err != nil {
 		cancel()

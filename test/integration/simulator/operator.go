@@ -38,7 +38,7 @@ func (c *Cluster) StartOperator() error {
 		},
 		MetricsAddress: "0",
 		ProbeAddress:   "0",
-		LeaderElection: true,
+		LeaderElection: !c.Alone,
 
 		WebhookCertificateFolder: c.WebhookFolder,
 		WebhookPort:              c.WebhookPort,

@@ -98,9 +98,8 @@ func (p *process) work(ctx context.Context, configMaps map[string]*corev1.Config
 	if p.wanted == nil || reports == nil {
 		return nil
 	}
-	if _, kept := reports.Data[p.pod]; !kept {
-		p.pending = true
-	}
+	// A policy server looks every half a minute whether its report still stands.
+	p.pending = p.pending || reports.Data[p.pod] != p.replica.Written
 	if p.pending && p.report(ctx) == nil {
 		p.pending = false
 	}

@@ -30,6 +30,8 @@ type Replica struct {
 	Refused map[string]contract.Failure
 	// FellBack are the policies of Served that are the last good revision, and its name.
 	FellBack map[string]string
+	// Written is the last report, as it stands in the ConfigMap.
+	Written string
 }
 
 // ModuleDigest is what every tag stands for unless a test says otherwise.
@@ -131,6 +133,7 @@ func (r *Replica) Report(ctx context.Context, wanted contract.Policies) error {
 		"metadata": map[string]any{"namespace": Namespace, "name": contract.ReportConfigMapName(r.Server)},
 		"data":     map[string]any{r.Name: string(payload)},
 	}}
+	r.Written = string(payload)
 	return r.Client.Apply(ctx, client.ApplyConfigurationFromUnstructured(applied),
 		client.FieldOwner(r.Name), client.ForceOwnership)
 }
