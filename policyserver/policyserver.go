@@ -16,6 +16,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
@@ -44,6 +45,8 @@ type Config struct {
 	AcceptNamespace string
 	// DownloadDir keeps modules, as they came and compiled.
 	DownloadDir string
+	// Memory counts what the engine holds; nil does not, and bounds nothing.
+	Memory *memory.Budget
 	// Profiles serves profiles of the process on the API port.
 	Profiles bool
 	// Keychain gives the credentials of registries; nil means none.
@@ -106,7 +109,8 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	p.metrics.SetWorkers(config.Workers)
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
-		CacheDir: filepath.Join(config.DownloadDir, "compiled"), HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory,
+		HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -85,6 +86,7 @@ func (f *policyServerFlags) run(ctx context.Context) (err error) {
 	ctx, hurry, stop := stopSignals(ctx)
 	defer stop()
 	config.Push = push
+	config.Memory = memoryBudget(ctx, os.DirFS("/"), os.Getenv, debug.SetMemoryLimit, logger)
 	policyServer, err := policyserver.New(ctx, config)
 	if err != nil {
 		return err

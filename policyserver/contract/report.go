@@ -121,6 +121,7 @@ const (
 	ReasonInvalidModule   Reason = "InvalidModule"   // no module, a wrong digest, or one that the engine refuses
 	ReasonUnverified      Reason = "Unverified"      // the module lacks signatures that verification.yml demands
 	ReasonInvalidSettings Reason = "InvalidSettings"
+	ReasonNoRoom          Reason = "NoRoom"      // the replica's memory has no room for the module
 	ReasonUnavailable     Reason = "Unavailable" // transient: the server lacks a resource now
 )
 

@@ -90,6 +90,8 @@ func reasonOf(err error) contract.Reason {
 		return classified.Reason()
 	case errors.As(err, &engine) && engine.Kind == policy.KindInvalidModule:
 		return contract.ReasonInvalidModule
+	case errors.As(err, &engine) && engine.Kind == policy.KindNoRoom:
+		return contract.ReasonNoRoom
 	case errors.As(err, &fetching), errors.Is(err, context.DeadlineExceeded):
 		return contract.ReasonFetchFailed
 	default:

@@ -5,11 +5,14 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // retryLater arranges another attempt at a policy that may be loaded later without a change
 // of its entry. What may pass by itself is tried again soon, and then less and less often;
-// what the source refuses, once in a while: a tag may be pushed, or a right be granted.
+// what the source refuses, or memory has no room for, once in a while: a tag may be pushed, a
+// right be granted, or a module be given up.
 func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, due chan<- string) {
 	wait := l.config.RetrySlow
 	switch reason := state.failure.Reason; {
@@ -18,7 +21,7 @@ func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, d
 		if doublings := state.attempts; doublings < 16 {
 			wait = min(wait, l.config.RetryFirst<<doublings)
 		}
-	case !reason.Refusal():
+	case !reason.Refusal() && reason != contract.ReasonNoRoom:
 		return
 	}
 	state.attempts++

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
@@ -42,6 +43,9 @@ type Config struct {
 	MemoryLimitPages uint32
 	// Isolation is how each call gets an instance of its own; "" means IsolationFresh.
 	Isolation Isolation
+	// Memory counts what modules and running guests take, and refuses what is too much; nil
+	// does not.
+	Memory *memory.Budget
 	// Capabilities serve host calls, by namespace ("kubernetes", "oci", "net", "crypto").
 	// A namespace that is missing here answers a guest that it is not provided.
 	Capabilities map[string]host.Capability
@@ -75,19 +79,20 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	if config.Now == nil {
 		config.Now = time.Now //nolint:forbidigo // the default of the injected clock
 	}
-	memory, err := openMemory(ctx, config)
+	restorable, err := openMemory(ctx, config)
 	if err != nil {
 		return nil, &Error{Kind: KindInternal, Message: err.Error()}
 	}
 	runtime, err := sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
+		Budget:           config.Memory,
 		Modules:          append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()),
-		Memory:           memory,
+		Memory:           restorable,
 		Now:              config.Now,
 	})
 	if err != nil {
-		err = errors.Join(err, closeMemory(memory))
+		err = errors.Join(err, closeMemory(restorable))
 		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
 	}
 	dispatcher := host.NewDispatcher(config.Capabilities, config.Logger)
@@ -97,7 +102,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	idle := make(chan struct{})
 	return &Engine{
 		runtime:    runtime,
-		memory:     memory,
+		memory:     restorable,
 		dispatcher: dispatcher,
 		logger:     config.Logger,
 		calls:      newUsers(func() { close(idle) }),
@@ -107,7 +112,8 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 
 // Compile reads the module's metadata, rewrites it so that it can be interrupted, and
 // compiles it. The bytes are not kept. An *Error of KindInvalidModule says what is wrong
-// with the module.
+// with the module, one of KindNoRoom that there is no memory for it; that one wraps a
+// *memory.OverError.
 //
 // Compiling cannot be interrupted: ctx only ends the wait for another large module.
 func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
@@ -144,6 +150,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		instances: instances,
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
+		bytes:     program.Size().Total() + instances.bytes(),
 		calls:     newUsers(unused),
 	}, nil
 }
@@ -184,7 +191,12 @@ func readMetadata(binary []byte) (Metadata, error) {
 func compileError(err error) *Error {
 	var cache *fs.PathError
 	var missing *rego.MissingError
+	var over *memory.OverError
 	switch {
+	case errors.As(err, &over) && over.Kind == memory.Modules:
+		return &Error{Kind: KindNoRoom, Message: over.Error(), Err: over}
+	case errors.As(err, &over):
+		return &Error{Kind: KindUnavailable, Message: over.Error(), Err: over}
 	case errors.As(err, &missing):
 		return &Error{Kind: KindInvalidModule, Message: missing.Error()}
 	case errors.As(err, &cache):

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 )
@@ -26,6 +27,9 @@ const (
 	// KindUnavailable says that the caller gave up or the engine is closed. Asking again
 	// can help.
 	KindUnavailable
+	// KindNoRoom says that there is no memory for the module. It comes from Engine.Compile
+	// only; asking again can help when other modules were closed.
+	KindNoRoom
 )
 
 // String is the kind's name in logs and metrics.
@@ -39,6 +43,8 @@ func (k Kind) String() string {
 		return "invalid-module"
 	case KindUnavailable:
 		return "unavailable"
+	case KindNoRoom:
+		return "no-room"
 	case KindInternal:
 		return "internal"
 	default:
@@ -95,6 +101,10 @@ func validateError(guest guest, err error) *Error {
 	if known := callError(err); known != nil {
 		return known
 	}
+	// Whoever may choose the request could else have it let through, by its size.
+	if over, is := errors.AsType[*memory.OverError](err); is {
+		return &Error{Kind: KindGuest, Message: over.Error(), Err: err}
+	}
 	return &Error{Kind: KindGuest, Message: guest.failure(err), Err: stack(err)}
 }
 
@@ -103,6 +113,9 @@ func validateError(guest guest, err error) *Error {
 func settingsError(guest guest, err error) (protocol.SettingsValidationResponse, error) {
 	if known := callError(err); known != nil {
 		return protocol.SettingsValidationResponse{}, known
+	}
+	if over, is := errors.AsType[*memory.OverError](err); is { // no fault of the settings
+		return protocol.SettingsValidationResponse{}, &Error{Kind: KindUnavailable, Message: over.Error(), Err: err}
 	}
 	return protocol.SettingsValidationResponse{Message: new(guest.settingsFailure(err))}, nil
 }

@@ -17,6 +17,8 @@ type instances interface {
 	// give takes it back. Its memory is as the guest left it, and after a failed call
 	// nothing is known of it at all.
 	give(ctx context.Context, domain string, instance *sandbox.Instance, failed error) error
+	// bytes is what all instances share, and the budget for modules has.
+	bytes() int64
 	// close gives back what is held. Nothing is handed out then.
 	close(ctx context.Context) error
 }
@@ -43,5 +45,7 @@ func (f fresh) take(ctx context.Context, _ string, session *host.Session) (*sand
 func (f fresh) give(ctx context.Context, _ string, instance *sandbox.Instance, _ error) error {
 	return instance.Close(ctx)
 }
+
+func (fresh) bytes() int64 { return 0 }
 
 func (fresh) close(context.Context) error { return nil }

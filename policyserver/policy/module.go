@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -21,6 +22,7 @@ type Module struct {
 	instances instances
 	digest    string
 	metadata  Metadata
+	bytes     int64
 	calls     *users
 }
 
@@ -99,6 +101,11 @@ func (m *Module) run(
 		session.Output(ctx, "stdout", state.Stdout.String())
 		session.Output(ctx, "stderr", state.Stderr.String())
 	}()
+	defer func() {
+		if refused := state.Refused(); err != nil && refused != nil {
+			err = fmt.Errorf("%w: %w", refused, err)
+		}
+	}()
 	if err := state.Check(); err != nil {
 		return err
 	}
@@ -112,6 +119,9 @@ func (m *Module) run(
 	}
 	return err
 }
+
+// Bytes is what the module takes of the memory for modules.
+func (m *Module) Bytes() int64 { return m.bytes }
 
 // Close says that the module will not be called again. What it holds is given back when
 // the last running call has ended; Close does not wait for that.

@@ -122,6 +122,8 @@ func (p *pool) putIdle(domain string, instance *sandbox.Instance) bool {
 	return true
 }
 
+func (p *pool) bytes() int64 { return p.template.Bytes() }
+
 // sweep gives up the instances that were not needed since the last sweep.
 func (p *pool) sweep() {
 	p.mutex.Lock()

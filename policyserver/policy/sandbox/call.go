@@ -28,6 +28,7 @@ type Call struct {
 	deadline time.Time // zero: none
 	done     <-chan struct{}
 	finished func() error // why done is closed
+	refused  error        // why the guest got no more memory
 	calling  bool         // an imported function is calling the guest
 	running  *Instance    // that is called; nil while it is made
 }
@@ -61,6 +62,10 @@ func (c *Call) Now() time.Time { return c.now() }
 func (c *Call) Deadline() (deadline time.Time, ok bool) {
 	return c.deadline, !c.deadline.IsZero()
 }
+
+// Refused is why the guest's memory could not grow, a *memory.OverError; nil when it could.
+// What the guest made of that is another matter.
+func (c *Call) Refused() error { return c.refused }
 
 // Check returns ErrDeadline or ErrCanceled when the call must not go on.
 func (c *Call) Check() error {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
@@ -17,6 +18,8 @@ type Instance struct {
 	// has one stack, so that one that runs cannot be called.
 	functions, nested map[string]api.Function
 
+	linear *linearMemory
+
 	// Of instances that can be restored.
 	template *Template
 	memory   *snapshot.Memory
@@ -24,15 +27,25 @@ type Instance struct {
 }
 
 // Instantiate makes an instance and runs the module's start function, if it has one. The
-// context is that of a Call.
+// context is that of a Call. Errors are those of Invoke, or a *memory.OverError.
 func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
+	return p.instantiateIn(ctx, &linearMemory{budget: p.runtime.budget, backing: onHeap})
+}
+
+// instantiateIn is Instantiate with a memory of the caller's choice.
+func (p *Program) instantiateIn(ctx context.Context, linear *linearMemory) (*Instance, error) {
+	if err := linear.take(p.startBytes()); err != nil {
+		return nil, err
+	}
+	linear.call = CallFrom(ctx)
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
-	module, err := p.runtime.wazero.InstantiateModule(ctx, p.compiled, config)
+	module, err := p.runtime.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, linear), p.compiled, config)
 	if err != nil {
+		linear.forget()
 		return nil, failure(err)
 	}
 	return &Instance{
-		program: p, module: module,
+		program: p, module: module, linear: linear,
 		functions: map[string]api.Function{}, nested: map[string]api.Function{},
 	}, nil
 }
@@ -43,7 +56,8 @@ func (i *Instance) Program() *Program { return i.program }
 // Invoke calls an exported function. The context is that of a Call. The error is
 // ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
 func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
-	CallFrom(ctx).running = i
+	call := CallFrom(ctx)
+	call.running, i.linear.call = i, call
 	return i.invoke(ctx, i.functions, function, args)
 }
 

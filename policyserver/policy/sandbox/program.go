@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 )
 
@@ -20,11 +22,31 @@ type Program struct {
 	compiled     wazero.CompiledModule
 	globals      []string
 	unrestorable string
+	size         memory.Size
+	closed       atomic.Bool
+}
+
+// Bytes that a module takes once it is compiled: for each of its code so many of machine
+// code, for each of all of it so many of the compiler's descriptions, and some however
+// small it is. Measured on guests of every kind, since the compiler does not tell.
+const (
+	machineCodePerCode  = 6
+	descriptionsPerByte = 2.3
+	leastMachineCode    = 8 << 10
+	leastDescriptions   = 32 << 10
+)
+
+// sizeOf is what a module will take. Machine code lies outside of Go's heap.
+func sizeOf(rewritten wasm.Rewritten) memory.Size {
+	return memory.Size{
+		Mapped: leastMachineCode + machineCodePerCode*int64(rewritten.CodeBytes),
+		Heap:   leastDescriptions + int64(descriptionsPerByte*float64(len(rewritten.Wasm))),
+	}
 }
 
 // Compile rewrites and compiles a module and checks that it can be instantiated. The
-// error is a *wasm.FormatError, a *fs.PathError of the compilation cache, the context's,
-// or says what else is wrong with the module.
+// error is a *wasm.FormatError, a *memory.OverError, a *fs.PathError of the compilation
+// cache, the context's, or says what else is wrong with the module.
 func (r *Runtime) Compile(ctx context.Context, binary []byte) (*Program, error) {
 	rewritten, err := wasm.Rewrite(binary)
 	if err != nil {
@@ -38,8 +60,13 @@ func (r *Runtime) Compile(ctx context.Context, binary []byte) (*Program, error) 
 			return nil, ctx.Err()
 		}
 	}
+	size := sizeOf(rewritten)
+	if err := r.budget.Take(memory.Modules, size); err != nil {
+		return nil, err
+	}
 	compiled, err := compile(ctx, r.wazero, rewritten.Wasm)
 	if err != nil {
+		r.budget.Give(memory.Modules, size)
 		return nil, err
 	}
 	program := &Program{
@@ -47,6 +74,7 @@ func (r *Runtime) Compile(ctx context.Context, binary []byte) (*Program, error) 
 		compiled:     compiled,
 		globals:      rewritten.Globals,
 		unrestorable: rewritten.Unrestorable,
+		size:         size,
 	}
 	if err := r.checkImports(compiled, rewritten.Imports); err != nil {
 		return nil, errors.Join(err, program.Close(ctx))
@@ -101,4 +129,18 @@ func allI32(types []api.ValueType, n int) bool {
 func (p *Program) Unrestorable() string { return p.unrestorable }
 
 // Close gives back what the program holds. Instances live on until they are closed.
-func (p *Program) Close(ctx context.Context) error { return p.compiled.Close(ctx) }
+func (p *Program) Close(ctx context.Context) error {
+	err := p.compiled.Close(ctx)
+	if !p.closed.Swap(true) {
+		p.runtime.budget.Give(memory.Modules, p.size)
+	}
+	return err
+}
+
+// Size is what the program takes of the memory for modules.
+func (p *Program) Size() memory.Size { return p.size }
+
+// startBytes is the size of an instance's memory in the beginning.
+func (p *Program) startBytes() uint64 {
+	return uint64(p.compiled.ExportedMemories()["memory"].Min()) * pageBytes
+}

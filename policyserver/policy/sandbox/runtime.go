@@ -12,6 +12,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
 
@@ -30,6 +31,8 @@ type Config struct {
 	CacheDir string
 	// MemoryLimitPages bounds the linear memory of an instance, in pages of 64 KiB.
 	MemoryLimitPages uint32
+	// Budget counts compiled modules and the memories of instances; nil does not.
+	Budget *memory.Budget
 	// Modules are what guests may import.
 	Modules []HostModule
 	// Memory is for templates; nil where memory cannot be restored.
@@ -42,6 +45,7 @@ type Config struct {
 type Runtime struct {
 	wazero wazero.Runtime
 	cache  wazero.CompilationCache
+	budget *memory.Budget
 	memory *snapshot.System
 	now    func() time.Time
 	// large lets one large module in at a time: compiling takes a hundred times its size
@@ -58,6 +62,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 	}
 	runtime := &Runtime{
 		cache:  cache,
+		budget: config.Budget,
 		memory: config.Memory,
 		now:    config.Now,
 		large:  make(chan struct{}, 1),

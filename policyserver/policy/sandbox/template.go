@@ -11,6 +11,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
 
@@ -21,6 +22,7 @@ type Template struct {
 	program *Program
 	image   *snapshot.Image
 	globals []uint64
+	size    memory.Size
 
 	mutex  sync.Mutex
 	first  *Instance // the one that the template was made of, until it is handed out
@@ -37,7 +39,7 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	case p.unrestorable != "":
 		return nil, fmt.Errorf("module uses %s, which cannot be put back", p.unrestorable)
 	}
-	instance, err := p.instantiate(ctx)
+	instance, err := p.instantiate(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +50,11 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("keep memory of module: %w", err), instance.Close(ctx))
 	}
-	template := &Template{program: p, image: image, first: instance}
+	size := memory.Size{Mapped: int64(image.Len())}
+	if err := p.runtime.budget.Take(memory.Modules, size); err != nil {
+		return nil, errors.Join(err, image.Close(), instance.Close(ctx))
+	}
+	template := &Template{program: p, image: image, size: size, first: instance}
 	p.runtime.templates.keep(template)
 	for _, global := range instance.globals {
 		template.globals = append(template.globals, global.Get())
@@ -60,21 +66,25 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	return template, nil
 }
 
-// instantiate makes an instance that can become one of a template.
-func (p *Program) instantiate(ctx context.Context) (*Instance, error) {
-	var memory *snapshot.Memory
+// instantiate makes an instance that can become one of a template, with an image of that
+// many bytes; 0 for none yet. What an instance has beyond the image is counted, and not which
+// pages of the image it has copied: those are few.
+func (p *Program) instantiate(ctx context.Context, image uint64) (*Instance, error) {
+	var mapped *snapshot.Memory
 	var reserve error
-	instance, err := p.Instantiate(experimental.WithMemoryAllocator(ctx, experimental.MemoryAllocatorFunc(
-		func(least, most uint64) experimental.LinearMemory {
-			if memory, reserve = p.runtime.memory.NewMemory(most); reserve != nil {
+	instance, err := p.instantiateIn(ctx, &linearMemory{
+		budget: p.runtime.budget, free: image, mapped: true,
+		backing: experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
+			if mapped, reserve = p.runtime.memory.NewMemory(most); reserve != nil {
 				return &heap{content: make([]byte, 0, least)}
 			}
-			return memory
-		})))
+			return mapped
+		}),
+	})
 	if err != nil {
 		return nil, err
 	}
-	instance.memory = memory
+	instance.memory = mapped
 	for _, name := range p.globals {
 		global, mutable := instance.module.ExportedGlobal(name).(api.MutableGlobal)
 		if !mutable {
@@ -112,7 +122,7 @@ func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	if first != nil {
 		return first, nil
 	}
-	instance, err := t.program.instantiate(ctx)
+	instance, err := t.program.instantiate(ctx, uint64(t.image.Len())) //nolint:gosec // a length
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +131,9 @@ func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	}
 	return instance, nil
 }
+
+// Bytes is what the template takes of the memory for modules.
+func (t *Template) Bytes() int64 { return t.size.Total() }
 
 // Close gives the template back. All of its instances must have been closed. It may be
 // called again.
@@ -137,6 +150,7 @@ func (t *Template) Close(ctx context.Context) error {
 		err = t.first.Close(ctx)
 		t.first = nil
 	}
+	t.program.runtime.budget.Give(memory.Modules, t.size)
 	return errors.Join(err, t.image.Close())
 }
 
@@ -176,10 +190,13 @@ func (t *templates) close(ctx context.Context) error {
 // become makes an instance what the template is.
 func (i *Instance) become(template *Template) error {
 	i.template = template
+	i.linear.free = uint64(template.image.Len()) //nolint:gosec // a length
 	if err := i.memory.Adopt(template.image); err != nil {
 		return err
 	}
-	return i.settle()
+	err := i.settle()
+	i.linear.hold(uint64(i.module.Memory().Size()))
+	return err
 }
 
 // Restore makes an instance of a template what it was when it was new. After an error it

@@ -69,6 +69,8 @@ type Rewritten struct {
 	// Imports are what the module wanted before the rewrite, but for its memory, which
 	// is local now.
 	Imports []Import
+	// CodeBytes is the size of the code in Wasm.
+	CodeBytes int
 	// Globals are the exported names of all mutable globals of numeric type.
 	Globals []string
 	// Unrestorable names the first construct by which a guest can change what neither
@@ -104,6 +106,7 @@ func Rewrite(binary []byte) (Rewritten, error) {
 	return Rewritten{
 		Wasm:         rewriter.assemble(),
 		Imports:      rewriter.imports,
+		CodeBytes:    len(rewriter.sections[sectionCode]),
 		Globals:      rewriter.globalNames,
 		Unrestorable: rewriter.unrestorable,
 	}, nil

@@ -1,0 +1,150 @@
+package memory
+
+import (
+	"fmt"
+	"sync"
+)
+
+// Size is memory of the engine, in bytes.
+type Size struct {
+	// Mapped is outside of Go's heap, Heap is in it.
+	Mapped, Heap int64
+}
+
+// Total is both.
+func (s Size) Total() int64 { return s.Mapped + s.Heap }
+
+// Kind is what the engine has memory for.
+type Kind int
+
+// Kinds of memory.
+const (
+	// Modules are compiled ones.
+	Modules Kind = iota
+	// Guests are the memories of instances that are being asked.
+	Guests
+)
+
+// String is the kind's name in metrics.
+func (k Kind) String() string {
+	if k == Modules {
+		return "modules"
+	}
+	return "guests"
+}
+
+// Usage is what there is of one kind, in bytes.
+type Usage struct {
+	// Held is what the engine holds.
+	Held int64
+	// Allowed is what it may; 0 for no bound.
+	Allowed int64
+	// Refused counts the refusals.
+	Refused int64
+}
+
+// OverError says that there is no room. Sizes are in bytes.
+type OverError struct {
+	// Kind is what for, Needed how much was asked for.
+	Kind   Kind
+	Needed int64
+	// Held and Allowed are those of Usage, Limit that of the container.
+	Held, Allowed, Limit int64
+}
+
+// Error names needed, held, allowed and limit.
+func (e *OverError) Error() string {
+	who, what := "the module", "modules"
+	if e.Kind == Guests {
+		who, what = "the policy", "running policies"
+	}
+	return fmt.Sprintf("%s needs %s of memory; %s have %s of the %s that are allowed by the memory limit of %s",
+		who, mebibytes(e.Needed), what, mebibytes(e.Held), mebibytes(e.Allowed), mebibytes(e.Limit))
+}
+
+func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/mebibyte) }
+
+// Budget counts what the engine holds. A nil one, and one of a plan without a limit, never
+// refuse. It is safe for concurrent use.
+type Budget struct {
+	plan    Plan
+	changed func(goLimit int64)
+
+	mu      sync.Mutex
+	held    [2]Size
+	refused [2]int64
+}
+
+// NewBudget makes a budget; changed, if not nil, is told Go's memory limit at once and
+// whenever the bytes outside of Go's heap change. It must not call the budget.
+func NewBudget(plan Plan, changed func(goLimit int64)) *Budget {
+	budget := &Budget{plan: plan, changed: changed}
+	budget.tell()
+	return budget
+}
+
+func (b *Budget) tell() {
+	if b.changed != nil {
+		b.changed(b.plan.GoLimit(b.held[Modules].Mapped + b.held[Guests].Mapped))
+	}
+}
+
+// Plan is what was given to NewBudget.
+func (b *Budget) Plan() Plan {
+	if b == nil {
+		return Plan{}
+	}
+	return b.plan
+}
+
+// Take counts memory that is about to be used; Give has to be called when it is no longer.
+// An error is an *OverError, and nothing is counted.
+func (b *Budget) Take(kind Kind, size Size) error {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	held, allowed := b.held[kind].Total(), b.allowed(kind)
+	if b.plan.Limit > 0 && size.Total() > allowed-held {
+		b.refused[kind]++
+		return &OverError{Kind: kind, Needed: size.Total(), Held: held, Allowed: allowed, Limit: b.plan.Limit}
+	}
+	b.add(kind, size)
+	return nil
+}
+
+// Give takes back what Take has counted.
+func (b *Budget) Give(kind Kind, size Size) {
+	if b == nil {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.add(kind, Size{Mapped: -size.Mapped, Heap: -size.Heap})
+}
+
+func (b *Budget) add(kind Kind, size Size) {
+	b.held[kind].Mapped += size.Mapped
+	b.held[kind].Heap += size.Heap
+	if size.Mapped != 0 {
+		b.tell()
+	}
+}
+
+func (b *Budget) allowed(kind Kind) int64 {
+	if kind == Modules {
+		return b.plan.Modules
+	}
+	return b.plan.Guests
+}
+
+// Usage is what there is of a kind.
+func (b *Budget) Usage(kind Kind) Usage {
+	if b == nil {
+		return Usage{}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return Usage{Held: b.held[kind].Total(), Allowed: b.allowed(kind), Refused: b.refused[kind]}
+}

@@ -1,0 +1,85 @@
+package memory
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+)
+
+func TestModulesLeaveRoomForGuests(t *testing.T) {
+	budget := NewBudget(NewPlan(1024*mebibyte), nil) // 384 of it for modules, and as much for guests
+	if err := budget.Take(Modules, Size{Mapped: 200 * mebibyte, Heap: 184 * mebibyte}); err != nil {
+		t.Fatal(err)
+	}
+	over, is := errors.AsType[*OverError](budget.Take(Modules, Size{Heap: 1}))
+	if !is || *over != (OverError{Modules, 1, 384 * mebibyte, 384 * mebibyte, 1024 * mebibyte}) {
+		t.Errorf("a module too many: got %+v", over)
+	}
+	if err := budget.Take(Guests, Size{Heap: 384 * mebibyte}); err != nil {
+		t.Errorf("guests: %v", err)
+	}
+	err := budget.Take(Guests, Size{Heap: mebibyte})
+	const want = "the policy needs 1.0 MiB of memory; running policies have 384.0 MiB of the 384.0 MiB that are allowed by the memory limit of 1024.0 MiB"
+	if err == nil || err.Error() != want {
+		t.Errorf("a guest too many: got %v, want %s", err, want)
+	}
+	budget.Give(Guests, Size{Heap: mebibyte})
+	if err := budget.Take(Guests, Size{Heap: mebibyte}); err != nil {
+		t.Errorf("after one has gone: %v", err)
+	}
+	if got, want := budget.Usage(Guests), (Usage{384 * mebibyte, 384 * mebibyte, 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestGoIsToldWhatIsOutsideOfItsHeap(t *testing.T) {
+	var told []int64
+	budget := NewBudget(NewPlan(1000*mebibyte), func(limit int64) { told = append(told, limit/mebibyte) })
+	for _, kind := range []Kind{Modules, Guests} {
+		if err := budget.Take(kind, Size{Mapped: 100 * mebibyte, Heap: 10 * mebibyte}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	budget.Give(Modules, Size{Mapped: 100 * mebibyte, Heap: 10 * mebibyte})
+	if err := budget.Take(Guests, Size{Heap: mebibyte}); err != nil { // nothing of it is outside
+		t.Fatal(err)
+	}
+	if want := []int64{900, 810, 720, 810}; !slices.Equal(told, want) {
+		t.Errorf("got %d, want %d", told, want)
+	}
+}
+
+func TestWithoutALimitNothingIsRefused(t *testing.T) {
+	for name, budget := range map[string]*Budget{"no limit": NewBudget(Plan{}, nil), "none": nil} {
+		if err := budget.Take(Modules, Size{Mapped: 1 << 50}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if usage := budget.Usage(Modules); usage.Allowed != 0 || usage.Refused != 0 {
+			t.Errorf("%s: got %+v", name, usage)
+		}
+		budget.Give(Modules, Size{Mapped: 1 << 50})
+	}
+}
+
+func TestConcurrentGuestsStayWithinTheBudget(t *testing.T) {
+	budget := NewBudget(NewPlan(256*mebibyte), nil)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			for range 200 {
+				if budget.Take(Guests, Size{Heap: 30 * mebibyte}) != nil {
+					continue
+				}
+				if usage := budget.Usage(Guests); usage.Held > usage.Allowed {
+					t.Errorf("got %+v", usage)
+				}
+				budget.Give(Guests, Size{Heap: 30 * mebibyte})
+			}
+		})
+	}
+	all.Wait()
+	if usage := budget.Usage(Guests); usage.Held != 0 {
+		t.Errorf("in the end: %+v", usage)
+	}
+}

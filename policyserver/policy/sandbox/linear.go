@@ -1,0 +1,104 @@
+package sandbox
+
+import (
+	"sync/atomic"
+
+	"github.com/tetratelabs/wazero/experimental"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
+)
+
+// pageBytes is the size of a page of WebAssembly.
+const pageBytes = 64 << 10
+
+// linearMemory counts the memory of one instance in a budget. When the budget has no more,
+// the guest sees its growth refused, and the call knows why.
+type linearMemory struct {
+	budget *memory.Budget
+	// free is the length that is not counted: that of the image that instances share.
+	free uint64
+	// mapped says that the memory lies outside of Go's heap.
+	mapped bool
+	// backing makes the memory itself.
+	backing experimental.MemoryAllocator
+
+	inner experimental.LinearMemory
+	call  *Call // the one that runs, or nil
+	held  atomic.Int64
+}
+
+var (
+	_ experimental.MemoryAllocator = (*linearMemory)(nil)
+	_ experimental.LinearMemory    = (*linearMemory)(nil)
+)
+
+// onHeap makes memories that are Go's to collect.
+var onHeap = experimental.MemoryAllocatorFunc(func(least, _ uint64) experimental.LinearMemory {
+	return &heap{content: make([]byte, 0, least)}
+})
+
+// Allocate is called once, by the instance that the memory is for.
+func (l *linearMemory) Allocate(least, most uint64) experimental.LinearMemory {
+	l.inner = l.backing.Allocate(least, most)
+	return l
+}
+
+// Reallocate changes the length; nil is a refusal. What a memory has in the beginning is
+// taken before its instance is made, since it cannot be refused here.
+func (l *linearMemory) Reallocate(size uint64) []byte {
+	if err := l.take(size); err != nil {
+		if l.call != nil {
+			l.call.refused = err
+		}
+		return nil
+	}
+	content := l.inner.Reallocate(size)
+	l.hold(uint64(len(content))) // a memory that is put back becomes shorter
+	return content
+}
+
+// take counts a length that is longer than before. An error is a *memory.OverError.
+func (l *linearMemory) take(length uint64) error {
+	missing := l.counted(length) - l.held.Load()
+	if missing <= 0 {
+		return nil
+	}
+	if err := l.budget.Take(memory.Guests, l.size(missing)); err != nil {
+		return err
+	}
+	l.held.Add(missing)
+	return nil
+}
+
+// hold gives back what is counted beyond a length.
+func (l *linearMemory) hold(length uint64) {
+	if unused := l.held.Load() - l.counted(length); unused > 0 {
+		l.held.Add(-unused)
+		l.budget.Give(memory.Guests, l.size(unused))
+	}
+}
+
+func (l *linearMemory) counted(length uint64) int64 {
+	return int64(length - min(length, l.free)) //nolint:gosec // at most 4 GiB
+}
+
+func (l *linearMemory) size(bytes int64) memory.Size {
+	if l.mapped {
+		return memory.Size{Mapped: bytes}
+	}
+	return memory.Size{Heap: bytes}
+}
+
+// Free gives the memory back.
+func (l *linearMemory) Free() {
+	l.inner.Free()
+	l.forget()
+}
+
+// forget takes the memory out of the budget. It may be called more than once: wazero does
+// not free the memory of an instance that it could not make.
+func (l *linearMemory) forget() {
+	if held := l.held.Swap(0); held > 0 {
+		l.budget.Give(memory.Guests, l.size(held))
+	}
+}
