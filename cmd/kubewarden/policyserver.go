@@ -13,13 +13,13 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
 )
@@ -155,7 +155,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		DownloadDir:      f.downloadDir,
 		Verification:     f.verification,
 		Profiles:         f.enablePprof,
-		Keychain:         authn.DefaultKeychain,
+		Keychain:         fetch.DockerKeychain{},
 		Logger:           logger,
 		Now:              time.Now,
 	}

@@ -40,7 +40,9 @@ type host struct {
 	status atomic.Int64
 	// password, when set, is needed as that of the user "user".
 	password string
-	files    map[string][]byte
+	// identityToken, when set, is needed to get a token.
+	identityToken string
+	files         map[string][]byte
 }
 
 func newHost(t *testing.T, options ...registry.Option) *host {
@@ -56,6 +58,9 @@ func newHost(t *testing.T, options ...registry.Option) *host {
 		if _, password, _ := request.BasicAuth(); h.password != "" && password != h.password {
 			writer.Header().Set("WWW-Authenticate", `Basic realm="test"`)
 			writer.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		if h.identityToken != "" && h.withToken(writer, request) {
 			return
 		}
 		if content, found := h.files[request.URL.Path]; found {

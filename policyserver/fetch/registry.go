@@ -2,10 +2,8 @@ package fetch
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
-	"github.com/google/go-containerregistry/pkg/authn"
 	"github.com/google/go-containerregistry/pkg/name"
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
@@ -30,10 +28,11 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
 	}
 	return attempt(ctx, c, parsed.Context().RegistryStr(), func(ctx context.Context, try try) ([]byte, error) {
+		keychain := newLenientKeychain(c)
 		options := []remote.Option{
 			remote.WithContext(ctx),
 			remote.WithTransport(try.transport),
-			remote.WithAuthFromKeychain(lenientKeychain{c}),
+			remote.WithAuthFromKeychain(keychain),
 			remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the loader tries again
 		}
 		var naming []name.Option
@@ -44,15 +43,20 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 		if err != nil {
 			return nil, err
 		}
-		if c.config.Verification != nil {
-			return c.pullVerified(ctx, target, digest, options)
-		}
-		layer, err := findLayer(target, digest, options)
-		if err != nil {
-			return nil, err
-		}
-		return c.pull(ctx, layer)
+		module, err := c.pullTarget(ctx, target, digest, options)
+		return module, keychain.explain(err)
 	})
+}
+
+func (c *Client) pullTarget(ctx context.Context, target name.Reference, digest string, options []remote.Option) ([]byte, error) {
+	if c.config.Verification != nil {
+		return c.pullVerified(ctx, target, digest, options)
+	}
+	layer, err := findLayer(target, digest, options)
+	if err != nil {
+		return nil, err
+	}
+	return c.pull(ctx, layer)
 }
 
 // findLayer finds the layer that is the module.
@@ -98,25 +102,4 @@ func (c *Client) pull(ctx context.Context, layer v1.Layer) ([]byte, error) {
 	}
 	defer reader.Close()
 	return c.readAll(reader)
-}
-
-// lenientKeychain goes on without credentials when they cannot be read, as upstream does.
-type lenientKeychain struct{ client *Client }
-
-var _ authn.ContextKeychain = lenientKeychain{}
-
-func (k lenientKeychain) Resolve(target authn.Resource) (authn.Authenticator, error) {
-	return k.ResolveContext(context.Background(), target)
-}
-
-func (k lenientKeychain) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
-	credentials, err := authn.Resolve(ctx, k.client.config.Keychain, target)
-	if err == nil {
-		return credentials, nil
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil, err
-	}
-	k.client.config.Logger.WarnContext(ctx, "read registry credentials; going on without", "registry", target.RegistryStr(), "error", err)
-	return authn.Anonymous, nil
 }
