@@ -177,7 +177,15 @@ func TestReady(t *testing.T) {
 					Type: appsv1.DeploymentReplicaFailure, Status: corev1.ConditionTrue, Message: "exceeded quota",
 				}}
 			}),
-			want: conditionWords{"False", "WaitingForReplicas", "0 of 2 replicas ready; exceeded quota"},
+			want: conditionWords{"False", "ReplicasFailing", "0 of 2 replicas ready; exceeded quota"},
+		},
+		"Pods that do not become ready for long": {
+			state: serving(t, unready(1), func(s *state) {
+				s.deployment.Status.Conditions = []appsv1.DeploymentCondition{{
+					Type: appsv1.DeploymentProgressing, Status: corev1.ConditionFalse, Message: "deadline exceeded",
+				}}
+			}),
+			want: conditionWords{"False", "ReplicasFailing", "1 of 2 replicas ready"},
 		},
 		"waiting for the certificate": {
 			state: serving(t, unready(2), func(s *state) {

@@ -99,7 +99,25 @@ func (s *state) checkReplicas() *verdict {
 	if trouble := s.trouble(); trouble != "" {
 		message += "; " + trouble
 	}
+	if s.stalled() {
+		return notReady(policiesv1.ReasonReplicasFailing, message)
+	}
 	return notReady(policiesv1.ReasonWaitingForReplicas, message)
+}
+
+// stalled says whether Kubernetes has given up waiting for the replicas, or cannot make them.
+func (s *state) stalled() bool {
+	if s.deployment == nil {
+		return false
+	}
+	for _, condition := range s.deployment.Status.Conditions {
+		switch {
+		case condition.Type == appsv1.DeploymentReplicaFailure && condition.Status == corev1.ConditionTrue,
+			condition.Type == appsv1.DeploymentProgressing && condition.Status == corev1.ConditionFalse:
+			return true
+		}
+	}
+	return false
 }
 
 // checkPolicies names policies that fail. They fail alone: the server is ready without them.

@@ -41,6 +41,7 @@ func setStatus(s *state, neverLockOut []string, cause error) {
 		setCounts(s)
 		setAudit(s)
 		setRecommended(s)
+		s.setHealth(cause)
 	}
 	verdict := s.verdict(cause)
 	s.setCondition(metav1.Condition{
@@ -65,8 +66,15 @@ func setCounts(s *state) {
 	policies := &operatorv1alpha1.PolicyCounts{}
 	for _, policy := range s.policies {
 		policies.Total++
-		if policy.GetStatus().PolicyStatus == policiesv1.PolicyStateActive {
+		switch policy.GetStatus().PolicyStatus {
+		case policiesv1.PolicyStateActive:
 			policies.Active++
+		case policiesv1.PolicyStatePending:
+			policies.Pending++
+		case policiesv1.PolicyStateScheduled:
+			policies.Scheduled++
+		default:
+			policies.Unscheduled++
 		}
 	}
 	s.kubewarden.Status.PolicyServers, s.kubewarden.Status.Policies = servers, policies

@@ -4,6 +4,12 @@ package v1alpha1
 const (
 	// ConditionReady is True when everything that the spec asks for is in force.
 	ConditionReady = "Ready"
+	// ConditionProgressing is True while something comes about that the spec, or a policy or
+	// a policy server, asks for, and that needs nobody's help.
+	ConditionProgressing = "Progressing"
+	// ConditionDegraded is True when something that is asked for does not come about until
+	// somebody does something: the message names what.
+	ConditionDegraded = "Degraded"
 	// ConditionCertificatesReady is True when there is a certificate authority, and the
 	// webhooks can be given its certificate.
 	ConditionCertificatesReady = "CertificatesReady"
@@ -34,6 +40,29 @@ const (
 	ReasonReconciliationFailed = "ReconciliationFailed"
 	// ReasonDeleting: the installation is being removed.
 	ReasonDeleting = "Deleting"
+)
+
+// Reasons of Progressing; ReasonDeleting, and those of other conditions that are on their way
+// to True, are others.
+const (
+	// ReasonSettled: nothing is under way. Status False.
+	ReasonSettled = "Settled"
+	// ReasonPolicyServersStarting: policy servers wait for certificates or replicas.
+	ReasonPolicyServersStarting = "PolicyServersStarting"
+	// ReasonPoliciesLoading: policies are not served by all replicas yet.
+	ReasonPoliciesLoading = "PoliciesLoading"
+)
+
+// Reasons of Degraded; ReasonReconciliationFailed, ReasonAuditNotScheduled and those of
+// CertificatesReady are others.
+const (
+	// ReasonNothingFailed: nothing needs anybody. Status False.
+	ReasonNothingFailed = "NothingFailed"
+	// ReasonPolicyServersFailing: policy servers name something that is not there, or cannot
+	// be made.
+	ReasonPolicyServersFailing = "PolicyServersFailing"
+	// ReasonPoliciesFailing: policies are refused, or what they need is not there.
+	ReasonPoliciesFailing = "PoliciesFailing"
 )
 
 // Reasons of CertificatesReady.

@@ -176,13 +176,25 @@ type PolicyServerCounts struct {
 	Ready int32 `json:"ready"`
 }
 
-// PolicyCounts counts policies and policy groups.
+// PolicyCounts counts policies and policy groups by what their policyStatus says.
 type PolicyCounts struct {
 	// Total is how many there are.
 	Total int32 `json:"total"`
 
-	// Active is how many of them are active.
+	// Active is how many of them are active: their webhooks exist.
 	Active int32 `json:"active"`
+
+	// Pending is how many have a policy server, and no webhook yet.
+	// +optional
+	Pending int32 `json:"pending,omitempty"`
+
+	// Scheduled is how many name a policy server that does not exist.
+	// +optional
+	Scheduled int32 `json:"scheduled,omitempty"`
+
+	// Unscheduled is how many the operator has not looked at yet.
+	// +optional
+	Unscheduled int32 `json:"unscheduled,omitempty"`
 }
 
 // Kubewarden is an installation of Kubewarden: policies are enforced as long as it

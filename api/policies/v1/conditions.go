@@ -68,6 +68,9 @@ const (
 	ReasonWaitingForCertificate = "WaitingForCertificate"
 	// ReasonWaitingForReplicas: fewer replicas are ready than wanted.
 	ReasonWaitingForReplicas = "WaitingForReplicas"
+	// ReasonReplicasFailing: fewer replicas are ready than wanted, and Kubernetes cannot make
+	// them or has waited for them in vain.
+	ReasonReplicasFailing = "ReplicasFailing"
 	// ReasonPoliciesFailed: the replicas are ready, and at least one policy is not served
 	// as its spec says.
 	ReasonPoliciesFailed = "PoliciesFailed"

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -155,6 +156,13 @@ func checkKubewarden(t *testing.T, c *cluster) {
 		}
 		if diff := cmp.Diff(&operatorv1alpha1.PolicyCounts{Total: 1, Active: 1}, status.Policies); diff != "" {
 			return fmt.Errorf("unexpected policies:\n%s", diff)
+		}
+		for kind, reason := range map[string]string{
+			operatorv1alpha1.ConditionProgressing: operatorv1alpha1.ReasonSettled, operatorv1alpha1.ConditionDegraded: operatorv1alpha1.ReasonNothingFailed,
+		} {
+			if got := apimeta.FindStatusCondition(status.Conditions, kind); got == nil || got.Reason != reason {
+				return fmt.Errorf("condition %s is %+v, want reason %s", kind, got, reason)
+			}
 		}
 		if len(status.NeverLockOut) == 0 || status.CertificateProvider != operatorv1alpha1.CertificateProviderCertManager {
 			return fmt.Errorf("unexpected status %+v", status)
