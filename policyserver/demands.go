@@ -5,65 +5,117 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"sync"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 )
 
-// demands are the signatures that modules must have, from a file that may change.
+// demands are the signatures that modules must have, and the trust root of Sigstore that
+// identities are verified by, from files that may change.
 type demands struct {
 	path string
+	// trustPath is that of the trust root; "" for the public one.
+	trustPath string
 	// verification is nil where nothing is demanded.
 	verification *contract.Verification
 	// content is what was looked at last, good or bad.
-	content []byte
+	content demandsContent
 	log     *slog.Logger
 }
 
-// newDemands reads the file for the first time. One that cannot be read, or understood, is
+// demandsContent is what the files hold.
+type demandsContent struct{ verification, trustRoot []byte }
+
+func (c demandsContent) equal(other demandsContent) bool {
+	return bytes.Equal(c.verification, other.verification) && bytes.Equal(c.trustRoot, other.trustRoot)
+}
+
+// newDemands reads the files for the first time. One that cannot be read, or understood, is
 // an error: whoever names it wants unsigned modules kept out.
 func newDemands(config Config) (*demands, error) {
-	d := &demands{path: config.Verification, log: config.Logger}
+	d := &demands{path: config.Verification, trustPath: config.SigstoreTrust, log: config.Logger}
 	if d.path == "" {
 		return d, nil
 	}
-	content, err := os.ReadFile(d.path)
-	if err != nil {
-		return nil, fmt.Errorf("read which signatures modules must have: %w", err)
+	var err error
+	if d.content, err = d.read(); err != nil {
+		return nil, err
 	}
-	verification, err := contract.DecodeVerification(content)
+	if d.verification, err = d.decode(); err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+func (d *demands) read() (demandsContent, error) {
+	var read demandsContent
+	var err error
+	if read.verification, err = os.ReadFile(d.path); err != nil {
+		return demandsContent{}, fmt.Errorf("read which signatures modules must have: %w", err)
+	}
+	if d.trustPath == "" {
+		return read, nil
+	}
+	if read.trustRoot, err = os.ReadFile(d.trustPath); err != nil {
+		return demandsContent{}, fmt.Errorf("read trust root of Sigstore: %w", err)
+	}
+	return read, nil
+}
+
+func (d *demands) decode() (*contract.Verification, error) {
+	verification, err := contract.DecodeVerification(d.content.verification)
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", d.path, err)
 	}
-	d.content, d.verification = content, &verification
-	return d, nil
+	if d.trustPath == "" {
+		return &verification, nil
+	}
+	if _, err := signature.ParseTrust(d.content.trustRoot); err != nil {
+		return nil, fmt.Errorf("read %s: %w", d.trustPath, err)
+	}
+	verification.TrustRoot = d.content.trustRoot
+	return &verification, nil
 }
 
 // paths are the files to watch.
 func (d *demands) paths() []string {
-	if d.path == "" {
+	switch {
+	case d.path == "":
 		return nil
+	case d.trustPath == "":
+		return []string{d.path}
+	default:
+		return []string{d.path, d.trustPath}
 	}
-	return []string{d.path}
 }
 
-// reload says whether other signatures are demanded than before. A file that cannot be
-// understood is logged once; what was demanded before is demanded until it is understood
-// again.
+// reload says whether other signatures are demanded than before, or whether they are
+// verified by another trust root. Files that cannot be understood are logged once; what was
+// demanded before is demanded until they are understood again.
 func (d *demands) reload() (changed bool, err error) {
 	if d.path == "" {
 		return false, nil
 	}
-	content, err := os.ReadFile(d.path)
-	if err != nil || bytes.Equal(content, d.content) {
+	read, err := d.read()
+	if err != nil || read.equal(d.content) {
 		return false, err
 	}
-	d.content = content
-	verification, err := contract.DecodeVerification(content)
+	d.content = read
+	verification, err := d.decode()
 	if err != nil {
-		d.log.Error("ignore changed demands of signatures; those of before stay in force", "path", d.path, "error", err)
+		d.log.Error("ignore changed demands of signatures; those of before stay in force", "error", err)
 		return false, nil
 	}
 	d.log.Info("demands of signatures changed", "path", d.path, "all_of", len(verification.AllOf), "any_of", verification.AnyOf != nil)
-	d.verification = &verification
+	d.verification = verification
 	return true, nil
+}
+
+// trustFor gives the source of the trust root that a verification names.
+func (p *PolicyServer) trustFor(verification *contract.Verification) func() (*signature.Trust, error) {
+	if verification == nil || verification.TrustRoot == nil {
+		return nil
+	}
+	return sync.OnceValues(func() (*signature.Trust, error) { return signature.ParseTrust(verification.TrustRoot) })
 }

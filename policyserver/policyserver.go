@@ -54,8 +54,11 @@ type Config struct {
 	// Verification is the path of verification.yml, which is read again when it changes; ""
 	// demands no signatures.
 	Verification string
-	Files        *Files
-	Live         *Live
+	// SigstoreTrust is the path of the trust root of Sigstore that identities are verified
+	// by, which is read again when it changes; "" means the public one.
+	SigstoreTrust string
+	Files         *Files
+	Live          *Live
 	// Push sends telemetry to a collector; nil does not. Whoever made it shuts it down.
 	Push   *telemetry.Push
 	Logger *slog.Logger
@@ -177,7 +180,7 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 
 func (p *PolicyServer) newFetcher(sources contract.Sources, verification *contract.Verification) *fetch.Client {
 	return fetch.New(fetch.Config{
-		Dir: p.config.DownloadDir, Sources: sources, Verification: verification, Keychain: p.config.Keychain,
+		Dir: p.config.DownloadDir, Sources: sources, Verification: verification, Trust: p.trustFor(verification), Keychain: p.config.Keychain,
 		Fetched: p.metrics.ModuleFetched, Logger: p.config.Logger,
 	})
 }

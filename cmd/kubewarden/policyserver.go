@@ -154,6 +154,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		AcceptNamespace:  f.acceptNamespace,
 		DownloadDir:      f.downloadDir,
 		Verification:     f.verification,
+		SigstoreTrust:    f.sigstoreTrust,
 		Profiles:         f.enablePprof,
 		Keychain:         fetch.DockerKeychain{},
 		Logger:           logger,

@@ -25,6 +25,9 @@ import (
 type Verification struct {
 	AllOf []Signature
 	AnyOf *AnyOf // nil where the file has none
+	// TrustRoot stands beside the file: the trust root of Sigstore, in JSON, by which
+	// identities are verified. nil means the public one.
+	TrustRoot []byte
 }
 
 // AnyOf asks for a number of signatures out of a list.

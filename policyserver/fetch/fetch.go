@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/authn"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 )
 
 const (
@@ -34,6 +35,10 @@ type Config struct {
 	// Verification is what modules must be signed with; nil demands nothing. With it,
 	// modules come from registries only, and the registry is asked at each Fetch.
 	Verification *contract.Verification
+	// Trust gives the trust root of Sigstore by which identities are verified. It is asked
+	// only when one is demanded, and does not wait: its error says why there is none yet.
+	// nil means that there never is one.
+	Trust func() (*signature.Trust, error)
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
 	// MaxModuleBytes bounds a module; 0 means DefaultMaxModuleBytes.

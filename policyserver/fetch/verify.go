@@ -66,14 +66,28 @@ func (c *Client) checkSignatures(repository name.Repository, digest string, opti
 	if err != nil {
 		return err
 	}
-	if signature.Check(*c.config.Verification, nil, digest, proofs) == nil {
+	if c.checkProofs(digest, proofs) == nil {
 		return nil
 	}
 	bundles, err := signatureBundles(repository, digest, options)
 	if err != nil {
 		return fmt.Errorf("get signatures that refer to the artefact: %w", err)
 	}
-	if err := signature.Check(*c.config.Verification, nil, digest, append(proofs, bundles...)); err != nil {
+	return c.checkProofs(digest, append(proofs, bundles...))
+}
+
+// checkProofs asks for a trust root only when it can make a difference. That there is none
+// yet is not the module's fault, and may pass.
+func (c *Client) checkProofs(digest string, proofs []signature.Proof) error {
+	err := signature.Check(*c.config.Verification, nil, digest, proofs)
+	if errors.Is(err, signature.ErrNoTrust) && c.config.Trust != nil {
+		trust, none := c.config.Trust()
+		if none != nil {
+			return refuse(contract.ReasonUnavailable, "%w\nThere is none now: %w", err, none)
+		}
+		err = signature.Check(*c.config.Verification, trust, digest, proofs)
+	}
+	if err != nil {
 		return refuse(contract.ReasonUnverified, "%w", err)
 	}
 	return nil
