@@ -72,6 +72,10 @@ e2e-built-in: cluster-up image-load policies-push undeploy ## The same without c
 	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
 	@$(MAKE) undeploy cluster-up
 
+.PHONY: e2e-cold-start
+e2e-cold-start: cluster-up image-load policies-push deploy ## Stop and start the whole cluster while a policy refuses everything; CLUSTER=local only
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e,e2e_cold_start -timeout=15m -v -run='^TestAClusterComesBackByItself$$' ./test/e2e/
+
 .PHONY: fuzz
 fuzz: ## Every fuzz target for FUZZTIME (1m); the result stands in build/fuzz.txt
 	@hack/fuzz.sh

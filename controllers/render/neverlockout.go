@@ -64,6 +64,15 @@ func exemptions(config Config) []exemption {
 					"/endpoints", "discovery.k8s.io/endpointslices")),
 		},
 		{
+			words:      "the tokens that system:kube-controller-manager asks for in kube-system, without which none of its controllers runs",
+			expression: all(byUser("system:kube-controller-manager"), onResources("/serviceaccounts/token"), inNamespaces("kube-system")),
+		},
+		{
+			words: "requests of the controllers in kube-system and of system:kube-controller-manager for nodes and nodes/status, " +
+				"such as the end of a taint that keeps Pods off a node that is back",
+			expression: all(anyOf(byServiceAccountsOf("kube-system"), byUser("system:kube-controller-manager")), onResources("/nodes", "/nodes/status")),
+		},
+		{
 			words:      "the binding of Pods to nodes by system:kube-scheduler",
 			expression: all(byUser("system:kube-scheduler"), onResources("/pods/binding")),
 		},

@@ -119,6 +119,13 @@ var requests = map[string]struct {
 	"a controller creates a Pod":                        {request{user: kubeSystem, groups: people, resource: "pods", namespace: "team"}, false},
 	"a controller re-creates a Pod in kube-system":      {request{user: kubeSystem, groups: people, resource: "pods", namespace: "kube-system"}, false},
 	"a namespace that is named like kube-system":        {request{user: "system:serviceaccount:kube-system-2:x", groups: people, resource: "endpoints", namespace: "team"}, false},
+	"the controller manager asks for a token":           {request{user: controllerManager, groups: people, resource: "serviceaccounts", sub: "token", namespace: "kube-system"}, true},
+	"it asks for a token of a team":                     {request{user: controllerManager, groups: people, resource: "serviceaccounts", sub: "token", namespace: "team"}, false},
+	"a controller asks for a token of another":          {request{user: kubeSystem, groups: people, resource: "serviceaccounts", sub: "token", namespace: "kube-system"}, false},
+	"a controller takes a taint off a node":             {request{user: "system:serviceaccount:kube-system:node-controller", groups: people, resource: "nodes"}, true},
+	"the controller manager says that a node is gone":   {request{user: controllerManager, groups: people, resource: "nodes", sub: "status"}, true},
+	"a tenant takes a taint off a node":                 {request{user: tenant, groups: people, resource: "nodes"}, false},
+	"a controller connects through a node":              {request{user: kubeSystem, groups: people, resource: "nodes", sub: "proxy"}, false},
 	"the scheduler binds a Pod":                         {request{user: scheduler, groups: people, resource: "pods", sub: "binding", namespace: "team"}, true},
 	"a tenant binds a Pod":                              {request{user: tenant, groups: people, resource: "pods", sub: "binding", namespace: "team"}, false},
 	"the scheduler creates a Pod":                       {request{user: scheduler, groups: people, resource: "pods", namespace: "team"}, false},
@@ -174,8 +181,8 @@ func TestNeverLockOutDoesNotErr(t *testing.T) {
 
 func TestNeverLockOutInWords(t *testing.T) {
 	words := render.NeverLockOut(config())
-	if len(words) != 9 {
-		t.Errorf("got %d descriptions, want one for each of the 9 exemptions", len(words))
+	if len(words) != 11 {
+		t.Errorf("got %d descriptions, want one for each of the 11 exemptions", len(words))
 	}
 	for _, description := range words {
 		if description == "" {

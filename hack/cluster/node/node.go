@@ -42,11 +42,17 @@ func (n *Node) Up(ctx context.Context) error {
 	if err := n.prepare(ctx); err != nil {
 		return err
 	}
+	if err := n.Layout.installSelf(); err != nil {
+		return err
+	}
+	if err := n.Progress.Step("start the registry", func() error { return n.startRegistry(ctx) }); err != nil {
+		return err
+	}
 	return n.start(ctx)
 }
 
 // Start starts what Layout.Stop has stopped and waits until it answers. It asks for nothing
-// that a cluster could refuse.
+// that a cluster could refuse, and does not look at the registry.
 func (n *Node) Start(ctx context.Context) error {
 	if _, known, err := n.Layout.recall(); err != nil || !known {
 		return cmp.Or(err, errors.New("there is no cluster to start; up makes one"))
@@ -55,7 +61,7 @@ func (n *Node) Start(ctx context.Context) error {
 }
 
 func (n *Node) start(ctx context.Context) error {
-	if err := n.Layout.installSelf(); err != nil {
+	if err := closeRange(ctx, PodRange); err != nil {
 		return err
 	}
 	err := together(
@@ -63,15 +69,14 @@ func (n *Node) start(ctx context.Context) error {
 			return n.Progress.Step("start etcd and the Kubernetes control plane", func() error { return n.startControlPlane(ctx) })
 		},
 		func() error {
-			return n.Progress.Step("start the registry and containerd, load images", func() error {
-				return errors.Join(n.startRegistry(ctx), n.startContainerd(ctx))
-			})
+			return n.Progress.Step("start containerd, load images", func() error { return n.startContainerd(ctx) })
 		},
 	)
 	if err != nil {
 		return err
 	}
-	return n.Progress.Step("start kubelet and kube-proxy, wait for the node", func() error { return n.startKubelet(ctx) })
+	err = n.Progress.Step("start kubelet and kube-proxy, wait for the node", func() error { return n.startKubelet(ctx) })
+	return errors.Join(err, openRange(ctx, ServiceRange))
 }
 
 // together does independent work at the same time.

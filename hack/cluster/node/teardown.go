@@ -44,7 +44,7 @@ func (l Layout) Stop(ctx context.Context) error {
 	if _, err := l.halt(ctx, true, "registry"); err != nil {
 		return err
 	}
-	return errors.Join(os.RemoveAll(l.Run), os.MkdirAll(l.Run, 0o711))
+	return errors.Join(closeRange(ctx, PodRange), closeRange(ctx, ServiceRange), os.RemoveAll(l.Run), os.MkdirAll(l.Run, 0o711))
 }
 
 // StopComponents ends some of Components and nothing that they started.
@@ -95,7 +95,7 @@ func (l Layout) halt(ctx context.Context, known bool, spared string) ([]string, 
 	}
 	failures = []error{l.removeShimSockets(always)}
 	if known {
-		failures = append(failures, removeLinks(ctx))
+		failures = append(failures, removeLinks(ctx), openRange(ctx, PodRange), openRange(ctx, ServiceRange))
 	}
 	return ids, errors.Join(failures...)
 }

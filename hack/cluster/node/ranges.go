@@ -1,0 +1,35 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os/exec"
+)
+
+// What is sent to an address of the cluster that nobody has would leave the machine by its
+// default gateway: to a Pod that is gone, as long as the node runs, and to a Service, until
+// kube-proxy has written its rules. Ranges that are closed keep it here.
+
+// closeRange makes those addresses of a range unreachable to which no other route leads.
+func closeRange(ctx context.Context, cidr string) error {
+	if output, err := exec.CommandContext(ctx, "ip", "route", "replace", "unreachable", cidr).CombinedOutput(); err != nil {
+		return fmt.Errorf("make %s unreachable: %w: %s", cidr, err, output)
+	}
+	return nil
+}
+
+// openRange undoes closeRange, where that was done.
+func openRange(ctx context.Context, cidr string) error {
+	routes, err := exec.CommandContext(ctx, "ip", "route", "show", "type", "unreachable", "exact", cidr).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("read the routes to %s: %w: %s", cidr, err, routes)
+	}
+	if len(bytes.TrimSpace(routes)) == 0 {
+		return nil
+	}
+	if output, err := exec.CommandContext(ctx, "ip", "route", "delete", "unreachable", cidr).CombinedOutput(); err != nil {
+		return fmt.Errorf("make %s reachable: %w: %s", cidr, err, output)
+	}
+	return nil
+}
