@@ -22,6 +22,15 @@ import (
 // startWithWebhooks starts an operator that no certificate is mounted into.
 func (c *cluster) startWithWebhooks(t *testing.T) {
 	t.Helper()
+	c.WebhookFolder, c.WebhookPort = filepath.Join(t.TempDir(), "absent"), freePort(t)
+	if err := c.StartOperator(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// freePort is a port of the loopback interface that nobody listens on.
+func freePort(t *testing.T) int {
+	t.Helper()
 	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -30,10 +39,7 @@ func (c *cluster) startWithWebhooks(t *testing.T) {
 	if !ok || listener.Close() != nil {
 		t.Fatalf("find a free port: got %v", listener.Addr())
 	}
-	c.WebhookFolder, c.WebhookPort = filepath.Join(t.TempDir(), "absent"), address.Port
-	if err := c.StartOperator(); err != nil {
-		t.Fatal(err)
-	}
+	return address.Port
 }
 
 func ownWebhooks() *admissionregistrationv1.ValidatingWebhookConfiguration {

@@ -12,6 +12,8 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net/url"
+	"slices"
 	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
@@ -109,6 +111,16 @@ func (c *Cluster) sign(ctx context.Context, certificate *certmanagerv1.Certifica
 		BasicConstraintsValid: true,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	if slices.Contains(certificate.Spec.Usages, certmanagerv1.UsageClientAuth) {
+		template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}
+	}
+	for _, text := range certificate.Spec.URIs {
+		uri, err := url.Parse(text)
+		if err != nil {
+			return nil, err
+		}
+		template.URIs = append(template.URIs, uri)
 	}
 	parent, parentKey := template, key
 	if certificate.Spec.IsCA {
