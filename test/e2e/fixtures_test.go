@@ -135,3 +135,12 @@ func kubectl(t *testing.T, args ...string) string {
 	}
 	return string(output)
 }
+
+// kubectlAfter runs kubectl also when the test has ended and cleans up.
+func kubectlAfter(t *testing.T, args ...string) {
+	t.Helper()
+	output, err := exec.CommandContext(context.WithoutCancel(t.Context()), "kubectl", args...).CombinedOutput()
+	if err != nil {
+		t.Errorf("kubectl %v: %v\n%s", args, err, output)
+	}
+}

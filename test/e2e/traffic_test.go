@@ -38,7 +38,7 @@ const (
 // be a kill loses nothing.
 func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 	ns := namespace(t)
-	server := newTrafficServer(t)
+	server := newServer(t, trafficServer)
 	create(t, server)
 	policy := newPolicy(t, ns, moduleContainerLimits, cpuLimit(0))
 	policy.Spec.PolicyServer = trafficServer
@@ -84,6 +84,11 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 			load.stopWithoutFailure(t, asEver)
 		})
 	}
+	t.Run("while the operator is away, which changes nothing when it is back", func(t *testing.T) {
+		load := startTraffic(t, ns)
+		loseOperator(t)
+		load.stopWithoutFailure(t, asEver)
+	})
 	t.Run("for two seconds at most, when a replica is killed", func(t *testing.T) {
 		load := startTraffic(t, ns)
 		time.Sleep(3 * time.Second)
@@ -113,13 +118,14 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 	})
 }
 
-func newTrafficServer(t *testing.T) *policiesv1.PolicyServer {
+// newServer is a policy server with two replicas that trusts the cluster's registry.
+func newServer(t *testing.T, name string) *policiesv1.PolicyServer {
 	t.Helper()
 	authorities, err := sourceAuthorities()
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: trafficServer}}
+	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: name}}
 	server.Spec.Replicas = new(int32(2))
 	server.Spec.SourceAuthorities = authorities
 	return server
