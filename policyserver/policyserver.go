@@ -110,6 +110,7 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 		metrics: telemetry.NewMetrics(config.Version), tracer: config.Push.Tracer(),
 	}
 	p.metrics.SetWorkers(config.Workers)
+	p.metrics.ObserveMemory(config.Memory)
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
 		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory,

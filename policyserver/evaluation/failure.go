@@ -22,6 +22,8 @@ type Failure struct {
 
 	// mode is the entry's, as far as it could be read.
 	mode contract.Mode
+	// lack is the room that there was not; nil for another reason.
+	lack *lack
 }
 
 // fetchError marks an error of a Fetcher: upstream words those in its own way.
@@ -47,6 +49,8 @@ func (e *loadError) Error() string { return e.message }
 type memberError struct {
 	name, url string
 	err       error
+	// holds are the sizes of the modules of members before it, by digest.
+	holds map[string]int64
 }
 
 func (e *memberError) Error() string { return "member " + e.name + ": " + messageOf(e.err) }
@@ -55,7 +59,7 @@ func (e *memberError) Unwrap() error { return e.err }
 
 // newFailure says why an entry could not be prepared.
 func newFailure(id, hash string, entry contract.Entry, err error) *Failure {
-	failure := &Failure{Wanted: hash, Reason: reasonOf(err), Cause: messageOf(err), mode: entry.PolicyMode}
+	failure := &Failure{Wanted: hash, Reason: reasonOf(err), Cause: messageOf(err), mode: entry.PolicyMode, lack: lackOf(err)}
 	// Upstream names a member of a group in two ways.
 	name, downloaded, url, cause := id, id, entry.Module, failure.Cause
 	if member, is := errors.AsType[*memberError](err); is {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 )
@@ -34,6 +35,8 @@ type world struct {
 	refused  []contract.Reason
 
 	refusedIDs []string
+
+	memory *memory.Budget // nil for no bound
 }
 
 func newWorld(t *testing.T) *world {
@@ -155,6 +158,7 @@ func (f *fakeFetcher) Fetch(ctx context.Context, url, digest string) ([]byte, er
 type fakeModule struct {
 	content string
 	closed  atomic.Bool
+	world   *world
 	hold    chan struct{} // Validate waits for it
 	asked   atomic.Int64
 }
@@ -163,9 +167,12 @@ func (w *world) compile(_ context.Context, wasm []byte) (Module, error) {
 	if strings.Contains(string(wasm), "broken") {
 		return nil, &policy.Error{Kind: policy.KindInvalidModule, Message: "no module", Err: errors.New("at byte 3")}
 	}
-	module := &fakeModule{content: string(wasm)}
+	module := &fakeModule{content: string(wasm), world: w}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if err := w.memory.Take(memory.Modules, memory.Size{Heap: module.Bytes()}); err != nil {
+		return nil, &policy.Error{Kind: policy.KindNoRoom, Message: err.Error(), Err: err}
+	}
 	w.compiled = append(w.compiled, module)
 	return module, nil
 }
@@ -230,9 +237,14 @@ func (m *fakeModule) Validate(ctx context.Context, call policy.Call, _ json.RawM
 	}
 }
 
+func (m *fakeModule) Bytes() int64 { return int64(len(m.content)) }
+
 func (m *fakeModule) Close(context.Context) error {
 	if m.closed.Swap(true) {
 		return errors.New("closed twice")
+	}
+	if m.world != nil {
+		m.world.memory.Give(memory.Modules, memory.Size{Heap: m.Bytes()})
 	}
 	return nil
 }

@@ -128,8 +128,9 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 			err = l.load(ctx, asked, sources[i], from.fetcher)
 		}
 		if err != nil {
+			holds := served.modulesOf()
 			served.release()
-			return nil, &memberError{name: name, url: sources[i].url, err: err}
+			return nil, &memberError{name: name, url: sources[i].url, err: err, holds: holds}
 		}
 		served.group.members[name] = asked
 		digests[name] = asked.module.digest

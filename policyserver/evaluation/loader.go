@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -76,6 +77,8 @@ type Loader struct {
 	// trusts counts the verifications that were wanted.
 	trusts int
 	jobs   int
+	// seen counts the policies that there ever were.
+	seen int
 	// impatient says that StartupPatience is over.
 	impatient bool
 }
@@ -95,6 +98,8 @@ type entryState struct {
 	job      *job
 	attempts int
 	retry    *time.Timer
+	// since is how many policies the loader had seen before.
+	since int
 }
 
 // job prepares one revision of one policy.
@@ -168,6 +173,7 @@ func (l *Loader) Run(ctx context.Context) {
 		}
 		if l.jobs == 0 {
 			l.modules.sweep(l.inUse())
+			l.fillRoom(ctx)
 		}
 	}
 }
@@ -203,7 +209,9 @@ func (l *Loader) adopt(ctx context.Context, wanted Wanted) {
 			gone = append(gone, unproven)
 		}
 	}
-	for _, id := range slices.Sorted(maps.Keys(wanted.Policies)) {
+	// Cluster-wide policies come first where room is scarce.
+	order := slices.SortedFunc(maps.Keys(wanted.Policies), func(a, b string) int { return cmp.Or(byScope(a, b), cmp.Compare(a, b)) })
+	for _, id := range order {
 		if disowned := l.want(ctx, id, wanted, renewed); disowned != nil {
 			gone = append(gone, disowned)
 		}
@@ -286,7 +294,8 @@ func (l *Loader) want(ctx context.Context, id string, wanted Wanted, renewed boo
 func (l *Loader) state(id string) *entryState {
 	state := l.entries[id]
 	if state == nil {
-		state = &entryState{}
+		state = &entryState{since: l.seen}
+		l.seen++
 		l.entries[id] = state
 	}
 	return state
@@ -369,11 +378,24 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	default:
 		state.served, gone = outcome.served, earlier
 	}
-	l.retryLater(ctx, outcome.job.id, state, due)
+	evicted, again := l.makeRoom(ctx, outcome.job.id, state, due)
+	if !again {
+		l.retryLater(ctx, outcome.job.id, state, due)
+	}
 	l.logFailure(ctx, outcome.job.id, state)
 	l.publish()
 	if gone != nil {
-		gone.release()
+		evicted = append(evicted, gone)
+	}
+	for _, served := range evicted {
+		served.release()
+	}
+	if again {
+		used := modulesOfAll(l.tenants())
+		maps.Copy(used, state.failure.lack.holds)
+		l.modules.dropIdle(used)
+		state.attempts++
+		l.start(ctx, outcome.job.id, state)
 	}
 }
 
@@ -401,7 +423,7 @@ func (l *Loader) publish() {
 		case state.failure != nil:
 			set.failures[id] = state.failure
 			// A policy that an earlier revision enforces keeps no replica back.
-			ready = ready && (state.served != nil || l.impatient || !state.failure.Reason.Transient())
+			ready = ready && (state.served != nil || l.impatient || !state.failure.passes())
 		case state.job != nil:
 			settled, ready = false, ready && l.impatient
 			set.pending[id] = true

@@ -25,6 +25,8 @@ import (
 type Module interface {
 	Validate(ctx context.Context, call policy.Call, request json.RawMessage) (protocol.ValidationResponse, error)
 	ValidateSettings(ctx context.Context, call policy.Call) (protocol.SettingsValidationResponse, error)
+	// Bytes is what the module takes of the memory for modules.
+	Bytes() int64
 	Close(ctx context.Context) error
 }
 
@@ -227,6 +229,25 @@ func (s *modules) sweep(wanted map[source]bool, used map[string]bool) {
 	for _, module := range unused {
 		module.release()
 	}
+}
+
+// dropIdle lets go of the modules that neither serve (used has their digests) nor are needed
+// for what is being prepared, and says whether there were any. Who was about to take one
+// loads it again.
+func (s *modules) dropIdle(used map[string]int64) bool {
+	s.mu.Lock()
+	var idle []*sharedModule
+	for digest, module := range s.loaded {
+		if _, serves := used[digest]; !serves && module.users.Load() == 1 {
+			delete(s.loaded, digest)
+			idle = append(idle, module)
+		}
+	}
+	s.mu.Unlock()
+	for _, module := range idle {
+		module.release()
+	}
+	return len(idle) > 0
 }
 
 func (s *modules) observe(step Step, started time.Time) {

@@ -16,7 +16,7 @@ import (
 func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, due chan<- string) {
 	wait := l.config.RetrySlow
 	switch reason := state.failure.Reason; {
-	case reason.Transient():
+	case state.failure.passes():
 		wait = l.config.RetryMost
 		if doublings := state.attempts; doublings < 16 {
 			wait = min(wait, l.config.RetryFirst<<doublings)
@@ -32,6 +32,9 @@ func (l *Loader) retryLater(ctx context.Context, id string, state *entryState, d
 		}
 	})
 }
+
+// passes says whether a failure may end by itself, soon.
+func (f *Failure) passes() bool { return f.Reason.Transient() || (f.lack != nil && f.lack.soon) }
 
 // patience is the end of StartupPatience.
 func (l *Loader) patience() (over <-chan time.Time, stop func()) {
