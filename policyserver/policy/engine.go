@@ -62,6 +62,7 @@ type Engine struct {
 	runtime    *sandbox.Runtime
 	memory     *snapshot.System // nil: instances are fresh
 	restores   atomic.Uint64
+	pools      pools
 	dispatcher *host.Dispatcher
 	logger     *slog.Logger
 	calls      *users
@@ -125,7 +126,11 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	if err != nil {
 		return nil, &Error{Kind: KindInvalidModule, Message: err.Error()}
 	}
-	program, err := e.runtime.Compile(ctx, binary)
+	rewriteAndCompile := e.runtime.Compile
+	if described.ExecutionMode == metadata.ModeWASI {
+		rewriteAndCompile = e.runtime.CompileCommand
+	}
+	program, err := rewriteAndCompile(ctx, binary)
 	if err != nil {
 		return nil, compileError(err)
 	}
@@ -133,7 +138,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	if err != nil {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
-	instances, err := e.instancesFor(ctx, described.ExecutionMode, guest, program)
+	instances, err := e.instancesFor(ctx, guest, program)
 	if err != nil {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
@@ -148,6 +153,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		engine:    e,
 		guest:     guest,
 		instances: instances,
+		settings:  settingsInstances(guest, program, instances),
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
 		bytes:     program.Size().Total() + instances.bytes(),
@@ -219,7 +225,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return &Error{Kind: KindUnavailable, Message: "wait for running policies", Err: ctx.Err()}
 	}
-	if err := errors.Join(e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
+	if err := errors.Join(e.pools.close(ctx), e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
 		return &Error{Kind: KindInternal, Message: "close policy engine", Err: err}
 	}
 	return nil

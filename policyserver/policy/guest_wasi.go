@@ -18,6 +18,11 @@ var _ guest = wasiGuest{}
 
 func (wasiGuest) init(context.Context, *sandbox.Instance, *host.Session) error { return nil }
 
+// park makes an instance that waits for a request.
+func (wasiGuest) park(ctx context.Context, program *sandbox.Program, session *host.Session) (*sandbox.Instance, error) {
+	return wasi.Park(ctx, program, wasi.Command{Args: []string{"validate"}, Host: session})
+}
+
 func (wasiGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
 	answer, err := wasi.Run(ctx, instance, wasi.Command{
 		Args:  []string{"validate"},

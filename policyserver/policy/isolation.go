@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
-	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
@@ -62,17 +62,52 @@ var errHostCalled = errors.New("module calls the host while it is initialized")
 
 // instancesFor decides how calls of a module get their instances. The error is that of the
 // context.
-func (e *Engine) instancesFor(ctx context.Context, mode metadata.ExecutionMode, guest guest, program *sandbox.Program) (instances, error) {
+func (e *Engine) instancesFor(ctx context.Context, guest guest, program *sandbox.Program) (instances, error) {
 	made := fresh{program: program, guest: guest}
-	if e.memory == nil || mode == metadata.ModeWASI {
+	if e.memory == nil {
 		return made, nil
 	}
 	limited, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
-	limited, _ = e.runtime.Begin(limited)
-	template, why := program.NewTemplate(limited, func(instance *sandbox.Instance) error {
+	maker, why := e.makerFor(limited, guest, program)
+	if why == nil {
+		return newPool(e, maker, made), nil
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	e.logger.LogAttrs(ctx, slog.LevelInfo, "instances of a module are made afresh for each call", slog.String("reason", why.Error()))
+	return made, nil
+}
+
+// settingsInstances are those for questions about settings. A command has its question as its
+// argument, so that one that waits for a request cannot be asked another.
+func settingsInstances(guest guest, program *sandbox.Program, others instances) instances {
+	if _, is := guest.(wasiGuest); is {
+		return fresh{program: program, guest: guest}
+	}
+	return others
+}
+
+// maker makes instances that can be put back.
+type maker interface {
+	// Instantiate makes one. The context is that of a Call.
+	Instantiate(ctx context.Context) (*sandbox.Instance, error)
+	// Bytes is what all instances share.
+	Bytes() int64
+	// Close gives back what the maker holds; all of its instances were closed.
+	Close(ctx context.Context) error
+}
+
+// makerFor tries whether instances of a program can be put back.
+func (e *Engine) makerFor(ctx context.Context, guest guest, program *sandbox.Program) (maker, error) {
+	if command, is := guest.(wasiGuest); is {
+		return newParker(ctx, e, command, program)
+	}
+	ctx, _ = e.runtime.Begin(ctx)
+	return program.NewTemplate(ctx, func(instance *sandbox.Instance) error {
 		session := e.dispatcher.Session("", host.Grants{})
-		if err := guest.init(limited, instance, session); err != nil {
+		if err := guest.init(ctx, instance, session); err != nil {
 			return err
 		}
 		if session.Called() {
@@ -80,12 +115,61 @@ func (e *Engine) instancesFor(ctx context.Context, mode metadata.ExecutionMode, 
 		}
 		return nil
 	})
-	if why == nil {
-		return newPool(e, template), nil
-	}
-	if err := ctx.Err(); err != nil {
+}
+
+// parker makes instances of a command that stand still where they read a request.
+type parker struct {
+	engine  *Engine
+	guest   wasiGuest
+	program *sandbox.Program
+
+	mutex sync.Mutex
+	first *sandbox.Instance // made to see whether it can be done, until it is handed out
+}
+
+func newParker(ctx context.Context, engine *Engine, guest wasiGuest, program *sandbox.Program) (*parker, error) {
+	made := &parker{engine: engine, guest: guest, program: program}
+	first, err := made.Instantiate(ctx)
+	if err != nil {
 		return nil, err
 	}
-	e.logger.LogAttrs(ctx, slog.LevelInfo, "instances of a module are made afresh for each call", slog.String("reason", why.Error()))
+	made.first = first
 	return made, nil
+}
+
+// Instantiate is that of maker.
+func (p *parker) Instantiate(ctx context.Context) (*sandbox.Instance, error) {
+	p.mutex.Lock()
+	first := p.first
+	p.first = nil
+	p.mutex.Unlock()
+	if first != nil {
+		return first, nil
+	}
+	// What the command does until it reads is no part of the call that waits for it.
+	ctx, _ = p.engine.runtime.Begin(ctx)
+	session := p.engine.dispatcher.Session("", host.Grants{})
+	instance, err := p.guest.park(ctx, p.program, session)
+	if err != nil {
+		return nil, err
+	}
+	if session.Called() {
+		return nil, errors.Join(errHostCalled, instance.Close(ctx))
+	}
+	return instance, nil
+}
+
+// Bytes is that of maker: each command that waits has an image of its own.
+func (*parker) Bytes() int64 { return 0 }
+
+// Close is that of maker.
+func (p *parker) Close(ctx context.Context) error {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.first == nil {
+		return nil
+	}
+	first := p.first
+	p.first = nil
+	return first.Close(ctx)
 }

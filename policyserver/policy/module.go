@@ -20,6 +20,7 @@ type Module struct {
 	engine    *Engine
 	guest     guest
 	instances instances
+	settings  instances // for questions about settings
 	digest    string
 	metadata  Metadata
 	bytes     int64
@@ -52,7 +53,7 @@ func (m *Module) Metadata() Metadata { return m.metadata }
 // calls together, and without one a guest may run for ever. Any error is an *Error.
 func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessage) (protocol.ValidationResponse, error) {
 	var response protocol.ValidationResponse
-	err := m.run(ctx, call, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
+	err := m.run(ctx, call, m.instances, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
 		var err error
 		response, err = m.guest.validate(ctx, instance, question{
 			session: session, request: request, settings: call.Settings, raw: call.Raw,
@@ -70,7 +71,7 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 // when the guest could not be asked to the end, above all on a timeout.
 func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.SettingsValidationResponse, error) {
 	var response protocol.SettingsValidationResponse
-	err := m.run(ctx, call, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
+	err := m.run(ctx, call, m.settings, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
 		var err error
 		response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
 		return err
@@ -81,10 +82,10 @@ func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.Sett
 	return response, nil
 }
 
-// run asks an instance of the module. The error is one of the sandbox, of the guest's
+// run asks one of the module's instances. The error is one of the sandbox, of the guest's
 // protocol, or an *Error.
 func (m *Module) run(
-	ctx context.Context, call Call, ask func(context.Context, *sandbox.Instance, *host.Session) error,
+	ctx context.Context, call Call, from instances, ask func(context.Context, *sandbox.Instance, *host.Session) error,
 ) (err error) {
 	if !m.engine.calls.enter() {
 		return closed("engine")
@@ -109,12 +110,12 @@ func (m *Module) run(
 	if err := state.Check(); err != nil {
 		return err
 	}
-	instance, err := m.instances.take(ctx, call.Domain, session)
+	instance, err := from.take(ctx, call.Domain, session)
 	if err != nil {
 		return err
 	}
 	err = ask(ctx, instance, session)
-	if broken := m.instances.give(ctx, call.Domain, instance, err); broken != nil && err == nil {
+	if broken := from.give(ctx, call.Domain, instance, err); broken != nil && err == nil {
 		return &sandbox.HostError{Err: broken}
 	}
 	return err

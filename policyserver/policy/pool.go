@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
 )
 
 // idleTime is after how long an instance that nobody needed is given up.
@@ -19,12 +23,13 @@ const idleTime = time.Minute
 // checkEvery is after how many restores of an engine one is checked.
 const checkEvery = 1000
 
-// pool hands out instances of a template and puts them back to what it is after each call.
+// pool hands out instances of a maker and puts them back after each call.
 // Instances that were called for one trust domain are never called for another: should
 // anything of a call survive after all, it stays where it came from.
 type pool struct {
-	engine   *Engine
-	template *sandbox.Template
+	engine *Engine
+	maker  maker
+	fresh  fresh // for when no instance can be made that can be put back
 
 	mutex   sync.Mutex
 	shelves map[string]*shelf // by trust domain
@@ -42,15 +47,23 @@ type shelf struct {
 	least int
 }
 
-func newPool(engine *Engine, template *sandbox.Template) *pool {
-	return &pool{engine: engine, template: template, shelves: map[string]*shelf{}}
+func newPool(engine *Engine, maker maker, fresh fresh) *pool {
+	made := &pool{engine: engine, maker: maker, fresh: fresh, shelves: map[string]*shelf{}}
+	engine.pools.add(made)
+	return made
 }
 
-func (p *pool) take(ctx context.Context, domain string, _ *host.Session) (*sandbox.Instance, error) {
+func (p *pool) take(ctx context.Context, domain string, session *host.Session) (*sandbox.Instance, error) {
 	if instance := p.takeIdle(domain); instance != nil {
 		return instance, nil
 	}
-	return p.template.Instantiate(ctx)
+	instance, err := p.maker.Instantiate(ctx)
+	var over *memory.OverError
+	if err == nil || errors.Is(err, sandbox.ErrDeadline) || errors.Is(err, sandbox.ErrCanceled) || errors.As(err, &over) {
+		return instance, err
+	}
+	p.engine.logger.LogAttrs(ctx, slog.LevelWarn, "instance of a policy is made for one call only", slog.String("reason", err.Error()))
+	return p.fresh.take(ctx, domain, session)
 }
 
 func (p *pool) takeIdle(domain string) *sandbox.Instance {
@@ -71,7 +84,7 @@ func (p *pool) takeIdle(domain string) *sandbox.Instance {
 // give restores the instance. One that cannot be restored is given up, which is no error
 // of the call that it has answered.
 func (p *pool) give(ctx context.Context, domain string, instance *sandbox.Instance, failed error) error {
-	if !answered(failed) || !p.restore(ctx, instance) || !p.putIdle(domain, instance) {
+	if !instance.Kept() || !answered(failed) || !p.restore(ctx, instance) || !p.putIdle(domain, instance) {
 		return instance.Close(ctx)
 	}
 	return nil
@@ -81,6 +94,11 @@ func (p *pool) give(ctx context.Context, domain string, instance *sandbox.Instan
 func answered(failed error) bool {
 	var reported *wapc.Error
 	var nonsense *answerError
+	var command *wasi.CommandError
+	if errors.As(failed, &command) {
+		var exit *sandbox.ExitError
+		return errors.As(command, &exit)
+	}
 	return failed == nil || errors.As(failed, &reported) || errors.As(failed, &nonsense)
 }
 
@@ -122,7 +140,7 @@ func (p *pool) putIdle(domain string, instance *sandbox.Instance) bool {
 	return true
 }
 
-func (p *pool) bytes() int64 { return p.template.Bytes() }
+func (p *pool) bytes() int64 { return p.maker.Bytes() }
 
 // sweep gives up the instances that were not needed since the last sweep.
 func (p *pool) sweep() {
@@ -153,8 +171,9 @@ func (p *pool) giveUp(unneeded []*sandbox.Instance) {
 	}
 }
 
-// close gives everything back. No call runs and none will.
+// close gives everything back. No call runs and none will. It may be called again.
 func (p *pool) close(ctx context.Context) error {
+	p.engine.pools.remove(p)
 	p.mutex.Lock()
 	p.closed = true
 	if p.sweeper != nil {
@@ -167,5 +186,38 @@ func (p *pool) close(ctx context.Context) error {
 	p.shelves = nil
 	p.mutex.Unlock()
 	p.giveUp(all)
-	return p.template.Close(ctx)
+	return p.maker.Close(ctx)
+}
+
+// pools are those that are not closed.
+type pools struct {
+	mutex sync.Mutex
+	open  map[*pool]struct{}
+}
+
+func (p *pools) add(added *pool) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	if p.open == nil {
+		p.open = map[*pool]struct{}{}
+	}
+	p.open[added] = struct{}{}
+}
+
+func (p *pools) remove(removed *pool) {
+	p.mutex.Lock()
+	defer p.mutex.Unlock()
+	delete(p.open, removed)
+}
+
+// close closes those of modules that nobody has closed.
+func (p *pools) close(ctx context.Context) error {
+	p.mutex.Lock()
+	left := slices.Collect(maps.Keys(p.open))
+	p.mutex.Unlock()
+	var err error
+	for _, pool := range left {
+		err = errors.Join(err, pool.close(ctx))
+	}
+	return err
 }

@@ -105,3 +105,52 @@ func TestPoolSweeps(t *testing.T) {
 		t.Error("an instance that nobody needs is left")
 	}
 }
+
+// Commands wait for a request only where a later call cannot tell.
+func TestWhoIsParked(t *testing.T) {
+	command := wasmtest.NewCommand()
+	plain := command.Bytes(command.Echo())
+	asking := wasmtest.NewCommand()
+	ask := asking.Bytes(asking.CallHost("kubernetes", "can_i", "{}"), wasmtest.Drop, asking.Echo())
+	silent := wasmtest.NewCommand()
+	engine, err := NewEngine(t.Context(), Config{Isolation: IsolationPristine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tc := range map[string]struct {
+		binary []byte
+		want   bool
+	}{
+		"reading":                {plain, true},
+		"asking before it reads": {ask, false},
+		"never reading":          {silent.Bytes(), false},
+	} {
+		module, err := engine.Compile(t.Context(), tc.binary)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool, parked := module.instances.(*pool)
+		if parked != tc.want {
+			t.Errorf("%s: parked: %v, want %v", name, parked, tc.want)
+		}
+		if !parked {
+			continue
+		}
+		var used []*sandbox.Instance
+		for range 5 {
+			if _, err := module.Validate(t.Context(), Call{Settings: []byte(`{}`)}, []byte(`{}`)); err == nil {
+				t.Error("an echo is no answer, and no error came back")
+			}
+			used = append(used, pool.shelves[""].idle...)
+		}
+		if len(used) != 5 || used[0] != used[4] || !used[0].Parked() {
+			t.Errorf("%s: %d instances were used for 5 calls, want the same each time", name, len(used))
+		}
+	}
+	if err := engine.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if len(engine.pools.open) != 0 {
+		t.Error("the engine is closed and a pool is not")
+	}
+}

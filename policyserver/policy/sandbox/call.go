@@ -31,6 +31,7 @@ type Call struct {
 	refused  error        // why the guest got no more memory
 	calling  bool         // an imported function is calling the guest
 	running  *Instance    // that is called; nil while it is made
+	parking  *parking     // of a command that is parked: the call is in there
 }
 
 type callKey struct{}
@@ -53,6 +54,15 @@ func (r *Runtime) Begin(ctx context.Context) (context.Context, *Call) {
 func CallFrom(ctx context.Context) *Call {
 	call, _ := ctx.Value(callKey{}).(*Call)
 	return call
+}
+
+// current is the call that an imported function serves, and its context.
+func current(ctx context.Context) (context.Context, *Call) {
+	call := CallFrom(ctx)
+	if call.parking != nil {
+		return call.parking.ctx, call.parking.call
+	}
+	return ctx, call
 }
 
 // Now is the current time by the clock that the deadline is measured with.

@@ -10,6 +10,10 @@
 // when a context is done, is never used: it leaves compiled code at every loop iteration,
 // which costs five to ten times the guest's time, and it does not see recursion at all.
 //
+// An instance of a Template can be put back to what it was when it was initialised. A
+// command can be parked where it reads its standard input, and go on from there for every
+// call.
+//
 // What never does: what an operation or an answer means.
 //
 // Where the data goes next: policyserver/policy/wapc calls functions of an Instance and

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -73,11 +74,16 @@ func (r *Runtime) provide(ctx context.Context, module HostModule) error {
 // ends it by a panic when the function fails: wazero knows no other way out of a guest. It
 // recovers the panic and returns its value as the error of the call.
 func adapt(run func(context.Context, Guest, []uint64) error) api.GoModuleFunc {
-	return func(ctx context.Context, module api.Module, stack []uint64) {
-		call := CallFrom(ctx)
+	return func(instance context.Context, module api.Module, stack []uint64) {
+		ctx, call := current(instance)
 		err := call.Check()
 		if err == nil {
 			err = run(ctx, Guest{Call: call, Memory: Memory{module.Memory()}}, stack)
+		}
+		if parked := CallFrom(instance).parking; parked != nil {
+			if exit, ended := errors.AsType[*ExitError](err); ended {
+				parked.ends(exit)
+			}
 		}
 		if err == nil {
 			err = call.Check()
@@ -92,7 +98,8 @@ func adapt(run func(context.Context, Guest, []uint64) error) api.GoModuleFunc {
 // has run out. It is called so often that it looks at the deadline once only.
 func (r *Runtime) provideFuel(ctx context.Context) error {
 	tick := api.GoFunc(func(ctx context.Context, stack []uint64) {
-		if err := CallFrom(ctx).Check(); err != nil {
+		_, call := current(ctx)
+		if err := call.Check(); err != nil {
 			panic(err)
 		}
 		stack[0] = wasm.Quantum

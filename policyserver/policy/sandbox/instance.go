@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"context"
+	"errors"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
@@ -24,6 +25,10 @@ type Instance struct {
 	template *Template
 	memory   *snapshot.Memory
 	globals  []api.MutableGlobal
+
+	// Of commands that are parked: no other instance has their template.
+	parking *parking
+	own     *Template
 }
 
 // Instantiate makes an instance and runs the module's start function, if it has one. The
@@ -81,5 +86,17 @@ func (i *Instance) Write(address uint32, content []byte) error {
 // Memory is the instance's memory.
 func (i *Instance) Memory() Memory { return Memory{i.module.Memory()} }
 
+// Kept says whether the instance can be restored.
+func (i *Instance) Kept() bool { return i.template != nil }
+
 // Close gives back what the instance holds.
-func (i *Instance) Close(ctx context.Context) error { return i.module.Close(ctx) }
+func (i *Instance) Close(ctx context.Context) error {
+	if i.parking != nil {
+		i.parking.close()
+	}
+	err := i.module.Close(ctx)
+	if i.own != nil {
+		err = errors.Join(err, i.own.Close(ctx))
+	}
+	return err
+}

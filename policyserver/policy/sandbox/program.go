@@ -48,7 +48,16 @@ func sizeOf(rewritten wasm.Rewritten) memory.Size {
 // error is a *wasm.FormatError, a *memory.OverError, a *fs.PathError of the compilation
 // cache, the context's, or says what else is wrong with the module.
 func (r *Runtime) Compile(ctx context.Context, binary []byte) (*Program, error) {
-	rewritten, err := wasm.Rewrite(binary)
+	return r.compile(ctx, binary, wasm.Rewrite)
+}
+
+// CompileCommand is Compile for a command of WASI: its instances can be parked.
+func (r *Runtime) CompileCommand(ctx context.Context, binary []byte) (*Program, error) {
+	return r.compile(ctx, binary, wasm.RewriteCommand)
+}
+
+func (r *Runtime) compile(ctx context.Context, binary []byte, rewrite func([]byte) (wasm.Rewritten, error)) (*Program, error) {
+	rewritten, err := rewrite(binary)
 	if err != nil {
 		return nil, err
 	}

@@ -72,7 +72,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 			WithCompilationCache(cache).
 			WithDebugInfoEnabled(false)),
 	}
-	err = runtime.provideFuel(ctx)
+	err = errors.Join(runtime.provideFuel(ctx), runtime.providePark(ctx))
 	for _, module := range config.Modules {
 		if err == nil {
 			err = runtime.provide(ctx, module)

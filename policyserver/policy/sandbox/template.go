@@ -33,11 +33,8 @@ type Template struct {
 // is that of a Call. The error is one of init or of Instantiate, or says why there can be
 // no template.
 func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (*Template, error) {
-	switch {
-	case p.runtime.memory == nil:
-		return nil, errors.New("memory cannot be restored on this system")
-	case p.unrestorable != "":
-		return nil, fmt.Errorf("module uses %s, which cannot be put back", p.unrestorable)
+	if err := p.restorable(); err != nil {
+		return nil, err
 	}
 	instance, err := p.instantiate(ctx, 0)
 	if err != nil {
@@ -46,23 +43,45 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	if err := init(instance); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
-	image, err := instance.memory.Snapshot()
+	template, err := instance.keep()
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("keep memory of module: %w", err), instance.Close(ctx))
+		return nil, errors.Join(err, instance.Close(ctx))
 	}
-	size := memory.Size{Mapped: int64(image.Len())}
-	if err := p.runtime.budget.Take(memory.Modules, size); err != nil {
-		return nil, errors.Join(err, image.Close(), instance.Close(ctx))
-	}
-	template := &Template{program: p, image: image, size: size, first: instance}
-	p.runtime.templates.keep(template)
-	for _, global := range instance.globals {
-		template.globals = append(template.globals, global.Get())
-	}
+	template.first = instance
 	if err := instance.become(template); err != nil {
 		template.first = nil
 		return nil, errors.Join(err, instance.Close(ctx), template.Close(ctx))
 	}
+	return template, nil
+}
+
+// restorable says why instances cannot be put back to what they were.
+func (p *Program) restorable() error {
+	switch {
+	case p.runtime.memory == nil:
+		return errors.New("memory cannot be restored on this system")
+	case p.unrestorable != "":
+		return fmt.Errorf("module uses %s, which cannot be put back", p.unrestorable)
+	default:
+		return nil
+	}
+}
+
+// keep makes a template of what the instance is now.
+func (i *Instance) keep() (*Template, error) {
+	image, err := i.memory.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("keep memory of module: %w", err)
+	}
+	runtime, size := i.program.runtime, memory.Size{Mapped: int64(image.Len())}
+	if err := runtime.budget.Take(memory.Modules, size); err != nil {
+		return nil, errors.Join(err, image.Close())
+	}
+	template := &Template{program: i.program, image: image, size: size}
+	for _, global := range i.globals {
+		template.globals = append(template.globals, global.Get())
+	}
+	runtime.templates.keep(template)
 	return template, nil
 }
 

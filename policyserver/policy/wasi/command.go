@@ -62,7 +62,18 @@ type exchange struct{ host Host }
 // CheckCommand says why the program is no command.
 func CheckCommand(program *sandbox.Program) error { return program.CheckExport(startFunction, 0, 0) }
 
-// Run runs a command in a new instance and returns what it wrote to its standard output.
+// Park runs a command with these arguments in a new instance until it is about to read its
+// standard input. The error is one of Program.Park.
+func Park(ctx context.Context, program *sandbox.Program, command Command) (*sandbox.Instance, error) {
+	call := sandbox.CallFrom(ctx)
+	call.Protocol = &exchange{host: command.Host}
+	call.Args = append([]string{programName}, command.Args...)
+	call.Stdout = sandbox.NewStream(maxStdout)
+	return program.Park(ctx)
+}
+
+// Run runs a command in a new instance, or has one go on that was parked with the same
+// arguments, and returns what it wrote to its standard output.
 // The error is a *CommandError, or one of Instance.Invoke that the command has not caused.
 func Run(ctx context.Context, instance *sandbox.Instance, command Command) ([]byte, error) {
 	call := sandbox.CallFrom(ctx)
@@ -70,7 +81,12 @@ func Run(ctx context.Context, instance *sandbox.Instance, command Command) ([]by
 	call.Args = append([]string{programName}, command.Args...)
 	call.Stdin = command.Stdin
 	call.Stdout = sandbox.NewStream(maxStdout)
-	_, err := instance.Invoke(ctx, startFunction)
+	var err error
+	if instance.Parked() {
+		err = instance.Resume(ctx)
+	} else {
+		_, err = instance.Invoke(ctx, startFunction)
+	}
 	answer, cut := call.Stdout.Bytes()
 	call.Stdout = sandbox.Stream{} // it is the answer and nothing for the log
 	exit, exited := errors.AsType[*sandbox.ExitError](err)

@@ -20,7 +20,9 @@ func (w *rewriter) rewriteImports(r *reader) {
 		item = append(item, byte(kind))
 		switch kind {
 		case KindFunction:
-			item = appendU32(item, r.u32())
+			w.functionTypes = append(w.functionTypes, r.u32())
+			item = appendU32(item, w.functionTypes[w.importedFunctions])
+			w.noteRead(string(module), string(name))
 			w.importedFunctions++
 		case KindTable:
 			item = w.copyTable(item, r)
@@ -42,13 +44,19 @@ func (w *rewriter) rewriteImports(r *reader) {
 	}
 	tick := appendName(appendName(nil, []byte(FuelModule)), []byte(FuelFunction))
 	imports.add(appendU32(append(tick, byte(KindFunction)), w.tickType)...)
+	if w.parks {
+		park := appendName(appendName(nil, []byte(ParkModule)), []byte(ParkFunction))
+		imports.add(appendU32(append(park, byte(KindFunction)), w.addType(1, 1))...)
+	}
 	w.sections[sectionImport] = imports.bytes()
 }
 
 func (w *rewriter) rewriteFunctions(r *reader) {
 	w.localFunctions = r.count("functions")
 	for range w.localFunctions {
-		w.functions.add(appendU32(nil, r.u32())...)
+		index := r.u32()
+		w.functionTypes = append(w.functionTypes, index)
+		w.functions.add(appendU32(nil, index)...)
 	}
 }
 
@@ -151,12 +159,13 @@ func (w *rewriter) rewriteExports(r *reader) {
 	var exports vector
 	for range r.count("exports") {
 		start := r.pos
-		item := appendName(nil, r.name("name of an export"))
+		name := string(r.name("name of an export"))
+		item := appendName(nil, []byte(name))
 		kind := Kind(r.byte())
 		index := r.u32()
 		switch kind {
 		case KindFunction:
-			index = w.function(index)
+			index = w.exported(name, index)
 		case KindTable, KindMemory, KindGlobal:
 		default:
 			r.failAt(start, "export of %v is not supported", kind)

@@ -8,6 +8,7 @@
 //   - fuel, so that a guest can be interrupted at any point of its run,
 //   - mutable globals exported, so that an instance can be put back to its first state,
 //   - an imported memory made local, so that one set of host functions serves every guest,
+//   - in commands, a word to the host before they read and when they end,
 //   - tables bounded, so that a guest cannot take the host's memory by growing one.
 //
 // Input is hostile. The reader checks every bound and answers with a *FormatError; every

@@ -47,6 +47,9 @@ const (
 	// stack and leave it there.
 	helperChargeBytes
 	helperChargeElements
+	// helperRead and helperStart are a command's, see RewriteCommand.
+	helperRead
+	helperStart
 
 	helperKinds = iota
 )
@@ -60,15 +63,18 @@ func (w *rewriter) helper(kind helper) uint32 {
 				used++
 			}
 		}
-		// After all other functions: the imported ones, the tick, the local ones.
-		w.helpers[kind] = w.importedFunctions + 1 + w.localFunctions + used
+		w.helpers[kind] = w.firstHelper() + used
 	}
 	return w.helpers[kind]
 }
 
+// firstHelper is after all other functions: the imported ones, those of the host that are
+// added, the local ones.
+func (w *rewriter) firstHelper() uint32 { return w.importedFunctions + w.added() + w.localFunctions }
+
 // appendHelpers writes the helpers that are used, in order of their indices.
 func (w *rewriter) appendHelpers() {
-	for next := w.importedFunctions + 1 + w.localFunctions; ; next++ {
+	for next := w.firstHelper(); ; next++ {
 		added := false
 		for kind, index := range w.helpers {
 			if index == next {
@@ -94,6 +100,10 @@ func (w *rewriter) appendHelper(kind helper) {
 		signature, body = w.addType(1, 1), w.chargeBody(unitBytesShift)
 	case helperChargeElements:
 		signature, body = w.addType(1, 1), w.chargeBody(unitElementShift)
+	case helperRead:
+		signature, body = w.addType(4, 1), w.readBody()
+	case helperStart:
+		signature, body = w.addType(0, 0), w.startBody()
 	}
 	w.functions.add(appendU32(nil, signature)...)
 	w.code.add(append(appendU32(nil, uint32(len(body))), body...)...)

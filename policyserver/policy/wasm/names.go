@@ -40,7 +40,7 @@ func (w *rewriter) rewriteNames() []byte {
 func (w *rewriter) shiftFunctionNames(r *reader) []byte {
 	var names vector
 	for range r.count("function names") {
-		index := w.function(r.u32())
+		index := w.shifted(r.u32())
 		name := r.name("name of a function")
 		if r.err != nil {
 			return nil

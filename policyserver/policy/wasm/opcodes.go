@@ -12,6 +12,7 @@ const (
 	opBrIf       = 0x0d
 	opReturn     = 0x0f
 	opCall       = 0x10
+	opDrop       = 0x1a
 	opLocalGet   = 0x20
 	opLocalSet   = 0x21
 	opGlobalGet  = 0x23
@@ -23,6 +24,7 @@ const (
 	opI64Const   = 0x42
 	opF32Const   = 0x43
 	opF64Const   = 0x44
+	opI32Eqz     = 0x45
 	opI32LtS     = 0x48
 	opI32GtU     = 0x4b
 	opI32LeU     = 0x4d

@@ -13,6 +13,18 @@ const (
 	FuelFunction = "tick"
 )
 
+// The function that a rewritten command imports. It is called with one of the two numbers
+// below. After ParkReading it returns 0 when the command is to read now, and another number
+// when it is to call once more before that; what it returns after ParkEnded is not used.
+const (
+	ParkModule   = "kubewarden:park"
+	ParkFunction = "park"
+	// ParkReading says that the command is about to read its standard input.
+	ParkReading = 0
+	// ParkEnded says that the command has returned from its start function.
+	ParkEnded = 1
+)
+
 // Quantum is the amount of fuel to return from a tick. One unit is up to 32 instructions
 // or 128 bytes of a bulk operation: a quantum is between some microseconds and about a
 // millisecond of a guest's time. A tick costs about 0.1 us.
@@ -83,12 +95,20 @@ type Rewritten struct {
 // local and bounds its tables. What the guest computes stays the same. Custom sections
 // are dropped, except for names that help to read a trap. The error is a *FormatError;
 // it names an instruction that is not known.
-func Rewrite(binary []byte) (Rewritten, error) {
+func Rewrite(binary []byte) (Rewritten, error) { return rewrite(binary, false) }
+
+// RewriteCommand rewrites a module that is run by its function "_start" and reads from the
+// standard input of WASI. Besides what Rewrite does, it has the command say when it begins
+// to read and when it has ended, see ParkFunction. A command that does neither in the usual
+// way is as after Rewrite.
+func RewriteCommand(binary []byte) (Rewritten, error) { return rewrite(binary, true) }
+
+func rewrite(binary []byte, parks bool) (Rewritten, error) {
 	module, err := Parse(binary)
 	if err != nil {
 		return Rewritten{}, err
 	}
-	rewriter := rewriter{module: module, sections: map[byte][]byte{}}
+	rewriter := rewriter{module: module, sections: map[byte][]byte{}, parks: parks, plainTypes: map[uint32]string{}}
 	for _, step := range rewriter.steps() {
 		r, present := module.known[step.id]
 		if !present {
@@ -124,6 +144,13 @@ type rewriter struct {
 	types     vector // type section
 	typeCount uint32 // its types; a recursion group is one item of several types
 	tickType  uint32
+
+	plainTypes map[uint32]string // those outside of recursion groups
+
+	parks         bool
+	read          *uint32  // the imported function that reads
+	start         uint32   // the function that "_start" was, where it was replaced
+	functionTypes []uint32 // of imported and local functions
 
 	importedFunctions uint32
 	localFunctions    uint32
@@ -163,16 +190,35 @@ func (w *rewriter) steps() []step {
 	}
 }
 
-// function is the index that a function of the original module has now: the tick is
-// inserted after the imported functions, before the local ones.
+// function is the index of what is called in the place of a function of the original module.
+// Reading a command's standard input goes through a helper.
 func (w *rewriter) function(index uint32) uint32 {
+	if w.read != nil && index == *w.read {
+		return w.helper(helperRead)
+	}
+	return w.shifted(index)
+}
+
+// shifted is the index that a function of the original module has now: what the host adds is
+// inserted after the imported functions, before the local ones.
+func (w *rewriter) shifted(index uint32) uint32 {
 	if index >= w.importedFunctions {
-		return index + 1
+		return index + w.added()
 	}
 	return index
 }
 
+// added is how many functions of the host are imported besides those of the original.
+func (w *rewriter) added() uint32 {
+	if w.parks {
+		return 2
+	}
+	return 1
+}
+
 func (w *rewriter) tick() uint32 { return w.importedFunctions }
+
+func (w *rewriter) park() uint32 { return w.importedFunctions + 1 }
 
 func (w *rewriter) fuel() uint32 { return w.globalCount }
 

@@ -23,7 +23,9 @@ func (w *rewriter) rewriteTypes(r *reader) {
 			return
 		}
 		if r.peek() != typeRecursion {
-			w.types.add(copyFunctionType(nil, r)...)
+			item := copyFunctionType(nil, r)
+			w.types.add(item...)
+			w.plainTypes[w.typeCount] = string(item)
 			w.typeCount++
 			continue
 		}
@@ -41,6 +43,13 @@ func (w *rewriter) rewriteTypes(r *reader) {
 
 // addType adds a function type over i32 and returns its index.
 func (w *rewriter) addType(params, results int) uint32 {
+	w.types.add(functionType(params, results)...)
+	w.typeCount++
+	return w.typeCount - 1
+}
+
+// functionType is a function type over i32.
+func functionType(params, results int) []byte {
 	item := []byte{typeFunction}
 	for _, n := range []int{params, results} {
 		item = append(item, byte(n))
@@ -48,9 +57,7 @@ func (w *rewriter) addType(params, results int) uint32 {
 			item = append(item, typeI32)
 		}
 	}
-	w.types.add(item...)
-	w.typeCount++
-	return w.typeCount - 1
+	return item
 }
 
 func copyFunctionType(to []byte, r *reader) []byte {
