@@ -12,6 +12,9 @@
 //	lock      lets one run at a time do a thing
 //	progress  says what happens and for how long
 //
+// stop and start are a loss of power and its end: every process and container goes but the
+// registry, which stands for one that is elsewhere, and what is on disk stays.
+//
 // What stays on the machine after down: the Debian packages that were installed, the cache
 // in the user's cache folder, and the empty built-in tables of the firewall.
 //

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -129,9 +130,12 @@ func privileged(pod *corev1.Pod) *corev1.Pod {
 // kubectl runs kubectl and returns what it printed.
 func kubectl(t *testing.T, args ...string) string {
 	t.Helper()
-	output, err := exec.CommandContext(t.Context(), "kubectl", args...).CombinedOutput()
+	cmd := exec.CommandContext(t.Context(), "kubectl", args...)
+	var warnings strings.Builder // apart from the output, which tests read
+	cmd.Stderr = &warnings
+	output, err := cmd.Output()
 	if err != nil {
-		t.Fatalf("kubectl %v: %v\n%s", args, err, output)
+		t.Fatalf("kubectl %v: %v\n%s%s", args, err, output, warnings.String())
 	}
 	return string(output)
 }

@@ -14,8 +14,7 @@ func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.
 	ns := namespace(t)
 	policy := newPolicy(t, ns, moduleRequiredLabels, map[string]any{"mandatory_labels": []string{"cost-center"}})
 	enforce(t, policy)
-	broken := rawSettings(t, map[string]any{"mandatory_labels": 7})
-	change(t, policy, func() { policy.Spec.Settings = broken })
+	breakPolicy(t, policy)
 	eventuallyRefused(t, policy)
 
 	replaceServerPods(t)
@@ -28,8 +27,8 @@ func TestABrokenPolicyKeepsItsLastGoodRevisionWhenEveryPodIsReplaced(t *testing.
 	g.Expect(cluster.Delete(t.Context(), policy)).To(gomega.Succeed())
 	g.Eventually(func() error { return cluster.Get(t.Context(), client.ObjectKeyFromObject(policy), policy) }).
 		WithTimeout(promptly).Should(gomega.MatchError(gomega.ContainSubstring("not found")))
-	again := newPolicy(t, ns, moduleRequiredLabels, map[string]any{})
-	again.Name, again.GenerateName, again.Spec.Settings = policy.Name, "", broken
+	again := newPolicy(t, ns, modulePodPrivileged, map[string]any{"mandatory_labels": 7})
+	again.Name, again.GenerateName = policy.Name, ""
 	create(t, again)
 	g.Eventually(func() string { return eventuallyRefused(t, again).Message }).WithTimeout(promptly).
 		Should(gomega.ContainSubstring("no revision of it is served, and its webhook is not created"))

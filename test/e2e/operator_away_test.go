@@ -93,7 +93,7 @@ func versions(t *testing.T) map[string]string {
 	kinds := strings.Fields(kubectl(t, "api-resources", "--verbs=list", "--output=name"))
 	kinds = slices.DeleteFunc(kinds, func(kind string) bool {
 		return strings.Contains(kind, "report") || strings.HasPrefix(kind, "leases.") || strings.HasPrefix(kind, "events") ||
-			strings.HasSuffix(kind, ".batch") || strings.HasSuffix(kind, ".metrics.k8s.io")
+			strings.HasSuffix(kind, ".batch") || kind == "componentstatuses" || strings.HasSuffix(kind, ".metrics.k8s.io")
 	})
 	found := map[string]string{}
 	for _, query := range [][]string{

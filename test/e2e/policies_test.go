@@ -69,15 +69,19 @@ func TestAnEnforcedPolicyGoesOnWithItsOldSettingsWhenNewOnesAreBad(t *testing.T)
 	ns := namespace(t)
 	policy := newPolicy(t, ns, moduleRequiredLabels, map[string]any{"mandatory_labels": []string{"cost-center"}})
 	enforce(t, policy)
+	good := policy.Spec.Module
 
-	change(t, policy, func() {
-		policy.Spec.Settings = rawSettings(t, map[string]any{"mandatory_labels": 7})
-	})
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"spec":{"settings":{"mandatory_labels":7}}}`))
+	g.Expect(cluster.Patch(t.Context(), policy.DeepCopy(), patch)).To(gomega.MatchError(gomega.ContainSubstring("mandatory_labels")),
+		"what a module that is loaded finds wrong is refused when it is written")
+
+	breakPolicy(t, policy)
 	ready := eventuallyRefused(t, policy)
 	g.Expect(ready.Reason).To(gomega.Equal("InvalidSettings"))
 	g.Expect(attempt(t, newPod(ns))).To(gomega.MatchError(gomega.ContainSubstring("cost-center")), "the old settings are still enforced")
 
 	change(t, policy, func() {
+		policy.Spec.Module = good
 		policy.Spec.Settings = rawSettings(t, map[string]any{"mandatory_labels": []string{"team"}})
 	})
 	eventuallyReady(t, policy, 30*time.Second)
@@ -170,6 +174,14 @@ func change(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy, edit func()
 		edit()
 		return cluster.Update(t.Context(), policy)
 	}).WithTimeout(promptly).Should(gomega.Succeed())
+}
+
+// breakPolicy gives a policy a module that its server has not loaded, so that nobody can say
+// before it is written that the settings are not that module's.
+func breakPolicy(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy) {
+	t.Helper()
+	broken := newPolicy(t, "", modulePodPrivileged, map[string]any{"mandatory_labels": 7})
+	change(t, policy, func() { policy.Spec.Module, policy.Spec.Settings = broken.Spec.Module, broken.Spec.Settings })
 }
 
 // eventuallyRefused waits until the status of this generation says that the policy is not

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -57,9 +58,10 @@ func (edits turns) judge(a answer) string {
 // report and a moment longer.
 func turnVerdicts(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy) turns {
 	t.Helper()
-	var edits turns
+	const count = 10
+	edits := make(turns, 0, count)
 	var slowest time.Duration
-	for i := range 10 {
+	for i := range count {
 		limit, admits := belowSmallLimit, false
 		if i%2 == 1 {
 			limit, admits = aboveSmallLimit, true
@@ -81,7 +83,7 @@ func TestTurnsAreJudged(t *testing.T) {
 	start := time.Now()
 	at := func(second float64) time.Time { return start.Add(time.Duration(second * float64(time.Second))) }
 	edits := turns{{at(10), at(12), false}, {at(20), at(22), true}}
-	denied := errorString("cpu limit " + smallLimit + " is above " + belowSmallLimit)
+	denied := errors.New("cpu limit " + smallLimit + " is above " + belowSmallLimit)
 	for name, tc := range map[string]struct {
 		begin, end float64
 		err        error
@@ -91,7 +93,7 @@ func TestTurnsAreJudged(t *testing.T) {
 		"before, denied":                     {1, 2, denied, false},
 		"across the first write, denied":     {9, 11, denied, true},
 		"across the first write, admitted":   {9, 11, nil, true},
-		"during, another error":              {11, 11.5, errorString("timeout"), false},
+		"during, another error":              {11, 11.5, errors.New("timeout"), false},
 		"after the first report, admitted":   {12.1, 13, nil, false},
 		"after the first report, denied":     {12.1, 13, denied, true},
 		"across the second write, admitted":  {13, 21, nil, true},
@@ -109,7 +111,3 @@ func TestTurnsAreJudged(t *testing.T) {
 		t.Error("a Pod that every setting denies was admitted, and that was right")
 	}
 }
-
-type errorString string
-
-func (e errorString) Error() string { return string(e) }
