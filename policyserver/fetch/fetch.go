@@ -33,7 +33,7 @@ type Config struct {
 	// Sources say which hosts are trusted how.
 	Sources contract.Sources
 	// Verification is what modules must be signed with; nil demands nothing. With it,
-	// modules come from registries only, and the registry is asked at each Fetch.
+	// modules come from registries only.
 	Verification *contract.Verification
 	// Trust gives the trust root of Sigstore by which identities are verified. It is asked
 	// only when one is demanded, and does not wait: its error says why there is none yet.
@@ -66,6 +66,8 @@ type Client struct {
 	config     Config
 	store      store
 	transports *transports
+	// verified is told by what a module was verified; it is Fetch's.
+	verified func(signed string, by evidence)
 }
 
 // New makes a client.
@@ -90,20 +92,25 @@ func New(config Config) *Client {
 
 // Fetch gives the module at a URL. A digest ("sha256:" and 64 hex digits) that is not
 // empty is the one that the module's bytes must have; a module of that digest that is in
-// the store already is not fetched again. Any error is an *Error.
+// the store already, and of which the evidence there suffices for what is demanded, is not
+// fetched again. Any error is an *Error.
 func (c *Client) Fetch(ctx context.Context, moduleURL, digest string) ([]byte, error) {
 	if digest != "" && !digestPattern.MatchString(digest) {
 		return nil, refuse(contract.ReasonInvalidEntry, "module digest is %q, want sha256: and 64 hex digits", digest)
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.config.Timeout)
 	defer cancel()
-	if c.config.Verification == nil {
-		if module := c.stored(ctx, digest); module != nil {
-			c.config.Fetched(PlaceStore)
-			return module, nil
+	if module := c.kept(ctx, moduleURL, digest); module != nil {
+		c.config.Fetched(PlaceStore)
+		return module, nil
+	}
+	asking := *c
+	asking.verified = func(signed string, by evidence) {
+		if err := c.store.keepEvidence(moduleURL, signed, by); err != nil {
+			c.config.Logger.WarnContext(ctx, "store evidence", "module", moduleURL, "error", err)
 		}
 	}
-	module, err := c.fetch(ctx, moduleURL, digest)
+	module, err := asking.fetch(ctx, moduleURL, digest)
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -117,6 +124,15 @@ func (c *Client) Fetch(ctx context.Context, moduleURL, digest string) ([]byte, e
 		c.config.Logger.WarnContext(ctx, "store module", "module", moduleURL, "error", err)
 	}
 	return module, nil
+}
+
+// kept gives the module of a digest out of the store, provided that it has the signatures
+// that are demanded, or nil.
+func (c *Client) kept(ctx context.Context, moduleURL, digest string) []byte {
+	if c.config.Verification == nil {
+		return c.stored(ctx, digest)
+	}
+	return c.verifiedBefore(ctx, moduleURL, digest)
 }
 
 // stored gives the module of a digest out of the store, or nil.

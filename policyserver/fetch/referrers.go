@@ -21,7 +21,7 @@ const maxBundleBytes = 256 << 10
 // signatureBundles gives the bundles that refer to the manifest of a digest, by the
 // registry's list or, where it keeps none, by the tag that stands for it. A registry that
 // refuses to tell has none: it can only keep a module from being verified.
-func signatureBundles(repository name.Repository, digest string, options []remote.Option) ([]signature.Proof, error) {
+func signatureBundles(repository name.Repository, digest string, options []remote.Option) ([]foundBundle, error) {
 	filter := remote.WithFilter("artifactType", signature.MediaTypeBundle)
 	index, err := remote.Referrers(repository.Digest(digest), append(slices.Clip(options), filter)...)
 	if err != nil {
@@ -39,7 +39,7 @@ func signatureBundles(repository name.Repository, digest string, options []remot
 	if len(candidates) > maxSignatures {
 		return nil, refuse(contract.ReasonUnverified, "%d signatures refer to the artefact, allowed are %d", len(candidates), maxSignatures)
 	}
-	var bundles []signature.Proof
+	var bundles []foundBundle
 	for _, candidate := range candidates {
 		bundle, err := readBundle(repository, candidate.Digest.String(), options)
 		if err = unlessRefused(err); err != nil {
@@ -60,29 +60,31 @@ func unlessRefused(err error) error {
 }
 
 // readBundle gives the bundle of an artefact that refers to another. What is in it may be
-// anything: it is said by the proof then, beside an error of the registry.
-func readBundle(repository name.Repository, digest string, options []remote.Option) (signature.Proof, error) {
+// anything: its flaw is said then, beside an error of the registry.
+func readBundle(repository name.Repository, digest string, options []remote.Option) (foundBundle, error) {
 	descriptor, err := remote.Get(repository.Digest(digest), options...)
 	if err != nil {
-		return signature.NoBundle(err), err
+		return flawed(err), err
 	}
 	manifest, err := v1.ParseManifest(bytes.NewReader(descriptor.Manifest))
 	if err != nil {
-		return signature.NoBundle(err), nil
+		return flawed(err), nil
 	}
 	if len(manifest.Layers) != 1 || manifest.Layers[0].MediaType != signature.MediaTypeBundle {
-		return signature.NoBundle(fmt.Errorf("its artefact has %d layers, want 1 of type %s", len(manifest.Layers), signature.MediaTypeBundle)), nil
+		return flawed(fmt.Errorf("its artefact has %d layers, want 1 of type %s", len(manifest.Layers), signature.MediaTypeBundle)), nil
 	}
 	data, err := readSmall(repository.Digest(manifest.Layers[0].Digest.String()), maxBundleBytes, options)
 	var large tooLargeError
 	switch {
 	case errors.As(err, &large):
-		return signature.NoBundle(err), nil
+		return flawed(err), nil
 	case err != nil:
-		return signature.NoBundle(err), err
+		return flawed(err), err
 	}
-	return signature.NewBundle(data), nil
+	return foundBundle{Content: data}, nil
 }
+
+func flawed(why error) foundBundle { return foundBundle{Flaw: why.Error()} }
 
 // tooLargeError is the number of bytes that something has more than.
 type tooLargeError int64

@@ -10,8 +10,8 @@ import (
 )
 
 // store keeps modules on disk by their digest, in the layout of an OCI image directory:
-// <dir>/blobs/sha256/<hex>. A file is complete from the moment it has its name, and its
-// content is checked whenever it is read.
+// <dir>/blobs/sha256/<hex>; their content is checked whenever it is read. Beside them it
+// keeps the evidence that modules were verified by: <dir>/evidence/<hex>.json.
 type store struct{ dir string }
 
 func (s store) path(digest string) string {
@@ -36,6 +36,11 @@ func (s store) put(module []byte) error {
 	if info, err := os.Stat(path); err == nil && info.Size() == int64(len(module)) {
 		return nil
 	}
+	return s.write(path, module)
+}
+
+// write makes a file that is complete from the moment it has its name.
+func (s store) write(path string, content []byte) error {
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return err
 	}
@@ -44,7 +49,7 @@ func (s store) put(module []byte) error {
 		return err
 	}
 	defer func() { _ = os.Remove(file.Name()) }() // nothing is there once the file has its name
-	if _, err := file.Write(module); err != nil {
+	if _, err := file.Write(content); err != nil {
 		_ = file.Close()
 		return err
 	}

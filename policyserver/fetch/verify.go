@@ -24,28 +24,15 @@ const (
 )
 
 // pullVerified pulls the module that the signed manifest names. Signatures are of
-// manifests: a digest of the module alone says nothing about them, so the manifest is read
-// each time, also for a module that is in the store.
+// manifests: a digest of the module alone says nothing about them.
 func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest string, options []remote.Option) ([]byte, error) {
-	descriptor, err := remote.Get(target, options...)
+	gathered, err := c.gather(target, options)
 	if err != nil {
 		return nil, err
 	}
-	// The digest is computed here and not taken from the descriptor, for which the registry
-	// library believes what the registry says about some old media types.
-	manifestDigest, _, err := v1.SHA256(bytes.NewReader(descriptor.Manifest))
+	signed, err := c.judge(gathered, digest)
 	if err != nil {
 		return nil, err
-	}
-	if err := c.checkSignatures(target.Context(), manifestDigest.String(), options); err != nil {
-		return nil, err
-	}
-	signed, err := moduleDigest(descriptor.Manifest)
-	if err != nil {
-		return nil, err
-	}
-	if digest != "" && signed != digest {
-		return nil, refuse(contract.ReasonUnverified, "the signed manifest %s has the module %s, want %s", manifestDigest, signed, digest)
 	}
 	layer, err := remote.Layer(target.Context().Digest(signed), options...)
 	if err != nil {
@@ -55,25 +42,35 @@ func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest
 	if err != nil {
 		return nil, err
 	}
-	return module, check(module, signed)
+	if err := check(module, signed); err != nil {
+		return nil, err
+	}
+	c.verified(signed, gathered)
+	return module, nil
 }
 
-// checkSignatures is an error unless the manifest of a digest has the signatures that are
-// demanded. The registry is asked for bundles only when the layers, which most artefacts
-// are signed by, do not suffice.
-func (c *Client) checkSignatures(repository name.Repository, digest string, options []remote.Option) error {
-	proofs, err := signatureLayers(repository, digest, options)
+// gather reads the manifest and its signatures. The registry is asked for bundles only when
+// the layers, which most artefacts are signed by, do not suffice.
+func (c *Client) gather(target name.Reference, options []remote.Option) (evidence, error) {
+	descriptor, err := remote.Get(target, options...)
 	if err != nil {
-		return err
+		return evidence{}, err
 	}
-	if c.checkProofs(digest, proofs) == nil {
-		return nil
-	}
-	bundles, err := signatureBundles(repository, digest, options)
+	gathered := evidence{Manifest: descriptor.Manifest}
+	digest, err := gathered.manifestDigest()
 	if err != nil {
-		return fmt.Errorf("get signatures that refer to the artefact: %w", err)
+		return evidence{}, err
 	}
-	return c.checkProofs(digest, append(proofs, bundles...))
+	if gathered.Layers, err = signatureLayers(target.Context(), digest, options); err != nil {
+		return evidence{}, err
+	}
+	if c.checkProofs(digest, gathered.proofs()) == nil {
+		return gathered, nil
+	}
+	if gathered.Bundles, err = signatureBundles(target.Context(), digest, options); err != nil {
+		return evidence{}, fmt.Errorf("get signatures that refer to the artefact: %w", err)
+	}
+	return gathered, nil
 }
 
 // checkProofs asks for a trust root only when it can make a difference. That there is none
@@ -113,7 +110,7 @@ func moduleDigest(raw []byte) (string, error) {
 
 // signatureLayers gives the signatures of the manifest of a digest; none where there is no
 // signature artefact.
-func signatureLayers(repository name.Repository, digest string, options []remote.Option) ([]signature.Proof, error) {
+func signatureLayers(repository name.Repository, digest string, options []remote.Option) ([]signature.Layer, error) {
 	descriptor, err := remote.Get(repository.Tag(signature.Tag(digest)), options...)
 	var answer *transport.Error
 	if errors.As(err, &answer) && answer.StatusCode == http.StatusNotFound {
@@ -129,7 +126,7 @@ func signatureLayers(repository name.Repository, digest string, options []remote
 	if len(manifest.Layers) > maxSignatures {
 		return nil, refuse(contract.ReasonUnverified, "the artefact has %d signatures, allowed are %d", len(manifest.Layers), maxSignatures)
 	}
-	var layers []signature.Proof
+	var layers []signature.Layer
 	for _, layer := range manifest.Layers {
 		if string(layer.MediaType) != signature.MediaType {
 			continue
