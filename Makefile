@@ -126,7 +126,7 @@ verify: generate manifests bundle bundle-validate lint ## Fail when generated fi
 	@test -z "$$(git status --porcelain -- api config bundle catalog)" || { git status --short -- api config bundle catalog; \
 		echo 'run "make generate manifests bundle" and commit the result' >&2; exit 1; }
 	@go mod tidy -diff
-	@for dir in config/default config/certmanager config/network-policy config/samples; do $(call tool,kustomize) build $$dir >/dev/null; done
+	@for dir in config/default config/certmanager config/network-policy config/prometheus config/samples; do $(call tool,kustomize) build $$dir >/dev/null; done
 
 .PHONY: vuln
 vuln: ## Look for known vulnerabilities; needs their database on the network

@@ -122,8 +122,14 @@ func TestTheInstallationIsTold(t *testing.T) {
 	kubewarden.Spec.Enforcement = operatorv1alpha1.EnforcementSuspended
 	kubewarden.Status.Conditions = append(ready(metav1.ConditionFalse, operatorv1alpha1.ReasonSuspended),
 		metav1.Condition{Type: operatorv1alpha1.ConditionCertificatesReady, Status: metav1.ConditionTrue})
-	kubewarden.Status.Audit = &operatorv1alpha1.AuditStatus{LastSuccessfulTime: &metav1.Time{Time: time.Unix(1900000000, 0)}}
+	kubewarden.Status.Audit = &operatorv1alpha1.AuditStatus{
+		LastSuccessfulTime: &metav1.Time{Time: time.Unix(1900000000, 0)},
+		LastRun:            &operatorv1alpha1.AuditRun{Outcome: operatorv1alpha1.AuditOutcomeFailed},
+	}
 	want := `
+# HELP kubewarden_audit_last_run_failed Whether the audit that started last has failed or had to leave something out. Absent while it runs.
+# TYPE kubewarden_audit_last_run_failed gauge
+kubewarden_audit_last_run_failed 1
 # HELP kubewarden_audit_last_success_timestamp_seconds When an audit was last complete, in Unix time. Absent before the first one, and while audits are disabled.
 # TYPE kubewarden_audit_last_success_timestamp_seconds gauge
 kubewarden_audit_last_success_timestamp_seconds 1.9e+09

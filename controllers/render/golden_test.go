@@ -19,6 +19,12 @@ var update = flag.Bool("update", false, "rewrite the golden files in testdata")
 // golden compares objects with testdata/<name>.yaml, one YAML document each.
 func golden(t *testing.T, name string, objects ...render.Object) {
 	t.Helper()
+	goldenFile(t, filepath.Join("testdata", name+".yaml"), objects...)
+}
+
+// goldenFile compares objects with a file, one YAML document each.
+func goldenFile(t *testing.T, path string, objects ...render.Object) {
+	t.Helper()
 	documents := make([][]byte, 0, len(objects))
 	for _, object := range objects {
 		content, err := runtime.DefaultUnstructuredConverter.ToUnstructured(object)
@@ -33,7 +39,6 @@ func golden(t *testing.T, name string, objects ...render.Object) {
 		documents = append(documents, document)
 	}
 	got := bytes.Join(documents, []byte("---\n"))
-	path := filepath.Join("testdata", name+".yaml")
 	if *update {
 		if err := os.WriteFile(path, got, 0o600); err != nil {
 			t.Fatalf("write the golden file: %v", err)

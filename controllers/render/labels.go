@@ -10,6 +10,7 @@ const (
 	LabelPolicyServer = "kubewarden/policy-server"
 
 	labelApp       = "app"
+	labelName      = "app.kubernetes.io/name"
 	labelComponent = "app.kubernetes.io/component"
 	labelInstance  = "app.kubernetes.io/instance"
 	labelPartOf    = "app.kubernetes.io/part-of"
@@ -18,6 +19,7 @@ const (
 	componentPolicyServer = "policy-server"
 	componentAuditScanner = "audit-scanner"
 	componentPolicy       = "policy"
+	componentMonitoring   = "monitoring"
 	partOfKubewarden      = "kubewarden"
 	managedByController   = "kubewarden-controller"
 
