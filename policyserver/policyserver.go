@@ -51,6 +51,8 @@ type Config struct {
 	Profiles bool
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
+	// Proxies lead to modules where sources.yml does not say more.
+	Proxies contract.Proxies
 	// Verification is the path of verification.yml, which is read again when it changes; ""
 	// demands no signatures.
 	Verification string
@@ -181,7 +183,8 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 
 func (p *PolicyServer) newFetcher(sources contract.Sources, verification *contract.Verification) *fetch.Client {
 	return fetch.New(fetch.Config{
-		Dir: p.config.DownloadDir, Sources: sources, Verification: verification, Trust: p.trustFor(verification), Keychain: p.config.Keychain,
+		Dir: p.config.DownloadDir, Sources: sources, Verification: verification, Trust: p.trustFor(verification),
+		Keychain: p.config.Keychain, Proxies: p.config.Proxies,
 		Fetched: p.metrics.ModuleFetched, Logger: p.config.Logger,
 	})
 }

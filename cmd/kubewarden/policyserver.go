@@ -73,12 +73,6 @@ func (f *policyServerFlags) run(ctx context.Context) (err error) {
 		}
 	}()
 	klog.SetSlogLogger(logger) // what the Kubernetes libraries log
-	if f.dockerConfigDir != "" {
-		// The one way to tell the libraries that read credentials where they are.
-		if err := os.Setenv("DOCKER_CONFIG", f.dockerConfigDir); err != nil {
-			return err
-		}
-	}
 	config, err := f.config(logger)
 	if err != nil {
 		return err
@@ -156,12 +150,16 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		Verification:     f.verification,
 		SigstoreTrust:    f.sigstoreTrust,
 		Profiles:         f.enablePprof,
-		Keychain:         fetch.DockerKeychain{},
+		Keychain:         fetch.DockerKeychain{Files: credentialFiles(os.Getenv, f.dockerConfigDir)},
 		Logger:           logger,
 		Now:              time.Now,
 	}
 	if f.enableMetrics {
 		config.MetricsAddress = f.hostPort(f.metricsPort)
+	}
+	var err error
+	if config.Proxies, err = proxies(os.Getenv); err != nil {
+		return policyserver.Config{}, err
 	}
 	if !f.disableTimeout {
 		config.PolicyTimeout = time.Duration(f.policyTimeout) * time.Second

@@ -16,6 +16,7 @@ func FuzzDecodeSources(f *testing.F) {
 		"insecure_sources: [registry.example:5000]\nsource_authorities:\n  registry.example:\n  - {type: Data, data: pem}\n  - {type: Path, path: /ca.pem}\n",
 		`{"insecure_sources":["a"],"source_authorities":{"b":[{"type":"Data","data":"c"}]},"proxies":{}}`,
 		"proxies: {http_proxy: 'user:p@proxy.test:3128', https_proxy: ~, no_proxy: '*'}\n", "proxies: {http_proxy: 'http://%zz@'}\n",
+		"mirrors: {ghcr.io: ['mirror.test:5000/ghcr', '[::1]:5000'], docker.io/org: []}\n",
 		"insecure_sources: on\n", "insecure_sources: [~]\n", "a: &a [*a]\n", "source_authorities: {a: [{type: Data}]}\n", "{}", "", "- a\n",
 		"insecure_sources: [a]\ninsecure_sources: [b]\n", "insecure_sources: !!binary aGk=\n", "? [a]\n: b\n",
 	} {

@@ -9,8 +9,8 @@ import (
 
 // Sources is sources.yml: which registries and servers may be reached without
 // verified TLS, which further authorities are trusted, and which proxies lead there. The
-// format is upstream's (crate policy-fetcher, sources.rs); only its documentation, not its
-// code, gives proxies an effect. Any other key is ignored.
+// format is upstream's (crate policy-fetcher, sources.rs), and mirrors are ours; only its
+// documentation, not its code, gives proxies an effect. Any other key is ignored.
 type Sources struct {
 	// InsecureSources are host or host:port names reached by unverified TLS or plain HTTP.
 	InsecureSources []string `json:"insecure_sources,omitempty"`
@@ -19,6 +19,9 @@ type Sources struct {
 	SourceAuthorities map[string][]Authority `json:"source_authorities,omitempty"`
 	// Proxies have precedence over those of the environment, each field for itself.
 	Proxies Proxies `json:"proxies,omitzero"`
+	// Mirrors are asked before registries. Upstream's servers know no such key and pass it
+	// over.
+	Mirrors Mirrors `json:"mirrors,omitempty"`
 }
 
 // Authority is one trusted certificate authority.
@@ -47,6 +50,7 @@ func DecodeSources(data []byte) (Sources, error) {
 		"insecure_sources":   typed(&sources.InsecureSources, "a list of host or host:port names"),
 		"source_authorities": typed(&sources.SourceAuthorities, "a map from host to a list of authorities"),
 		"proxies":            proxies(&sources.Proxies),
+		"mirrors":            typed(&sources.Mirrors, "a map from registry to a list of mirrors"),
 	}
 	for _, name := range slices.Sorted(maps.Keys(places)) {
 		if err := refused[name]; err != nil {
@@ -75,7 +79,10 @@ func (s Sources) validate() error {
 			}
 		}
 	}
-	return s.Proxies.validate()
+	if err := s.Proxies.validate(); err != nil {
+		return err
+	}
+	return s.Mirrors.validate()
 }
 
 // EncodeSources writes sources.yml as compact JSON with sorted keys.

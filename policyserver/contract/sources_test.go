@@ -19,6 +19,10 @@ func TestDecodeSources(t *testing.T) {
 			text: "proxies: {http_proxy: 'proxy.test:3128', https_proxy: 'https://u:p@proxy.test', no_proxy: '.test,10.0.0.0/8'}",
 			want: Sources{Proxies: Proxies{HTTP: "proxy.test:3128", HTTPS: "https://u:p@proxy.test", No: ".test,10.0.0.0/8"}},
 		},
+		"mirrors": {
+			text: "mirrors: {ghcr.io: ['mirror.test:5000/ghcr', other.test], 'docker.io/org': []}",
+			want: Sources{Mirrors: Mirrors{"ghcr.io": {"mirror.test:5000/ghcr", "other.test"}, "docker.io/org": {}}},
+		},
 		"a proxy that is null": {text: "proxies: {http_proxy: null}"},
 		"insecure":             {text: "insecure_sources: [registry.test:5000]", want: Sources{InsecureSources: []string{"registry.test:5000"}}},
 		"authorities":          {text: "source_authorities:\n  registry.test:\n  - {type: Data, data: PEM}\n  - {type: Path, path: /ca.pem}\n", want: withAuthorities()},
@@ -51,6 +55,12 @@ func TestDecodeSourcesRefuses(t *testing.T) {
 		"proxies that are a URL": {"proxies: http://proxy.test", `field "proxies": got "http://proxy.test", want an object`},
 		"an unknown proxy":       {"proxies: {ftp_proxy: x}", `field "proxies": unknown field "ftp_proxy"; allowed are http_proxy, https_proxy, no_proxy`},
 		"a proxy of a kind":      {"proxies: {https_proxy: 'ftp://proxy.test'}", `proxies: https_proxy: got "ftp://proxy.test", want host[:port] or a URL of the scheme http, https, socks5, socks5h`},
+		"a mirror alone":         {"mirrors: {ghcr.io: mirror.test}", `field "mirrors": got an object, want a map from registry to a list of mirrors`},
+		"a mirror that is a URL": {"mirrors: {ghcr.io: ['https://u:p@mirror.test']}", `mirrors of "ghcr.io", item 0: got "https://mirror.test", want host[:port] or host[:port]/path, without a scheme`},
+		"a mirror with a tag":    {"mirrors: {ghcr.io: ['mirror.test/a:v1']}", `got "mirror.test/a:v1", want`},
+		"a mirror by one word":   {"mirrors: {ghcr.io: [mirror/a]}", `got "mirror/a", want a host with a dot or a port`},
+		"a mirror of nothing":    {"mirrors: {'': [mirror.test]}", `mirrors: key is "", want`},
+		"a mirror with a slash":  {"mirrors: {'ghcr.io/': [mirror.test]}", `mirrors: key is "ghcr.io/", want`},
 		"a key twice":            {"insecure_sources: []\ninsecure_sources: []\n", "stands twice"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -73,6 +83,31 @@ func TestEncodeSources(t *testing.T) {
 	}
 	if got, err := EncodeSources(Sources{}); err != nil || string(got) != "{}" {
 		t.Errorf("got %s (error %v), want {}", got, err)
+	}
+}
+
+func TestMirrorsOf(t *testing.T) {
+	mirrors := Mirrors{
+		"ghcr.io": {"a.test:5000/ghcr", "b.test"}, "ghcr.io/org": {"c.test/x"}, "ghcr.io/org/none": {},
+		"docker.io": {"d.test"}, "index.docker.io/org": {"e.test"}, "r.test:5000": {"f.test"},
+	}
+	for repository, want := range map[string][]string{
+		"ghcr.io/other/policy":          {"a.test:5000/ghcr/other/policy", "b.test/other/policy"},
+		"ghcr.io/org/policy":            {"c.test/x/policy"},
+		"ghcr.io/org":                   {"c.test/x"},
+		"ghcr.io/organic/policy":        {"a.test:5000/ghcr/organic/policy", "b.test/organic/policy"},
+		"ghcr.io/org/none/policy":       {},
+		"ghcr.io.test/policy":           nil,
+		"index.docker.io/library/x":     {"d.test/library/x"},
+		"index.docker.io/org/x":         {"e.test/x"},
+		"r.test:5000/x":                 {"f.test/x"},
+		"r.test/x":                      nil,
+		"index.docker.io.other.test/x":  nil,
+		"other.test/ghcr.io/org/policy": nil,
+	} {
+		if diff := cmp.Diff(want, mirrors.Of(repository)); diff != "" {
+			t.Errorf("%s: -want +got:\n%s", repository, diff)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package contract
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,7 +55,7 @@ func emptyDemand(verification Verification) string {
 			return "a number of signatures that there cannot be"
 		}
 		demanded += anyOf.MinimumMatches
-		signatures = append(signatures[:len(signatures):len(signatures)], anyOf.Signatures...)
+		signatures = append(slices.Clip(signatures), anyOf.Signatures...)
 	}
 	if demanded == 0 {
 		return "no signature is demanded"
@@ -84,7 +85,7 @@ func encodeVerification(t *testing.T, verification Verification) []byte {
 	t.Helper()
 	file := map[string]any{"apiVersion": verificationVersion, "allOf": []any{}}
 	wire := func(signatures []Signature) []any {
-		items := []any{}
+		items := make([]any, 0, len(signatures))
 		for _, signature := range signatures {
 			item := map[string]any{"kind": signature.Kind}
 			put := func(name, value string) {

@@ -41,6 +41,8 @@ type Config struct {
 	Trust func() (*signature.Trust, error)
 	// Keychain gives the credentials of registries; nil means none.
 	Keychain authn.Keychain
+	// Proxies are for what the proxies of Sources leave open.
+	Proxies contract.Proxies
 	// MaxModuleBytes bounds a module; 0 means DefaultMaxModuleBytes.
 	MaxModuleBytes int64
 	// Timeout bounds one Fetch; 0 means DefaultTimeout.
@@ -87,7 +89,7 @@ func New(config Config) *Client {
 	if config.Logger == nil {
 		config.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Client{config: config, store: store{dir: config.Dir}, transports: newTransports(config.Sources)}
+	return &Client{config: config, store: store{dir: config.Dir}, transports: newTransports(config.Sources, config.Proxies)}
 }
 
 // Fetch gives the module at a URL. A digest ("sha256:" and 64 hex digits) that is not

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -17,12 +16,13 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 )
 
-// DockerKeychain gives the credentials of Docker's config.json, or where there is none of
-// Podman's auth.json, read anew each time: secrets are renewed. A credential helper that
-// the file names for a registry is asked first; what it does not know may stand in the
+// DockerKeychain gives the credentials of a file in the format of Docker's config.json, read
+// anew each time: secrets are renewed. A credential helper that the file names for a registry is asked first; what it does not know may stand in the
 // file. The registry library's own keychain is not used since it waits for a helper without
 // end, all registries with it, and repeats what a broken helper prints.
 type DockerKeychain struct {
+	// Files are paths of such files; the first that is there counts. None need be there.
+	Files []string
 	// HelperTimeout bounds a credential helper; 0 means 10 s.
 	HelperTimeout time.Duration
 }
@@ -37,7 +37,7 @@ func (k DockerKeychain) Resolve(target authn.Resource) (authn.Authenticator, err
 // ResolveContext gives the credentials of a repository or a registry: Anonymous where there
 // are none. The error names the file, or the helper and the registry, and has no secret.
 func (k DockerKeychain) ResolveContext(ctx context.Context, target authn.Resource) (authn.Authenticator, error) {
-	file, err := readDockerConfig()
+	file, err := k.read()
 	if err != nil {
 		return nil, err
 	}
@@ -77,19 +77,10 @@ func (k DockerKeychain) credentials(ctx context.Context, file *configfile.Config
 	}, err
 }
 
-// readDockerConfig reads the first file of credentials that there is; an empty one stands
+// read reads the first file of credentials that there is; an empty one stands
 // for none.
-func readDockerConfig() (*configfile.ConfigFile, error) {
-	home, _ := os.UserHomeDir()
-	for _, path := range []string{
-		under(cmp.Or(os.Getenv("DOCKER_CONFIG"), under(home, ".docker")), "config.json"),
-		os.Getenv("REGISTRY_AUTH_FILE"),
-		under(os.Getenv("XDG_RUNTIME_DIR"), "containers/auth.json"),
-		under(cmp.Or(os.Getenv("XDG_CONFIG_HOME"), under(home, ".config")), "containers/auth.json"),
-	} {
-		if path == "" {
-			continue
-		}
+func (k DockerKeychain) read() (*configfile.ConfigFile, error) {
+	for _, path := range k.Files {
 		opened, err := os.Open(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -105,14 +96,6 @@ func readDockerConfig() (*configfile.ConfigFile, error) {
 		return file, nil
 	}
 	return &configfile.ConfigFile{}, nil
-}
-
-// under is a path in a folder; "" where the folder is not known.
-func under(folder, path string) string {
-	if folder == "" {
-		return ""
-	}
-	return filepath.Join(folder, path)
 }
 
 // lenientKeychain goes on without credentials when they cannot be read, as upstream does.

@@ -18,21 +18,18 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// dockerConfig makes a config.json, and PATH and the environment such that nothing of the
-// machine counts. It gives the folder that is first in PATH.
-func dockerConfig(t *testing.T, content string) string {
+// dockerConfig makes a config.json, and a PATH in which nothing of the machine counts. It
+// gives the file and the folder that is first in PATH.
+func dockerConfig(t *testing.T, content string) (file, programs string) {
 	t.Helper()
-	home, programs := t.TempDir(), t.TempDir()
-	for variable, value := range map[string]string{
-		"DOCKER_CONFIG": home, "HOME": home, "PATH": programs + ":/usr/bin:/bin",
-		"REGISTRY_AUTH_FILE": "", "XDG_RUNTIME_DIR": "", "XDG_CONFIG_HOME": "", "DOCKER_AUTH_CONFIG": "",
-	} {
-		t.Setenv(variable, value)
-	}
+	programs = t.TempDir()
+	t.Setenv("PATH", programs+":/usr/bin:/bin")
+	t.Setenv("DOCKER_AUTH_CONFIG", "")
+	file = filepath.Join(t.TempDir(), "config.json")
 	if content != "" {
-		writeFile(t, filepath.Join(home, "config.json"), []byte(content))
+		writeFile(t, file, []byte(content))
 	}
-	return programs
+	return file, programs
 }
 
 // helper makes docker-credential-<name> out of the lines of a shell script, which finds the
@@ -40,16 +37,16 @@ func dockerConfig(t *testing.T, content string) string {
 func helper(t *testing.T, programs, name, script string) {
 	t.Helper()
 	text := "#!/bin/sh\n[ \"$1\" = get ] || exit 9\nread -r registry\n" + script + "\n"
-	if err := os.WriteFile(filepath.Join(programs, helperPrefix+name), []byte(text), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(filepath.Join(programs, helperPrefix+name), []byte(text), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func keychainClient(t *testing.T, h *host, log *slog.Logger) testClient {
+func keychainClient(t *testing.T, h *host, log *slog.Logger, files ...string) testClient {
 	t.Helper()
 	return testClient{New(Config{
 		Dir: t.TempDir(), Sources: h.trusted(), Timeout: 10 * time.Second, Logger: log,
-		Keychain: DockerKeychain{HelperTimeout: 2 * time.Second},
+		Keychain: DockerKeychain{Files: files, HelperTimeout: 2 * time.Second},
 	}), t}
 }
 
@@ -82,11 +79,11 @@ func TestDockerKeychain(t *testing.T) {
 		"helper for one repository of the host": {config: `{"credHelpers":{"HOST/policies":"test"}}`, script: `echo '{"Username":"user","Secret":"s3cret"}'`},
 	} {
 		t.Run(name, func(t *testing.T) {
-			programs := dockerConfig(t, strings.NewReplacer("HOST", h.address(), "AUTH", auth).Replace(tc.config))
+			file, programs := dockerConfig(t, strings.NewReplacer("HOST", h.address(), "AUTH", auth).Replace(tc.config))
 			if tc.script != "" {
 				helper(t, programs, "test", tc.script)
 			}
-			c := keychainClient(t, h, nil)
+			c := keychainClient(t, h, nil, file)
 			if tc.want == "" {
 				c.wantModule(h.url("v1"), "", module("one"))
 			} else {
@@ -119,12 +116,12 @@ func TestDockerKeychainHelperFails(t *testing.T) {
 			if tc.config != "" {
 				config, named = tc.config, ""
 			}
-			programs := dockerConfig(t, strings.Replace(config, "HOST", h.address(), 1))
+			file, programs := dockerConfig(t, strings.Replace(config, "HOST", h.address(), 1))
 			if tc.script != "" {
 				helper(t, programs, "test", tc.script)
 			}
 			var log strings.Builder
-			c := keychainClient(t, h, slog.New(slog.NewJSONHandler(&log, nil)))
+			c := keychainClient(t, h, slog.New(slog.NewJSONHandler(&log, nil)), file)
 			h.password = ""
 			c.wantModule(h.url("v1"), "", module("one"))
 			h.password = "other"
@@ -171,12 +168,13 @@ func TestDockerKeychainIdentityToken(t *testing.T) {
 		"by the helper": `{"credHelpers":{"HOST":"test"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
-			helper(t, dockerConfig(t, strings.Replace(config, "HOST", h.address(), 1)), "test", `echo '{"Username":"<token>","Secret":"identity"}'`)
-			keychainClient(t, h, nil).wantModule(h.url("v1"), "", module("one"))
+			file, programs := dockerConfig(t, strings.Replace(config, "HOST", h.address(), 1))
+			helper(t, programs, "test", `echo '{"Username":"<token>","Secret":"identity"}'`)
+			keychainClient(t, h, nil, file).wantModule(h.url("v1"), "", module("one"))
 		})
 	}
-	dockerConfig(t, strings.Replace(`{"auths":{"HOST":{"identitytoken":"wrong"}}}`, "HOST", h.address(), 1))
-	keychainClient(t, h, nil).wantError(h.url("v1"), contract.ReasonModuleForbidden, "")
+	file, _ := dockerConfig(t, strings.Replace(`{"auths":{"HOST":{"identitytoken":"wrong"}}}`, "HOST", h.address(), 1))
+	keychainClient(t, h, nil, file).wantError(h.url("v1"), contract.ReasonModuleForbidden, "")
 }
 
 // withToken answers for a registry that wants a token for an identity token; it says whether
@@ -199,15 +197,12 @@ func (h *host) withToken(writer http.ResponseWriter, request *http.Request) bool
 	}
 }
 
-func TestDockerKeychainOfPodman(t *testing.T) {
+func TestDockerKeychainTakesTheFirstFile(t *testing.T) {
 	h := newTLSHost(t)
 	h.password = "s3cret"
 	h.push(t, "v1", layer{module("one"), MediaTypeModule})
-	dockerConfig(t, "")
-	folder := t.TempDir()
-	file := filepath.Join(folder, "auth.json")
-	auth := base64.StdEncoding.EncodeToString([]byte("user:s3cret"))
-	writeFile(t, file, fmt.Appendf(nil, `{"auths":{%q:{"auth":%q}}}`, h.address(), auth))
-	t.Setenv("REGISTRY_AUTH_FILE", file)
-	keychainClient(t, h, nil).wantModule(h.url("v1"), "", module("one"))
+	absent, _ := dockerConfig(t, "")
+	first, _ := dockerConfig(t, fmt.Sprintf(`{"auths":{%q:{"auth":%q}}}`, h.address(), base64.StdEncoding.EncodeToString([]byte("user:s3cret"))))
+	second, _ := dockerConfig(t, "{")
+	keychainClient(t, h, nil, absent, first, second).wantModule(h.url("v1"), "", module("one"))
 }

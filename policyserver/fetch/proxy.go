@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"os"
 
 	"golang.org/x/net/http/httpproxy"
 
@@ -16,29 +15,20 @@ import (
 // proxyPicker gives the proxy that a URL is reached through; nil for none.
 type proxyPicker func(*url.URL) (*url.URL, error)
 
-// pickProxies reads the proxies of sources.yml and, where those are silent, of the
-// environment. A variable in upper case has precedence over the same in lower case, as
-// upstream has it. The host localhost and loopback addresses are never reached through a
-// proxy.
-func pickProxies(configured contract.Proxies) (proxyPicker, error) {
-	config := httpproxy.Config{NoProxy: cmp.Or(configured.No, os.Getenv("NO_PROXY"), os.Getenv("no_proxy"))}
+// pickProxies reads the proxies of sources.yml and, where those are silent, further ones.
+// The host localhost and loopback addresses are never reached through a proxy.
+func pickProxies(configured, further contract.Proxies) (proxyPicker, error) {
+	config := httpproxy.Config{NoProxy: cmp.Or(configured.No, further.No)}
 	for _, proxy := range []struct {
-		place      *string
-		configured string
-		variables  [2]string
+		name, value string
+		place       *string
 	}{
-		{&config.HTTPProxy, configured.HTTP, [2]string{"HTTP_PROXY", "http_proxy"}},
-		{&config.HTTPSProxy, configured.HTTPS, [2]string{"HTTPS_PROXY", "https_proxy"}},
+		{"http_proxy", cmp.Or(configured.HTTP, further.HTTP), &config.HTTPProxy},
+		{"https_proxy", cmp.Or(configured.HTTPS, further.HTTPS), &config.HTTPSProxy},
 	} {
-		name, value := "proxies of sources", proxy.configured
-		for _, variable := range proxy.variables {
-			if value == "" {
-				name, value = "variable "+variable, os.Getenv(variable)
-			}
-		}
-		parsed, err := contract.ParseProxy(value)
+		parsed, err := contract.ParseProxy(proxy.value)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", name, err)
+			return nil, fmt.Errorf("%s: %w", proxy.name, err)
 		}
 		if parsed != nil {
 			*proxy.place = parsed.String()

@@ -3,6 +3,7 @@ package fetch
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -11,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -71,9 +73,7 @@ func (p *proxyServer) ServeHTTP(writer http.ResponseWriter, request *http.Reques
 		return
 	}
 	defer response.Body.Close()
-	for name, values := range response.Header {
-		writer.Header()[name] = values
-	}
+	maps.Copy(writer.Header(), response.Header)
 	writer.WriteHeader(response.StatusCode)
 	_, _ = io.Copy(writer, response.Body)
 }
@@ -123,10 +123,6 @@ type named struct {
 
 func newNamed(t *testing.T) named {
 	t.Helper()
-	// What the machine itself has set must not count.
-	for _, variable := range []string{"HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy", "NO_PROXY", "no_proxy"} {
-		t.Setenv(variable, "")
-	}
 	n := named{secure: newTLSHost(t), plain: newPlainHost(t)}
 	for _, h := range []*host{n.secure, n.plain} {
 		h.push(t, "v1", layer{module("one"), MediaTypeModule})
@@ -143,10 +139,10 @@ func newNamed(t *testing.T) named {
 
 // client takes every host for the loopback address, as the proxy does, and says which
 // addresses were dialled.
-func (n named) client(t *testing.T, proxies contract.Proxies) (testClient, func() []string) {
+func (n named) client(t *testing.T, configured, further contract.Proxies) (testClient, func() []string) {
 	t.Helper()
-	n.sources.Proxies = proxies
-	c := client(t, n.sources)
+	n.sources.Proxies = configured
+	c := testClient{New(Config{Dir: t.TempDir(), Sources: n.sources, Proxies: further, Timeout: 10 * time.Second}), t}
 	var mutex sync.Mutex
 	var dialled []string
 	c.transports.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
@@ -166,33 +162,27 @@ func TestFetchThroughProxies(t *testing.T) {
 	n := newNamed(t)
 	const dead = "http://127.0.0.1:1"
 	for name, tc := range map[string]struct {
-		variables  map[string]string // PROXY stands for the proxy
-		configured contract.Proxies
-		urls       []string
-		around     bool
+		configured, further contract.Proxies // PROXY stands for the proxy
+		urls                []string
+		around              bool
 	}{
-		"HTTPS_PROXY":                     {variables: map[string]string{"HTTPS_PROXY": "PROXY"}, urls: []string{n.registry, n.https}},
-		"https_proxy":                     {variables: map[string]string{"https_proxy": "PROXY"}, urls: []string{n.registry, n.https}},
-		"HTTP_PROXY":                      {variables: map[string]string{"HTTP_PROXY": "PROXY"}, urls: []string{n.http, n.plainRegistry}},
-		"http_proxy":                      {variables: map[string]string{"http_proxy": "PROXY"}, urls: []string{n.http}},
-		"upper case before lower":         {variables: map[string]string{"HTTPS_PROXY": "PROXY", "https_proxy": dead}, urls: []string{n.https}},
-		"sources":                         {configured: contract.Proxies{HTTP: "PROXY", HTTPS: "PROXY"}, urls: []string{n.registry, n.https, n.http, n.plainRegistry}},
-		"sources before variables":        {variables: map[string]string{"HTTPS_PROXY": dead, "NO_PROXY": "*"}, configured: contract.Proxies{HTTPS: "PROXY", No: "other.test"}, urls: []string{n.https}},
-		"a field of sources alone":        {variables: map[string]string{"HTTPS_PROXY": "PROXY"}, configured: contract.Proxies{HTTP: dead}, urls: []string{n.https}},
-		"HTTP_PROXY is not for HTTPS":     {variables: map[string]string{"HTTP_PROXY": "PROXY"}, urls: []string{n.registry, n.https}, around: true},
-		"NO_PROXY":                        {variables: map[string]string{"HTTPS_PROXY": "PROXY", "NO_PROXY": "other.test,example.com"}, urls: []string{n.registry, n.https}, around: true},
-		"no_proxy":                        {variables: map[string]string{"HTTP_PROXY": "PROXY", "no_proxy": "example.com"}, urls: []string{n.http}, around: true},
-		"no proxy for a port, by sources": {variables: map[string]string{"HTTPS_PROXY": "PROXY"}, configured: contract.Proxies{No: n.secure.name()}, urls: []string{n.https}, around: true},
+		"for HTTPS":                    {further: contract.Proxies{HTTPS: "PROXY"}, urls: []string{n.registry, n.https}},
+		"for HTTP":                     {further: contract.Proxies{HTTP: "PROXY"}, urls: []string{n.http, n.plainRegistry}},
+		"sources":                      {configured: contract.Proxies{HTTP: "PROXY", HTTPS: "PROXY"}, urls: []string{n.registry, n.https, n.http, n.plainRegistry}},
+		"sources before others":        {configured: contract.Proxies{HTTPS: "PROXY", No: "other.test"}, further: contract.Proxies{HTTPS: dead, No: "*"}, urls: []string{n.https}},
+		"a field of sources alone":     {configured: contract.Proxies{HTTP: dead}, further: contract.Proxies{HTTPS: "PROXY"}, urls: []string{n.https}},
+		"that for HTTP is not for TLS": {further: contract.Proxies{HTTP: "PROXY"}, urls: []string{n.registry, n.https}, around: true},
+		"none for a host":              {further: contract.Proxies{HTTP: "PROXY", HTTPS: "PROXY", No: "other.test,example.com"}, urls: []string{n.registry, n.https, n.http}, around: true},
+		"none for a port, by sources":  {configured: contract.Proxies{No: n.secure.name()}, further: contract.Proxies{HTTPS: "PROXY"}, urls: []string{n.https}, around: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := newProxyServer(t)
-			place := func(value string) string { return strings.Replace(value, "PROXY", proxy.URL, 1) }
-			for variable, value := range tc.variables {
-				t.Setenv(variable, place(value))
+			place := func(proxies contract.Proxies) contract.Proxies {
+				proxies.HTTP, proxies.HTTPS = strings.Replace(proxies.HTTP, "PROXY", proxy.URL, 1), strings.Replace(proxies.HTTPS, "PROXY", proxy.URL, 1)
+				return proxies
 			}
 			for _, url := range tc.urls {
-				configured := contract.Proxies{HTTP: place(tc.configured.HTTP), HTTPS: place(tc.configured.HTTPS), No: tc.configured.No}
-				c, dialled := n.client(t, configured)
+				c, dialled := n.client(t, place(tc.configured), place(tc.further))
 				before := len(proxy.requests())
 				c.wantModule(url, "", module("one"))
 				if went := len(proxy.requests()) > before; went == tc.around {
@@ -209,8 +199,9 @@ func TestFetchThroughProxies(t *testing.T) {
 func TestFetchProxyIsNotForLoopback(t *testing.T) {
 	n := newNamed(t)
 	proxy := newProxyServer(t)
-	t.Setenv("HTTPS_PROXY", proxy.URL)
-	client(t, n.secure.trusted()).wantModule(n.secure.url("v1"), "", module("one"))
+	sources := n.secure.trusted()
+	sources.Proxies.HTTPS = proxy.URL
+	client(t, sources).wantModule(n.secure.url("v1"), "", module("one"))
 	if got := proxy.requests(); len(got) > 0 {
 		t.Errorf("got %v at the proxy, want nothing", got)
 	}
@@ -221,7 +212,7 @@ func TestFetchProxyGetsItsPassword(t *testing.T) {
 	proxy := newProxyServer(t)
 	proxy.user = url.UserPassword("user", "pass word")
 	address := proxy.as("user:pass%20word")
-	c, _ := n.client(t, contract.Proxies{HTTP: address, HTTPS: address})
+	c, _ := n.client(t, contract.Proxies{HTTP: address, HTTPS: address}, contract.Proxies{})
 	for _, url := range []string{n.registry, n.https, n.http} {
 		c.wantModule(url, "", module("one"))
 	}
@@ -246,7 +237,7 @@ func TestFetchProxyFails(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			address := tc.proxy.as("user:secret")
-			c, dialled := n.client(t, contract.Proxies{HTTP: address, HTTPS: address})
+			c, dialled := n.client(t, contract.Proxies{HTTP: address, HTTPS: address}, contract.Proxies{})
 			for _, url := range []string{n.registry, n.plainRegistry, n.https, n.http} {
 				c.wantError(url, contract.ReasonFetchFailed, "through the proxy "+tc.proxy.URL)
 				c.wantError(url, contract.ReasonFetchFailed, tc.want)
@@ -263,9 +254,8 @@ func TestFetchProxyFails(t *testing.T) {
 
 func TestFetchRefusesProxies(t *testing.T) {
 	n := newNamed(t)
-	t.Setenv("HTTPS_PROXY", "ftp://user:secret@proxy.test")
-	c, _ := n.client(t, contract.Proxies{})
-	const want = `variable HTTPS_PROXY: got "ftp://proxy.test", want host[:port] or a URL`
+	c, _ := n.client(t, contract.Proxies{}, contract.Proxies{HTTPS: "ftp://user:secret@proxy.test"})
+	const want = `https_proxy: got "ftp://proxy.test", want host[:port] or a URL`
 	c.wantError(n.https, contract.ReasonFetchFailed, want)
 	if err := c.CheckSources(); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "secret") {
 		t.Errorf("got %v, want an error with %q", err, want)

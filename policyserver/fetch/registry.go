@@ -27,6 +27,15 @@ func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string
 	if err != nil {
 		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
 	}
+	return c.fetchMirrored(ctx, parsed, digest)
+}
+
+// fetchReference pulls an artefact from the registry that its reference names.
+func (c *Client) fetchReference(ctx context.Context, reference, digest string) ([]byte, error) {
+	parsed, err := name.ParseReference(reference)
+	if err != nil {
+		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
+	}
 	return attempt(ctx, c, parsed.Context().RegistryStr(), func(ctx context.Context, try try) ([]byte, error) {
 		keychain := newLenientKeychain(c)
 		options := []remote.Option{

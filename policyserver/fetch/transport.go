@@ -66,9 +66,9 @@ type transports struct {
 	unverified map[string]*http.Transport
 }
 
-func newTransports(sources contract.Sources) *transports {
+func newTransports(sources contract.Sources, further contract.Proxies) *transports {
 	made := &transports{sources: sources, dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext, verified: map[string]*http.Transport{}, unverified: map[string]*http.Transport{}}
-	made.pick, made.pickFailed = pickProxies(sources.Proxies)
+	made.pick, made.pickFailed = pickProxies(sources.Proxies, further)
 	return made
 }
 
@@ -169,8 +169,7 @@ func (t *transports) roots(host string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// CheckSources is an error when an authority of sources.yml or a proxy, also one of the
-// environment, cannot be read.
+// CheckSources is an error when an authority of sources.yml or a proxy cannot be read.
 func (c *Client) CheckSources() error {
 	if err := c.transports.pickFailed; err != nil {
 		return err
