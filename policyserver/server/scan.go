@@ -15,10 +15,15 @@ import (
 type scanner struct {
 	text []byte
 	at   int
+	// depth counts the objects that members is in the midst of.
+	depth int
 }
 
-// maxNesting bounds the nesting of a request. Nothing that an API server accepts comes near.
-const maxNesting = 10_000
+// maxNesting is how many objects and lists may stand in one another in a body, the outermost
+// counted. It is what upstream's JSON reader allows; policies read JSON with such readers.
+const maxNesting = 127
+
+const textTooDeep = "recursion limit exceeded" // upstream's words
 
 // syntaxError says where a text is no JSON.
 type syntaxError struct {
@@ -79,6 +84,11 @@ func (s *scanner) members(visit func(key string) error) error {
 	if s.peek() != '{' {
 		return s.want("an object")
 	}
+	if s.depth == maxNesting {
+		return s.broken(textTooDeep)
+	}
+	s.depth++
+	defer func() { s.depth-- }()
 	s.at++
 	if s.peek() == '}' {
 		s.at++
@@ -171,15 +181,15 @@ func (s *scanner) skip() error {
 func (s *scanner) opening(open *[]byte) (bool, error) {
 	switch c := s.peek(); c {
 	case '{', '[':
+		if s.depth+len(*open) == maxNesting {
+			return false, s.broken(textTooDeep)
+		}
 		s.at++
 		if s.peek() == c+2 { // the closing bracket is two after the opening one in ASCII
 			s.at++
 			return false, nil
 		}
 		*open = append(*open, c)
-		if len(*open) > maxNesting {
-			return false, s.broken("nested too deeply")
-		}
 		if c == '{' {
 			_, err := s.key()
 			return true, err

@@ -43,7 +43,7 @@ func FuzzScanner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text []byte) {
 		want := json.Valid(text) && utf8.Valid(text)
 		err := scanAll(text)
-		if err != nil && want && strings.Contains(err.Error(), "nested too deeply") {
+		if err != nil && want && strings.Contains(err.Error(), textTooDeep) {
 			return
 		}
 		if (err == nil) != want {
@@ -59,13 +59,29 @@ func FuzzScanner(f *testing.F) {
 	})
 }
 
-func TestScannerNesting(t *testing.T) {
-	if err := scanAll([]byte(strings.Repeat("[", maxNesting) + strings.Repeat("]", maxNesting))); err != nil {
-		t.Errorf("got %v, want no error", err)
-	}
-	err := scanAll([]byte(strings.Repeat("[", maxNesting+2) + strings.Repeat("]", maxNesting+2)))
-	if err == nil || !isSyntax(err) {
-		t.Errorf("got %v, want a syntax error", err)
+// The limit is upstream's to the level, wherever in a body it is reached.
+func TestBodyNesting(t *testing.T) {
+	lists := func(count int) string { return strings.Repeat("[", count) + strings.Repeat("]", count) }
+	objects := func(count int) string { return strings.Repeat(`{"a":`, count) + "1" + strings.Repeat("}", count) }
+	asReview := func(text string) error { _, err := decodeReview([]byte(text), ""); return err }
+	asRaw := func(text string) error { _, err := decodeRaw([]byte(text), ""); return err }
+	for name, tc := range map[string]struct {
+		decode func(text string) error
+		body   func(count int) string // with so many levels in all
+	}{
+		"a raw request of lists":   {asRaw, func(count int) string { return `{"request":` + lists(count-1) + `}` }},
+		"a raw request of objects": {asRaw, func(count int) string { return `{"request":` + objects(count-1) + `}` }},
+		"a member beside it":       {asRaw, func(count int) string { return `{"request":1,"b":` + lists(count-1) + `}` }},
+		"an object in a review":    {asReview, func(count int) string { return review(`"object":{"a":` + lists(count-3) + `}`) }},
+		"options in a review":      {asReview, func(count int) string { return review(`"options":` + objects(count-2)) }},
+		"members of a review":      {asReview, func(count int) string { return `{"a":` + lists(count-1) + `,` + review()[1:] }},
+	} {
+		if err := tc.decode(tc.body(127)); err != nil {
+			t.Errorf("%s: got %v at 127 levels, want no error", name, err)
+		}
+		if err := tc.decode(tc.body(128)); err == nil || !isSyntax(err) || !strings.Contains(err.Error(), "recursion limit exceeded at byte") {
+			t.Errorf("%s: got %v at 128 levels, want a syntax error", name, err)
+		}
 	}
 }
 
