@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"io/fs"
 	"log/slog"
 	"math"
@@ -14,10 +13,10 @@ const goMemoryLimit = "GOMEMLIMIT"
 
 // memoryBudget divides what the container's memory limit allows, and says so once. set is
 // told Go's memory limit, unless the environment has one.
-func memoryBudget(ctx context.Context, root fs.FS, getenv func(string) string, set func(int64) int64, logger *slog.Logger) *memory.Budget {
+func memoryBudget(root fs.FS, getenv func(string) string, set func(int64) int64, logger *slog.Logger) *memory.Budget {
 	limit, err := memory.Find(root)
 	if err != nil {
-		logger.WarnContext(ctx, "no memory limit could be read, as if there were none", "error", err)
+		logger.Warn("no memory limit could be read, as if there were none", "error", err)
 	}
 	plan := memory.NewPlan(limit.Bytes)
 	var changed func(int64)
@@ -28,12 +27,12 @@ func memoryBudget(ctx context.Context, root fs.FS, getenv func(string) string, s
 	budget := memory.NewBudget(plan, changed)
 	switch {
 	case limit.Bytes == 0:
-		logger.InfoContext(ctx, "memory is not limited", "gomemlimit", chosen)
+		logger.Info("memory is not limited", "gomemlimit", chosen)
 	case chosen != "":
-		logger.InfoContext(ctx, "memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
+		logger.Info("memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
 			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "gomemlimit", chosen)
 	default:
-		logger.InfoContext(ctx, "memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
+		logger.Info("memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
 			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "go_limit_bytes", set(math.MinInt64))
 	}
 	return budget

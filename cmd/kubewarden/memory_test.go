@@ -15,7 +15,7 @@ import (
 func limitedTo(text string) fs.FS {
 	return fstest.MapFS{
 		"proc/self/cgroup":         {Data: []byte("0::/\n")},
-		"proc/self/mountinfo":      {Data: []byte("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")},
+		"proc/self/mountinfo":      {Data: []byte("31 23 0:28 / /sys/fs/cgroup rw - cgroup2 none rw\n")},
 		"sys/fs/cgroup/memory.max": {Data: []byte(text + "\n")},
 	}
 }
@@ -41,13 +41,9 @@ func TestMemoryLimitOfTheContainerSetsThatOfGo(t *testing.T) {
 				return former
 			}
 			var log bytes.Buffer
-			getenv := func(variable string) string {
-				if variable == "GOMEMLIMIT" {
-					return tc.variable
-				}
-				return ""
-			}
-			budget := memoryBudget(t.Context(), limitedTo(tc.limit), getenv, set, slog.New(slog.NewTextHandler(&log, nil)))
+			variables := map[string]string{"GOMEMLIMIT": tc.variable}
+			getenv := func(variable string) string { return variables[variable] }
+			budget := memoryBudget(limitedTo(tc.limit), getenv, set, slog.New(slog.NewTextHandler(&log, nil)))
 			if current != tc.goLimit {
 				t.Errorf("Go's limit is %d, want %d", current, tc.goLimit)
 			}

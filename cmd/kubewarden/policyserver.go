@@ -80,7 +80,7 @@ func (f *policyServerFlags) run(ctx context.Context) (err error) {
 	ctx, hurry, stop := stopSignals(ctx)
 	defer stop()
 	config.Push = push
-	config.Memory = memoryBudget(ctx, os.DirFS("/"), os.Getenv, debug.SetMemoryLimit, logger)
+	config.Memory = memoryBudget(os.DirFS("/"), os.Getenv, debug.SetMemoryLimit, logger)
 	policyServer, err := policyserver.New(ctx, config)
 	if err != nil {
 		return err

@@ -107,14 +107,18 @@ func (l *Loader) makeRoom(ctx context.Context, id string, state *entryState, due
 	}
 	missing.soon = true
 	for _, victim := range evicted {
-		gone = append(gone, l.evict(ctx, victim, id, missing.allowed, due))
+		gone = append(gone, l.evict(victim, id))
+		loser := l.entries[victim.id]
+		loser.failure.lack = &lack{needed: total(victim.modules), allowed: missing.allowed}
+		l.retryLater(ctx, victim.id, loser, due)
+		l.logFailure(ctx, victim.id, loser)
 	}
 	// Once: two policies could throw out the modules that the other is about to use.
 	return gone, len(gone) > 0 || (idle && state.attempts == 0)
 }
 
 // evict ends what serves a policy, for the sake of another one.
-func (l *Loader) evict(ctx context.Context, victim tenant, favoured string, allowed int64, due chan<- string) *servedPolicy {
+func (l *Loader) evict(victim tenant, favoured string) *servedPolicy {
 	state := l.entries[victim.id]
 	served := state.served
 	state.callOff()
@@ -124,9 +128,6 @@ func (l *Loader) evict(ctx context.Context, victim tenant, favoured string, allo
 		Message: fmt.Sprintf("its memory, %.1f MiB, was needed for %s: cluster-wide policies come first, then namespaces that use less",
 			float64(total(victim.modules))/(1<<20), favoured),
 	})
-	state.failure.lack = &lack{needed: total(victim.modules), allowed: allowed}
-	l.retryLater(ctx, victim.id, state, due)
-	l.logFailure(ctx, victim.id, state)
 	return served
 }
 

@@ -84,8 +84,9 @@ func policies(modules map[string]string) Wanted {
 
 func wantNoRoom(w *world, ids ...string) {
 	w.t.Helper()
-	var without []string
-	for id, failure := range w.Snapshot().Failures {
+	failures := w.Snapshot().Failures
+	without := make([]string, 0, len(failures))
+	for id, failure := range failures {
 		if failure.Reason != contract.ReasonNoRoom {
 			w.t.Errorf("%s: got reason %s", id, failure.Reason)
 		}

@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	mountV1    = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup cgroup rw,cpu\n35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup cgroup rw,memory\n"
+	mountV1    = "32 31 0:29 / /sys/fs/cgroup/cpu rw - cgroup none rw,cpu\n35 31 0:32 / /sys/fs/cgroup/memory rw,relatime shared:9 - cgroup none rw,memory\n"
 	mountV2    = "31 23 0:28 / /sys/fs/cgroup rw,relatime - cgroup2 cgroup rw\n"
 	unlimited1 = "9223372036854771712\n"
 )
@@ -57,14 +57,14 @@ func TestFind(t *testing.T) {
 		"version 1, its own group is mounted": {
 			map[string]string{
 				"proc/self/cgroup":                           "3:memory:/kubepods/pod1/c1\n",
-				"proc/self/mountinfo":                        "35 31 0:32 /kubepods/pod1/c1 /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+				"proc/self/mountinfo":                        "35 31 0:32 /kubepods/pod1/c1 /sys/fs/cgroup/memory ro - cgroup none rw,memory\n",
 				"sys/fs/cgroup/memory/memory.limit_in_bytes": "134217728\n",
 			}, Limit{128 << 20, "/sys/fs/cgroup/memory/memory.limit_in_bytes"},
 		},
 		"version 1, a group beside the one that is mounted": {
 			map[string]string{
 				"proc/self/cgroup":                           "3:memory:/elsewhere\n",
-				"proc/self/mountinfo":                        "35 31 0:32 /else /sys/fs/cgroup/memory ro - cgroup cgroup rw,memory\n",
+				"proc/self/mountinfo":                        "35 31 0:32 /else /sys/fs/cgroup/memory ro - cgroup none rw,memory\n",
 				"sys/fs/cgroup/memory/memory.limit_in_bytes": "134217728\n", "sys/fs/cgroup/memory/where/memory.limit_in_bytes": "1\n",
 			}, Limit{128 << 20, "/sys/fs/cgroup/memory/memory.limit_in_bytes"},
 		},
@@ -76,7 +76,7 @@ func TestFind(t *testing.T) {
 		"both, memory in version 1": {
 			map[string]string{
 				"proc/self/cgroup":                             "3:memory:/a\n0::/\n",
-				"proc/self/mountinfo":                          mountV1 + "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n",
+				"proc/self/mountinfo":                          mountV1 + "41 31 0:38 / /sys/fs/cgroup/unified rw - cgroup2 none rw\n",
 				"sys/fs/cgroup/memory/a/memory.limit_in_bytes": "134217728\n",
 			}, Limit{128 << 20, "/sys/fs/cgroup/memory/a/memory.limit_in_bytes"},
 		},

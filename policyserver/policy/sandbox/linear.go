@@ -79,7 +79,7 @@ func (l *linearMemory) hold(length uint64) {
 }
 
 func (l *linearMemory) counted(length uint64) int64 {
-	return int64(length - min(length, l.free)) //nolint:gosec // at most 4 GiB
+	return int64(length - min(length, l.free))
 }
 
 func (l *linearMemory) size(bytes int64) memory.Size {

@@ -141,7 +141,7 @@ func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	if first != nil {
 		return first, nil
 	}
-	instance, err := t.program.instantiate(ctx, uint64(t.image.Len())) //nolint:gosec // a length
+	instance, err := t.program.instantiate(ctx, uint64(t.image.Len()))
 	if err != nil {
 		return nil, err
 	}
@@ -209,7 +209,7 @@ func (t *templates) close(ctx context.Context) error {
 // become makes an instance what the template is.
 func (i *Instance) become(template *Template) error {
 	i.template = template
-	i.linear.free = uint64(template.image.Len()) //nolint:gosec // a length
+	i.linear.free = uint64(template.image.Len())
 	if err := i.memory.Adopt(template.image); err != nil {
 		return err
 	}
