@@ -112,10 +112,14 @@ func (d *demands) reload() (changed bool, err error) {
 	return true, nil
 }
 
-// trustFor gives the source of the trust root that a verification names.
+// trustFor gives the source of the trust root that a verification names; nil where nothing is verified.
 func (p *PolicyServer) trustFor(verification *contract.Verification) func() (*signature.Trust, error) {
-	if verification == nil || verification.TrustRoot == nil {
+	switch {
+	case verification == nil:
 		return nil
+	case verification.TrustRoot != nil:
+		return sync.OnceValues(func() (*signature.Trust, error) { return signature.ParseTrust(verification.TrustRoot) })
+	default:
+		return p.publicTrust.Trust
 	}
-	return sync.OnceValues(func() (*signature.Trust, error) { return signature.ParseTrust(verification.TrustRoot) })
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 	"github.com/kubewarden/kubewarden-operator/test/sigstore"
 )
@@ -81,6 +82,33 @@ func TestServeModulesThatAnIdentitySigned(t *testing.T) {
 	time.Sleep(time.Second) // what cannot be understood changes nothing
 	if got := s.ask(t, "b", "{}").Message; got != "strange" {
 		t.Errorf("got %q after a trust root that is none, want what served before", got)
+	}
+}
+
+// The server starts without the public trust root, and is ready once what needs it is loaded.
+func TestServeModulesByThePublicTrustRoot(t *testing.T) {
+	from, public, mirror := newImages(t), sigstore.New(t), sigstore.NewMirror(t)
+	signed := from.push(t, "signed", wasmtest.Answering(`{"accepted":false,"message":"signed"}`))
+	from.signAs(t, public, alice(), signed)
+	files, _ := fromFiles(t, from, contract.Policies{"a": {Module: signed}})
+	demanded := filepath.Join(t.TempDir(), "verification.yml")
+	write(t, demanded, []byte(aliceSigns))
+	mirror.SetDown(true)
+	s := start(t, Config{Files: files, Verification: demanded, PublicTrust: trustroot.Config{
+		Dir: t.TempDir(), Mirror: mirror.URL, Root: mirror.Root(t), RetryFirst: 10 * time.Millisecond, RetryMost: 100 * time.Millisecond,
+	}})
+	eventually(t, "the reason why the policy is not loaded", func() bool {
+		failure := s.environment.Snapshot().Failures["a"]
+		return failure.Reason == contract.ReasonUnavailable && strings.Contains(failure.Cause, "fetch the public trust root of Sigstore")
+	})
+	if err := s.ready(); err == nil {
+		t.Error("the server is ready without a policy that may still be loaded")
+	}
+	mirror.Publish(t, public.TrustedRoot(t, 0), time.Now().Add(time.Hour))
+	mirror.SetDown(false)
+	s.waitReady(t)
+	if got := s.ask(t, "a", "{}").Message; got != "signed" {
+		t.Errorf("got %q from the signed module", got)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
@@ -59,8 +60,10 @@ type Config struct {
 	// SigstoreTrust is the path of the trust root of Sigstore that identities are verified
 	// by, which is read again when it changes; "" means the public one.
 	SigstoreTrust string
-	Files         *Files
-	Live          *Live
+	// PublicTrust says how the public trust root is fetched; its Logger is the server's.
+	PublicTrust trustroot.Config
+	Files       *Files
+	Live        *Live
 	// Push sends telemetry to a collector; nil does not. Whoever made it shuts it down.
 	Push   *telemetry.Push
 	Logger *slog.Logger
@@ -90,6 +93,7 @@ type PolicyServer struct {
 	certificates *server.Certificates
 	server       *server.Server
 	source       source
+	publicTrust  *trustroot.Keeper
 	// stopping is closed when Run begins to stop.
 	stopping chan struct{}
 }
@@ -113,6 +117,8 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	}
 	p.metrics.SetWorkers(config.Workers)
 	p.metrics.ObserveMemory(config.Memory)
+	config.PublicTrust.Logger = config.Logger
+	p.publicTrust = trustroot.New(config.PublicTrust)
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
 		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory,
@@ -246,6 +252,7 @@ func (p *PolicyServer) Run(ctx, hurry context.Context) error {
 	if p.certificates != nil {
 		running.Go(func() { p.certificates.Watch().Run(background) })
 	}
+	running.Go(func() { p.publicTrust.Run(background) })
 	err := p.server.Run(ctx, hurry)
 	stop()
 	running.Wait()

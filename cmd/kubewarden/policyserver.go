@@ -20,6 +20,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
 )
@@ -149,6 +150,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		DownloadDir:      f.downloadDir,
 		Verification:     f.verification,
 		SigstoreTrust:    f.sigstoreTrust,
+		PublicTrust:      trustroot.Config{Dir: f.sigstoreCacheDir},
 		Profiles:         f.enablePprof,
 		Keychain:         fetch.DockerKeychain{Files: credentialFiles(os.Getenv, f.dockerConfigDir)},
 		Logger:           logger,

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 )
 
@@ -33,7 +34,7 @@ func TestPolicyServerConfig(t *testing.T) {
 		config := policyserver.Config{
 			Version: version, APIAddress: "0.0.0.0:3000", ReadinessAddress: "0.0.0.0:8081",
 			MaxBodyBytes: 8 << 20, Workers: 3, QueueLimit: 512, DrainPeriod: 10 * time.Second, StartupPatience: 5 * time.Minute, PolicyTimeout: 2 * time.Second,
-			DownloadDir: ".", Files: &policyserver.Files{Policies: "policies.yml"},
+			DownloadDir: ".", PublicTrust: trustroot.Config{Dir: "sigstore-data"}, Files: &policyserver.Files{Policies: "policies.yml"},
 		}
 		change(&config)
 		return config
@@ -53,6 +54,7 @@ func TestPolicyServerConfig(t *testing.T) {
 			},
 			want: func(c *policyserver.Config) {
 				c.APIAddress, c.MetricsAddress, c.DownloadDir = "0.0.0.0:8443", "0.0.0.0:8080", "/tmp"
+				c.PublicTrust.Dir = "/tmp/sigstore-data"
 				c.Files = &policyserver.Files{Policies: "/config/policies.yml", Sources: "/sources/sources.yml"}
 				c.Certificates = &server.CertificateFiles{
 					Certificate: "/pki/tls.crt", Key: "/pki/tls.key", ClientCAs: []string{"/ca/ca.crt", "/client-ca/ca.crt"},
@@ -80,10 +82,16 @@ func TestPolicyServerConfig(t *testing.T) {
 			variables: map[string]string{"KUBEWARDEN_ENABLE_PPROF": "1"},
 			want:      func(c *policyserver.Config) { c.Profiles = true },
 		},
+		"signatures": {
+			arguments: []string{"--verification-path=v", "--sigstore-trust-config=t", "--sigstore-cache-dir=d"},
+			want: func(c *policyserver.Config) {
+				c.Verification, c.SigstoreTrust, c.PublicTrust.Dir = "v", "t", "d"
+			},
+		},
 		"flags that change nothing": {
 			arguments: []string{
 				"--log-no-color", "--continue-on-errors", "--ignore-kubernetes-connection-failure", "--daemon=false",
-				"--daemon-pid-file=a", "--daemon-stdout-file=b", "--daemon-stderr-file=c", "--sigstore-cache-dir=d",
+				"--daemon-pid-file=a", "--daemon-stdout-file=b", "--daemon-stderr-file=c",
 			},
 			variables: map[string]string{"NO_COLOR": "anything"},
 			want:      func(*policyserver.Config) {},

@@ -99,7 +99,7 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.policies, "policies", "policies.yml", "file with the policies")
 	flags.StringVar(&f.sources, "sources-path", "", "file that says which sources are trusted how")
 	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have; it is read again when it changes")
-	flags.StringVar(&f.sigstoreCacheDir, "sigstore-cache-dir", "sigstore-data", "folder where the trust root of Sigstore is kept, for --verification-path")
+	flags.StringVar(&f.sigstoreCacheDir, "sigstore-cache-dir", "sigstore-data", "folder where the public trust root of Sigstore is kept, for --verification-path without --sigstore-trust-config")
 	flags.StringVar(&f.sigstoreTrust, "sigstore-trust-config", "", "file with a trust root of Sigstore in the place of the public one, for --verification-path; it is read again when it changes")
 	flags.StringVar(&f.downloadDir, "policies-download-dir", ".", "folder where modules are kept")
 	flags.StringVar(&f.dockerConfigDir, "docker-config-json-path", "", "folder that holds config.json with the credentials of registries")
