@@ -34,7 +34,10 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-const namespace = "kubewarden"
+const (
+	namespace = "kubewarden"
+	podName   = "policy-server-default-1"
+)
 
 var digest = "sha256:" + strings.Repeat("ab", 32)
 
@@ -131,7 +134,7 @@ func (r *replica) pod(t *testing.T) *corev1.Pod {
 		t.Fatal(err)
 	}
 	return &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "replica", Labels: render.PolicyServerLabels("default")},
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: podName, Labels: render.PolicyServerLabels("default")},
 		Spec: corev1.PodSpec{Containers: []corev1.Container{{
 			Name: "policy-server-default", Ports: []corev1.ContainerPort{{Name: render.PortName, ContainerPort: int32(number)}},
 		}}},
@@ -166,7 +169,7 @@ func served(t *testing.T, policies contract.Policies) []client.Object {
 		},
 		&corev1.ConfigMap{
 			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: contract.ReportConfigMapName("default"), UID: "2"},
-			Data:       map[string]string{"replica": string(text)},
+			Data:       map[string]string{podName: string(text)},
 		},
 	}
 }
@@ -240,7 +243,7 @@ func TestCheck(t *testing.T) {
 		"a server that does not exist":             {before: old, after: elsewhere},
 		"no replica is ready":                      {before: old, after: changed, change: func(_ *authority, pod *corev1.Pod) { pod.Status.Conditions = nil }},
 
-		"no longer loaded":         {before: old, after: changed, status: 404, body: `{"message":"no module of digest x is loaded"}`, wantAsked: []string{asked}, wantWarning: "spec.settings was not checked: replica replica answers with status 404: no module of digest x is loaded"},
+		"no longer loaded":         {before: old, after: changed, status: 404, body: `{"message":"no module of digest x is loaded"}`, wantAsked: []string{asked}, wantWarning: "spec.settings was not checked: replica " + podName + " answers with status 404: no module of digest x is loaded"},
 		"overloaded":               {before: old, after: changed, status: 503, body: `{"message":"the policy server is overloaded: queue full"}`, wantAsked: []string{asked}, wantWarning: "503: the policy server is overloaded"},
 		"refused":                  {before: old, after: changed, status: 403, wantAsked: []string{asked}, wantWarning: "answers with status 403"},
 		"elsewhere":                {before: old, after: changed, status: 307, wantAsked: []string{asked}, wantWarning: "answers with status 307"},
@@ -248,8 +251,8 @@ func TestCheck(t *testing.T) {
 		"no answer":                {before: old, after: changed, body: `{}`, wantAsked: []string{asked}, wantWarning: "cannot be read"},
 		"an answer without end":    {before: old, after: changed, body: `{"valid":false,"message":"` + strings.Repeat("x", maxAnswerBytes) + `"}`, wantAsked: []string{asked}, wantWarning: "cannot be read"},
 		"a long message":           {before: old, after: changed, status: 500, body: `{"message":"` + strings.Repeat("ü", 999) + `"}`, wantAsked: []string{asked}, wantWarning: "üüü..."},
-		"another server":           {before: old, after: changed, serverName: "policy-server-other.kubewarden.svc", wantWarning: "call replica replica: tls: failed to verify certificate"},
-		"nobody at the address":    {before: old, after: changed, change: func(_ *authority, pod *corev1.Pod) { pod.Spec.Containers[0].Ports[0].ContainerPort = 1 }, wantWarning: "call replica replica: dial tcp"},
+		"another server":           {before: old, after: changed, serverName: "policy-server-other.kubewarden.svc", wantWarning: "call replica " + podName + ": tls: failed to verify certificate"},
+		"nobody at the address":    {before: old, after: changed, change: func(_ *authority, pod *corev1.Pod) { pod.Spec.Containers[0].Ports[0].ContainerPort = 1 }, wantWarning: "call replica " + podName + ": dial tcp"},
 		"nothing is published yet": {before: old, after: changed, change: func(authority *authority, _ *corev1.Pod) { authority.err = certs.ErrNotPublished }, wantWarning: "the settings were not checked: no certificate authority is published yet"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -268,15 +271,21 @@ func TestCheck(t *testing.T) {
 			if got := fmt.Sprint(refused.ToAggregate()); !strings.Contains(got, orElse(tc.wantRefusal, "<nil>")) {
 				t.Errorf("refused with %s, want %q", got, tc.wantRefusal)
 			}
-			if (len(warnings) > 0) != (tc.wantWarning != "") || !strings.Contains(strings.Join(warnings, "\n"), tc.wantWarning) {
-				t.Errorf("got warnings %q, want %q", warnings, tc.wantWarning)
-			}
-			for _, warning := range warnings {
-				if len(warning) > maxWarningBytes {
-					t.Errorf("a warning has %d bytes", len(warning))
-				}
-			}
+			checkWarnings(t, warnings, tc.wantWarning)
 		})
+	}
+}
+
+// checkWarnings wants a part in the warnings, or none for "".
+func checkWarnings(t *testing.T, warnings []string, want string) {
+	t.Helper()
+	if (len(warnings) > 0) != (want != "") || !strings.Contains(strings.Join(warnings, "\n"), want) {
+		t.Errorf("got warnings %q, want %q", warnings, want)
+	}
+	for _, warning := range warnings {
+		if len(warning) > maxWarningBytes {
+			t.Errorf("a warning has %d bytes", len(warning))
+		}
 	}
 }
 
@@ -315,7 +324,7 @@ func TestCheckAsksForEachMemberOfAGroup(t *testing.T) {
 	if diff := cmp.Diff(wantAsked, replica.asked); diff != "" {
 		t.Errorf("asked (-want +got):\n%s", diff)
 	}
-	var fields []string
+	fields := make([]string, 0, len(refused))
 	for _, failure := range refused {
 		fields = append(fields, failure.Field)
 	}

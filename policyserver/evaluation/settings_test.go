@@ -47,13 +47,7 @@ func TestSettingsAreCheckedByLoadedModulesOnly(t *testing.T) {
 				if diff := cmp.Diff(tc.want, got); diff != "" {
 					t.Errorf("answer; -want +got:\n%s", diff)
 				}
-				failure, _ := errors.AsType[*Error](err)
-				switch {
-				case tc.wantErr == "" && err != nil:
-					t.Error(err)
-				case tc.wantErr != "" && (failure == nil || failure.Kind != tc.wantKind || !strings.Contains(err.Error(), tc.wantErr)):
-					t.Errorf("got error %v, want one of kind %d with %q", err, tc.wantKind, tc.wantErr)
-				}
+				checkError(t, err, tc.wantKind, tc.wantErr)
 				if took := time.Since(began); took > 2*time.Second {
 					t.Errorf("it took %s, want no longer than an evaluation may", took)
 				}
@@ -62,6 +56,18 @@ func TestSettingsAreCheckedByLoadedModulesOnly(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// checkError wants an *Error of a kind with a text, or none for "".
+func checkError(t *testing.T, err error, kind ErrorKind, text string) {
+	t.Helper()
+	failure, _ := errors.AsType[*Error](err)
+	switch {
+	case text == "" && err != nil:
+		t.Error(err)
+	case text != "" && (failure == nil || failure.Kind != kind || !strings.Contains(err.Error(), text)):
+		t.Errorf("got error %v, want one of kind %d with %q", err, kind, text)
 	}
 }
 

@@ -22,7 +22,7 @@ type CertificateFiles struct {
 	Certificate string
 	Key         string
 	// ClientCAs hold the authorities of client certificates; with any, every client of
-	// the API port must have a certificate of one of them.
+	// the API port but the operator must have a certificate of one of them.
 	ClientCAs []string
 	// OperatorCAs hold the authorities of the operator's client certificate. Files among
 	// them may be absent: then there is one authority less, or nobody is the operator.

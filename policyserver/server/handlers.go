@@ -337,5 +337,5 @@ func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, targ
 func send(writer http.ResponseWriter, status int, contentType string, body []byte) {
 	writer.Header().Set("Content-Type", contentType)
 	writer.WriteHeader(status)
-	_, _ = writer.Write(body) //nolint:gosec // the type of the content is JSON or plain text, never HTML
+	_, _ = writer.Write(body)
 }
