@@ -75,7 +75,9 @@ func (n *Node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = n.Progress.Step("start kubelet and kube-proxy, wait for the node", func() error { return n.startKubelet(ctx) })
+	err = n.Progress.Step("start kubelet and kube-proxy, wait for the node", func() error {
+		return errors.Join(n.startKubelet(ctx), n.awaitServices(ctx))
+	})
 	return errors.Join(err, openRange(ctx, ServiceRange))
 }
 

@@ -5,11 +5,27 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"time"
 )
 
 // What is sent to an address of the cluster that nobody has would leave the machine by its
 // default gateway: to a Pod that is gone, as long as the node runs, and to a Service, until
 // kube-proxy has written its rules. Ranges that are closed keep it here.
+
+// awaitServices waits until kube-proxy has written its rules, which it does some time after
+// it says that it is healthy.
+func (n *Node) awaitServices(ctx context.Context) error {
+	return n.Layout.await(ctx, "kube-proxy", 90*time.Second, func(ctx context.Context) error {
+		rules, err := exec.CommandContext(ctx, "iptables", "-w", "-t", "nat", "-S", "KUBE-SERVICES").CombinedOutput()
+		if err != nil {
+			return fmt.Errorf("read the rules for Services: %w: %s", err, rules)
+		}
+		if !bytes.Contains(rules, []byte(APIServiceIP+"/32")) {
+			return fmt.Errorf("there is no rule for the Service at %s", APIServiceIP)
+		}
+		return nil
+	})
+}
 
 // closeRange makes those addresses of a range unreachable to which no other route leads.
 func closeRange(ctx context.Context, cidr string) error {
