@@ -49,18 +49,14 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 }
 
 // policyForWebhook leads from a webhook configuration to its policy, if it is of this kind.
+// The name alone counts: whoever damages the annotations must not hide a webhook whose
+// policy is gone.
 func (r *Reconciler) policyForWebhook(_ context.Context, webhook client.Object) []reconcile.Request {
-	name := types.NamespacedName{
-		Namespace: webhook.GetAnnotations()[render.AnnotationPolicyNamespace],
-		Name:      webhook.GetAnnotations()[render.AnnotationPolicyName],
-	}
-	policy := r.kind.New()
-	policy.SetNamespace(name.Namespace)
-	policy.SetName(name.Name)
-	if id, err := render.PolicyID(policy); err != nil || id != webhook.GetName() {
+	namespace, name, ok := render.PolicyOf(r.kind.New(), webhook.GetName())
+	if !ok {
 		return nil
 	}
-	return []reconcile.Request{{NamespacedName: name}}
+	return []reconcile.Request{{NamespacedName: types.NamespacedName{Namespace: namespace, Name: name}}}
 }
 
 func (r *Reconciler) everyPolicy(ctx context.Context, _ client.Object) []reconcile.Request {

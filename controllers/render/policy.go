@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
 
@@ -26,6 +27,28 @@ func PolicyID(policy policiesv1.Policy) (string, error) {
 	default:
 		return "", fmt.Errorf("policy %s has the unknown kind %T", policy.GetName(), policy)
 	}
+}
+
+// PolicyOf is the name of the policy of that ID, and whether it is of the kind of the given
+// policy, of which nothing else counts. No namespace has a dot in its name, so one ID never
+// is that of two policies.
+func PolicyOf(kind policiesv1.Policy, id string) (namespace, name string, ok bool) {
+	switch kind.(type) {
+	case *policiesv1.ClusterAdmissionPolicy:
+		name, ok = strings.CutPrefix(id, contract.ClusterAdmissionPolicyID(""))
+	case *policiesv1.ClusterAdmissionPolicyGroup:
+		name, ok = strings.CutPrefix(id, contract.ClusterAdmissionPolicyGroupID(""))
+	case *policiesv1.AdmissionPolicy:
+		name, ok = strings.CutPrefix(id, strings.TrimSuffix(contract.AdmissionPolicyID("", ""), "."))
+	case *policiesv1.AdmissionPolicyGroup:
+		name, ok = strings.CutPrefix(id, strings.TrimSuffix(contract.AdmissionPolicyGroupID("", ""), "."))
+	}
+	switch kind.(type) {
+	case *policiesv1.AdmissionPolicy, *policiesv1.AdmissionPolicyGroup:
+		namespace, name, _ = strings.Cut(name, ".")
+		ok = ok && namespace != ""
+	}
+	return namespace, name, ok && name != ""
 }
 
 // isNamespaced says whether a policy judges its own namespace only.

@@ -159,3 +159,41 @@ func TestEntryRefusesAGroupThatNoServerCouldRead(t *testing.T) {
 		})
 	}
 }
+
+func TestPolicyOf(t *testing.T) {
+	kinds := []policiesv1.Policy{
+		&policiesv1.ClusterAdmissionPolicy{}, &policiesv1.ClusterAdmissionPolicyGroup{},
+		&policiesv1.AdmissionPolicy{}, &policiesv1.AdmissionPolicyGroup{},
+	}
+	tests := map[string]struct {
+		kind            int // whose it is; -1 for nobody's
+		namespace, name string
+	}{
+		"kw.cap.labels":         {kind: 0, name: "labels"},
+		"kw.cap.labels.v1":      {kind: 0, name: "labels.v1"},
+		"kw.capg.labels":        {kind: 1, name: "labels"},
+		"kw.ap.team.labels":     {kind: 2, namespace: "team", name: "labels"},
+		"kw.ap.team.labels.v1":  {kind: 2, namespace: "team", name: "labels.v1"},
+		"kw.apg.team.labels":    {kind: 3, namespace: "team", name: "labels"},
+		"kw.cap.":               {kind: -1},
+		"kw.ap.team":            {kind: -1},
+		"kw.ap..labels":         {kind: -1},
+		"kubewarden-operator":   {kind: -1},
+		"cert-manager-webhook":  {kind: -1},
+		"x.kw.cap.labels":       {kind: -1},
+		"kw.capx.labels.kw.cap": {kind: -1},
+	}
+	for id, tc := range tests {
+		t.Run(id, func(t *testing.T) {
+			for i, kind := range kinds {
+				namespace, name, ok := render.PolicyOf(kind, id)
+				if ok != (i == tc.kind) {
+					t.Errorf("%T: got %t", kind, ok)
+				}
+				if ok && (namespace != tc.namespace || name != tc.name) {
+					t.Errorf("%T: got %q, %q, want %q, %q", kind, namespace, name, tc.namespace, tc.name)
+				}
+			}
+		})
+	}
+}
