@@ -45,7 +45,7 @@ func Serve(ctx context.Context, config Config) error {
 		registry.Logger(log.New(os.Stderr, "", log.LstdFlags)),
 	)
 	for {
-		if err := serveUntil(ctx, Leave, signals, config, handler); err != nil || ctx.Err() != nil {
+		if err := serveUntilLeave(ctx, signals, config, handler); err != nil || ctx.Err() != nil {
 			return err
 		}
 		for received := os.Signal(Leave); received != Return; {
@@ -58,8 +58,8 @@ func Serve(ctx context.Context, config Config) error {
 	}
 }
 
-// serveUntil answers until the context ends or the signal comes.
-func serveUntil(ctx context.Context, last os.Signal, signals <-chan os.Signal, config Config, handler http.Handler) error {
+// serveUntilLeave answers until the context ends or the signal to leave comes.
+func serveUntilLeave(ctx context.Context, signals <-chan os.Signal, config Config, handler http.Handler) error {
 	server := &http.Server{
 		Addr:              config.Address,
 		Handler:           handler,
@@ -73,7 +73,7 @@ func serveUntil(ctx context.Context, last os.Signal, signals <-chan os.Signal, c
 		case err := <-ended:
 			return fmt.Errorf("serve registry on %s: %w", config.Address, err)
 		case received := <-signals:
-			if received != last {
+			if received != Leave {
 				continue
 			}
 		case <-ctx.Done():
