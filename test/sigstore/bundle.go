@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"testing"
 
 	protobundle "github.com/sigstore/protobuf-specs/gen/pb-go/bundle/v1"
@@ -143,7 +144,7 @@ func (s *Sigstore) inclusion(t testing.TB, body []byte) *protorekor.InclusionPro
 	t.Helper()
 	leaf := sha256.Sum256(append([]byte{0}, body...))
 	note := fmt.Sprintf("rekor.test - 1\n1\n%s\n", base64.StdEncoding.EncodeToString(leaf[:]))
-	signature := append(logID(t, s.rekor)[:4], sign(t, s.rekor, []byte(note))...)
+	signature := slices.Concat(logID(t, s.rekor)[:4], sign(t, s.rekor, []byte(note)))
 	return &protorekor.InclusionProof{
 		RootHash: leaf[:], TreeSize: 1,
 		Checkpoint: &protorekor.Checkpoint{Envelope: note + "\n— rekor.test " + base64.StdEncoding.EncodeToString(signature) + "\n"},

@@ -174,9 +174,9 @@ func TestKeeperWithoutFolder(t *testing.T) {
 
 func TestRetryAfter(t *testing.T) {
 	k := New(Config{RetryFirst: time.Second, RetryMost: 10 * time.Second})
-	for failures, want := range []time.Duration{1, 2, 4, 8, 10, 10} {
-		if got := k.retryAfter(failures); got != want*time.Second {
-			t.Errorf("after %d failures: got %s, want %s", failures, got, want*time.Second)
+	for failures, want := range []string{"1s", "2s", "4s", "8s", "10s", "10s"} {
+		if got := k.retryAfter(failures).String(); got != want {
+			t.Errorf("after %d failures: got %s, want %s", failures, got, want)
 		}
 	}
 	if got := k.retryAfter(1 << 20); got != 10*time.Second {
