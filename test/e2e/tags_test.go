@@ -49,6 +49,23 @@ func TestATagThatMovedIsResolvedAgainWhenAskedTo(t *testing.T) {
 func moveTag(t *testing.T, tag, module string) {
 	t.Helper()
 	g := gomega.NewWithT(t)
+	image, err := remote.Image(inRegistry(t, module), toRegistry(t)...)
+	g.Expect(err).NotTo(gomega.HaveOccurred())
+	g.Expect(remote.Write(inRegistry(t, tag), image, toRegistry(t)...)).To(gomega.Succeed())
+}
+
+// inRegistry is a module, a name below policies, in the cluster's registry.
+func inRegistry(t *testing.T, module string) name.Reference {
+	t.Helper()
+	parsed, err := name.ParseReference(os.Getenv("KUBEWARDEN_REGISTRY") + "/policies/" + module)
+	gomega.NewWithT(t).Expect(err).NotTo(gomega.HaveOccurred())
+	return parsed
+}
+
+// toRegistry are the options of whoever talks to the cluster's registry.
+func toRegistry(t *testing.T) []remote.Option {
+	t.Helper()
+	g := gomega.NewWithT(t)
 	transport := http.DefaultTransport
 	if file := os.Getenv("KUBEWARDEN_REGISTRY_CA"); file != "" {
 		pem, err := os.ReadFile(file)
@@ -57,12 +74,5 @@ func moveTag(t *testing.T, tag, module string) {
 		g.Expect(trusted.AppendCertsFromPEM(pem)).To(gomega.BeTrue())
 		transport = &http.Transport{TLSClientConfig: &tls.Config{RootCAs: trusted}}
 	}
-	reference := func(of string) name.Reference {
-		parsed, err := name.ParseReference(os.Getenv("KUBEWARDEN_REGISTRY") + "/policies/" + of)
-		g.Expect(err).NotTo(gomega.HaveOccurred())
-		return parsed
-	}
-	image, err := remote.Image(reference(module), remote.WithContext(t.Context()), remote.WithTransport(transport))
-	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(remote.Write(reference(tag), image, remote.WithContext(t.Context()), remote.WithTransport(transport))).To(gomega.Succeed())
+	return []remote.Option{remote.WithContext(t.Context()), remote.WithTransport(transport)}
 }
