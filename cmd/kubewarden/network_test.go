@@ -45,7 +45,8 @@ func TestCredentialFiles(t *testing.T) {
 		"variable":      {"", map[string]string{"DOCKER_CONFIG": "/d", "HOME": "/h"}, []string{"/d/config.json", "/h/.config/containers/auth.json"}},
 		"flag":          {"/f", map[string]string{"DOCKER_CONFIG": "/d"}, []string{"/f/config.json"}},
 		"Podman's": {
-			"", map[string]string{"REGISTRY_AUTH_FILE": "/r.json", "XDG_RUNTIME_DIR": "/run", "XDG_CONFIG_HOME": "/x"},
+			"",
+			map[string]string{"REGISTRY_AUTH_FILE": "/r.json", "XDG_RUNTIME_DIR": "/run", "XDG_CONFIG_HOME": "/x"},
 			[]string{"/r.json", "/run/containers/auth.json", "/x/containers/auth.json"},
 		},
 	} {

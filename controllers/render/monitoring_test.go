@@ -3,6 +3,7 @@ package render_test
 import (
 	"bytes"
 	"encoding/json"
+	"iter"
 	"os"
 	"regexp"
 	"strings"
@@ -191,40 +192,55 @@ func TestAlertsHaveRunbooks(t *testing.T) {
 	}
 }
 
+// gridPos is where a panel is on its board, and how large.
+type gridPos struct{ X, Y, W, H int }
+
+// placesOf are the columns and rows that a panel takes.
+func placesOf(at gridPos) iter.Seq[[2]int] {
+	return func(yield func([2]int) bool) {
+		for number := range at.W * at.H {
+			if !yield([2]int{at.X + number%at.W, at.Y + number/at.W}) {
+				return
+			}
+		}
+	}
+}
+
+// theDashboard is the ConfigMap that Grafana finds.
+func theDashboard(t *testing.T) *corev1.ConfigMap {
+	t.Helper()
+	for _, object := range monitoringObjects(t, monitoringInput()) {
+		if dashboard, is := object.(*corev1.ConfigMap); is && dashboard.Labels["grafana_dashboard"] == "1" {
+			return dashboard
+		}
+	}
+	t.Fatal("there is no ConfigMap that Grafana finds")
+	return nil
+}
+
 // Panels fill the board without overlapping.
 func TestDashboardIsABoard(t *testing.T) {
 	var board struct {
 		Panels []struct {
 			ID      int    `json:"id"`
 			Title   string `json:"title"`
-			GridPos struct{ X, Y, W, H int }
+			GridPos gridPos
 			Targets []struct{ Expr string }
 		}
 	}
-	for _, object := range monitoringObjects(t, monitoringInput()) {
-		dashboard, is := object.(*corev1.ConfigMap)
-		if !is {
-			continue
-		}
-		if dashboard.Labels["grafana_dashboard"] != "1" {
-			t.Errorf("Grafana does not find a ConfigMap with the labels %v", dashboard.Labels)
-		}
-		if err := json.Unmarshal([]byte(dashboard.Data["kubewarden.json"]), &board); err != nil {
-			t.Fatal(err)
-		}
+	if err := json.Unmarshal([]byte(theDashboard(t).Data["kubewarden.json"]), &board); err != nil {
+		t.Fatal(err)
 	}
 	if len(board.Panels) == 0 {
 		t.Fatal("there are no panels")
 	}
 	taken := map[[2]int]string{}
 	for _, panel := range board.Panels {
-		for x := panel.GridPos.X; x < panel.GridPos.X+panel.GridPos.W; x++ {
-			for y := panel.GridPos.Y; y < panel.GridPos.Y+panel.GridPos.H; y++ {
-				if other := taken[[2]int{x, y}]; other != "" || x >= 24 {
-					t.Fatalf("panel %q at column %d, row %d: beyond the board or over panel %q", panel.Title, x, y, other)
-				}
-				taken[[2]int{x, y}] = panel.Title
+		for place := range placesOf(panel.GridPos) {
+			if other := taken[place]; other != "" || place[0] >= 24 {
+				t.Fatalf("panel %q at column %d, row %d: beyond the board or over panel %q", panel.Title, place[0], place[1], other)
 			}
+			taken[place] = panel.Title
 		}
 		for _, target := range panel.Targets {
 			if strings.Contains(target.Expr, "OURS") || strings.Contains(target.Expr, "SERVER") {

@@ -35,8 +35,9 @@ func TestNetworkPolicyOfTheOperator(t *testing.T) {
 	if !selects(t, &policy.Spec.PodSelector, operator.Spec.Template.Labels) || policy.Namespace != operator.Namespace {
 		t.Error("the operator's Pods are not selected")
 	}
-	var listening []string
-	for _, port := range operator.Spec.Template.Spec.Containers[0].Ports {
+	ports := operator.Spec.Template.Spec.Containers[0].Ports
+	listening := make([]string, 0, len(ports))
+	for _, port := range ports {
 		listening = append(listening, port.Name)
 	}
 	fromPods := map[string]bool{}
@@ -74,7 +75,7 @@ func TestNetworkPolicyOfTheAuditScanner(t *testing.T) {
 	if selects(t, &policy.Spec.PodSelector, render.Deployment(serverInput()).Spec.Template.Labels) {
 		t.Error("the Pods of a policy server are selected")
 	}
-	if connects(t, &policy, networkingv1.PolicyTypeIngress, tenantPod, 8080) {
+	if connects(t, &policy, connection{networkingv1.PolicyTypeIngress, tenantPod, 8080}) {
 		t.Error("a Pod is let in")
 	}
 }

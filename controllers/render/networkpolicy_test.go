@@ -32,21 +32,28 @@ var (
 	registry   = end{address: "198.51.100.7"}
 )
 
+// connection is one to or from a Pod, seen from there.
+type connection struct {
+	direction networkingv1.PolicyType
+	other     end
+	port      int32
+}
+
 // connects says whether a Pod that a NetworkPolicy alone selects can be connected to
 // (ingress) or can connect (egress), by the rules of the API: a direction that the policy
 // does not name is open; one that it names is open as far as a rule says so.
-func connects(t *testing.T, policy *networkingv1.NetworkPolicy, direction networkingv1.PolicyType, other end, port int32) bool {
+func connects(t *testing.T, policy *networkingv1.NetworkPolicy, asked connection) bool {
 	t.Helper()
-	if !slices.Contains(policy.Spec.PolicyTypes, direction) {
+	if !slices.Contains(policy.Spec.PolicyTypes, asked.direction) {
 		return true
 	}
-	if direction == networkingv1.PolicyTypeIngress {
+	if asked.direction == networkingv1.PolicyTypeIngress {
 		return slices.ContainsFunc(policy.Spec.Ingress, func(rule networkingv1.NetworkPolicyIngressRule) bool {
-			return allowsPeer(t, policy.Namespace, rule.From, other) && allowsPort(rule.Ports, port)
+			return allowsPeer(t, policy.Namespace, rule.From, asked.other) && allowsPort(rule.Ports, asked.port)
 		})
 	}
 	return slices.ContainsFunc(policy.Spec.Egress, func(rule networkingv1.NetworkPolicyEgressRule) bool {
-		return allowsPeer(t, policy.Namespace, rule.To, other) && allowsPort(rule.Ports, port)
+		return allowsPeer(t, policy.Namespace, rule.To, asked.other) && allowsPort(rule.Ports, asked.port)
 	})
 }
 
@@ -122,7 +129,7 @@ func TestNetworkPolicyLetsInWhatAPolicyServerIsFor(t *testing.T) {
 			}
 			in.Installation.NetworkPolicies, in.Installation.WithoutMetrics = tc.wanted, tc.withoutMetrics
 			policy := render.NetworkPolicy(in)
-			if got := connects(t, policy, networkingv1.PolicyTypeIngress, tc.from, tc.port); got != tc.want {
+			if got := connects(t, policy, connection{networkingv1.PolicyTypeIngress, tc.from, tc.port}); got != tc.want {
 				t.Errorf("got %t, want %t, by %+v", got, tc.want, policy.Spec)
 			}
 		})
@@ -151,10 +158,10 @@ func TestNetworkPolicyLetsOutEverythingUnlessTold(t *testing.T) {
 			in := serverInput()
 			in.Installation.NetworkPolicies = tc.wanted
 			policy := render.NetworkPolicy(in)
-			if got := connects(t, policy, networkingv1.PolicyTypeEgress, tc.to, tc.port); got != tc.want {
+			if got := connects(t, policy, connection{networkingv1.PolicyTypeEgress, tc.to, tc.port}); got != tc.want {
 				t.Errorf("got %t, want %t, by %+v", got, tc.want, policy.Spec)
 			}
-			if !connects(t, policy, networkingv1.PolicyTypeIngress, apiServer, contract.PortWebhook) {
+			if !connects(t, policy, connection{networkingv1.PolicyTypeIngress, apiServer, contract.PortWebhook}) {
 				t.Error("the API server is kept out")
 			}
 		})

@@ -62,7 +62,8 @@ func TestProgressingAndDegraded(t *testing.T) {
 		"policies that a server has": {installed(policiesv1.ReasonPoliciesFailed), nil, settled, nothing},
 		"a server comes up": {
 			installed(policiesv1.ReasonWaitingForReplicas, policiesv1.ReasonPolicyServerNotReady), nil,
-			conditionWords{"True", "PolicyServersStarting", "policy servers that come up (1): PolicyServer default: WaitingForReplicas"}, nothing,
+			conditionWords{"True", "PolicyServersStarting", "policy servers that come up (1): PolicyServer default: WaitingForReplicas"},
+			nothing,
 		},
 		"a server whose replicas fail": {
 			installed(policiesv1.ReasonReplicasFailing), nil, settled,
@@ -70,11 +71,13 @@ func TestProgressingAndDegraded(t *testing.T) {
 		},
 		"a policy is loaded": {
 			installed(policiesv1.ReasonServing, policiesv1.ReasonLoading), nil,
-			conditionWords{"True", "PoliciesLoading", "policies that are being brought into force (1): AdmissionPolicy team/p0: Loading"}, nothing,
+			conditionWords{"True", "PoliciesLoading", "policies that are being brought into force (1): AdmissionPolicy team/p0: Loading"},
+			nothing,
 		},
 		"a policy that nobody looked at": {
 			stale, nil,
-			conditionWords{"True", "PoliciesLoading", "policies that are being brought into force (1): AdmissionPolicy team/p0: not looked at yet"}, nothing,
+			conditionWords{"True", "PoliciesLoading", "policies that are being brought into force (1): AdmissionPolicy team/p0: not looked at yet"},
+			nothing,
 		},
 		"policies that are refused, one that is loaded": {
 			installed(policiesv1.ReasonServing, "InvalidSettings", "Loading", "FetchFailed", "PolicyServerNotFound", "InvalidModule", "Unverified"), nil,
@@ -84,11 +87,13 @@ func TestProgressingAndDegraded(t *testing.T) {
 		},
 		"an issuer is waited for": {
 			authority(installed(policiesv1.ReasonServing), certs.Progress{Reason: operatorv1alpha1.ReasonWaitingForIssuer, Message: "soon"}), nil,
-			conditionWords{"True", "WaitingForIssuer", "soon"}, nothing,
+			conditionWords{"True", "WaitingForIssuer", "soon"},
+			nothing,
 		},
 		"there is no issuer": {
 			authority(installed(policiesv1.ReasonServing), certs.Progress{Reason: operatorv1alpha1.ReasonCertManagerNotFound, Message: "not installed"}), nil,
-			settled, conditionWords{"True", "CertManagerNotFound", "not installed"},
+			settled,
+			conditionWords{"True", "CertManagerNotFound", "not installed"},
 		},
 		"something cannot be written": {
 			installed(policiesv1.ReasonServing), errors.New("apply a: no"), settled, conditionWords{"True", "ReconciliationFailed", "apply a: no"},

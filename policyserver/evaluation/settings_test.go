@@ -12,14 +12,17 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
+// settingsCase is a question about settings and what is answered.
+type settingsCase struct {
+	settings  string
+	elsewhere bool // the digest is that of another module
+	want      contract.SettingsAnswer
+	wantKind  ErrorKind
+	wantErr   string
+}
+
 func TestSettingsAreCheckedByLoadedModulesOnly(t *testing.T) {
-	for name, tc := range map[string]struct {
-		content, settings string
-		elsewhere         bool // the digest is that of another module
-		want              contract.SettingsAnswer
-		wantKind          ErrorKind
-		wantErr           string
-	}{
+	for name, tc := range map[string]settingsCase{
 		"good":                      {settings: `{"say":"good"}`, want: contract.SettingsAnswer{Valid: true}},
 		"none":                      {settings: `null`, want: contract.SettingsAnswer{Valid: true}},
 		"bad":                       {settings: `{"say":"bad"}`, want: contract.SettingsAnswer{Message: "bad is not good"}},
@@ -30,32 +33,34 @@ func TestSettingsAreCheckedByLoadedModulesOnly(t *testing.T) {
 		"a module that is not here": {settings: `{}`, elsewhere: true, wantKind: KindUnknownModule, wantErr: "is loaded"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, func(w *world) {
-				t := w.t
-				w.serve("one", "one")
-				w.applyAndWait(entries(contract.Policies{"a": {Module: "one"}}))
-				digest := w.Snapshot().Digests["a"]
-				if tc.elsewhere {
-					digest = "sha256:" + strings.Repeat("0", 64)
-				}
-				check, err := NewSettingsCheck(digest, contract.SettingsQuestion{PolicyID: "new", Settings: json.RawMessage(tc.settings)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				began := time.Now()
-				got, err := w.loader.CheckSettings(t.Context(), check)
-				if diff := cmp.Diff(tc.want, got); diff != "" {
-					t.Errorf("answer; -want +got:\n%s", diff)
-				}
-				checkError(t, err, tc.wantKind, tc.wantErr)
-				if took := time.Since(began); took > 2*time.Second {
-					t.Errorf("it took %s, want no longer than an evaluation may", took)
-				}
-				if got := w.fetches(); got != 1 || len(w.compiled) != 1 {
-					t.Errorf("got %d fetches and %d compiled modules, want those of the policy alone", got, len(w.compiled))
-				}
-			})
+			inWorld(t, func(w *world) { tc.check(w.t, w) })
 		})
+	}
+}
+
+func (tc settingsCase) check(t *testing.T, w *world) {
+	t.Helper()
+	w.serve("one", "one")
+	w.applyAndWait(entries(contract.Policies{"a": {Module: "one"}}))
+	digest := w.Snapshot().Digests["a"]
+	if tc.elsewhere {
+		digest = "sha256:" + strings.Repeat("0", 64)
+	}
+	check, err := NewSettingsCheck(digest, contract.SettingsQuestion{PolicyID: "new", Settings: json.RawMessage(tc.settings)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	got, err := w.loader.CheckSettings(t.Context(), check)
+	if diff := cmp.Diff(tc.want, got); diff != "" {
+		t.Errorf("answer; -want +got:\n%s", diff)
+	}
+	checkError(t, err, tc.wantKind, tc.wantErr)
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("it took %s, want no longer than an evaluation may", took)
+	}
+	if got := w.fetches(); got != 1 || len(w.compiled) != 1 {
+		t.Errorf("got %d fetches and %d compiled modules, want those of the policy alone", got, len(w.compiled))
 	}
 }
 

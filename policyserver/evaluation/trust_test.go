@@ -36,6 +36,7 @@ func inSignedWorld(t *testing.T, test func(t *testing.T, w *world)) {
 
 func TestLoaderServesOnlyWhatIsVerified(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		w.applyAndWait(signedBy("alice", contract.Policies{"a": {Module: "alice's"}, "b": {Module: "bob's"}}))
 		want(t, w, "a", "alice's {}")
 		want(t, w, "b", unverified("b"))
@@ -47,6 +48,7 @@ func TestLoaderServesOnlyWhatIsVerified(t *testing.T) {
 
 func TestLoaderVerifiesAgainWhenOtherSignaturesAreDemanded(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		group := groupOf("m()", map[string]string{"m": "alice's"})
 		policies := contract.Policies{"a": {Module: "alice's"}, "n": {Module: "nobody's"}, "g": group}
 		w.applyAndWait(signedBy("", policies))
@@ -74,6 +76,7 @@ func TestLoaderVerifiesAgainWhenOtherSignaturesAreDemanded(t *testing.T) {
 
 func TestLoaderAsksNobodyAgainWhatWasVerified(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		w.applyAndWait(signedBy("alice", contract.Policies{"a": {Module: "alice's"}}))
 		w.applyAndWait(signedBy("alice", contract.Policies{"a": {Module: "alice's", Settings: settings("1")}, "b": {Module: "alice's"}}))
 		want(t, w, "a", `alice's {"say":"1"}`)
@@ -87,6 +90,7 @@ func TestLoaderAsksNobodyAgainWhatWasVerified(t *testing.T) {
 // The bytes are here already, by way of a source that is signed.
 func TestLoaderVerifiesEachSourceOfAModule(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		w.serve("copy", "alice's")
 		digest := digestText("alice's")
 		w.applyAndWait(signedBy("alice", contract.Policies{"a": {Module: "alice's", ModuleDigest: digest}}))
@@ -100,6 +104,7 @@ func TestLoaderVerifiesEachSourceOfAModule(t *testing.T) {
 
 func TestLoaderFallsBackOnNothingUnverified(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		broken := contract.Policies{
 			"a": {Module: "alice's", Settings: settings("bad")}, "b": {Module: "bob's", Settings: settings("bad")},
 			"g": groupOf("m(", map[string]string{"m": "bob's"}),
@@ -127,6 +132,7 @@ func TestLoaderFallsBackOnNothingUnverified(t *testing.T) {
 
 func TestLoaderDropsWhatServesAnUnreadableEntryUnverified(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		unreadable := func(owner string) Wanted {
 			wanted := signedBy(owner, contract.Policies{})
 			wanted.Refused = map[string]error{"a": errors.New("no entry")}
@@ -143,6 +149,7 @@ func TestLoaderDropsWhatServesAnUnreadableEntryUnverified(t *testing.T) {
 // Nobody can say whether the module has the signatures that are demanded now.
 func TestLoaderServesNothingUnprovenWhileTheRegistryIsAway(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		policies := contract.Policies{"a": {Module: "alice's"}}
 		w.applyAndWait(signedBy("bob", contract.Policies{"a": {Module: "bob's"}}))
 		w.applyAndWait(signedBy("", policies))
@@ -159,6 +166,7 @@ func TestLoaderServesNothingUnprovenWhileTheRegistryIsAway(t *testing.T) {
 
 func TestLoaderAsksAgainForSignaturesThatAreMissing(t *testing.T) {
 	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
 		wanted := signedBy("alice", contract.Policies{"a": {Module: "nobody's"}})
 		w.applyAndWait(wanted)
 		want(t, w, "a", unverified("a"))

@@ -58,6 +58,14 @@ func TestFetchFromMirrorUnderAPath(t *testing.T) {
 	c.wantError(registry.address()+"/org/some:v1", contract.ReasonModuleNotFound, "has no path")
 }
 
+// holding gives a mirror something in the place of the module.
+func holding(content []byte) func(*testing.T, *host) {
+	return func(t *testing.T, mirror *host) {
+		t.Helper()
+		mirror.push(t, "v1", layer{content, MediaTypeModule})
+	}
+}
+
 // What a mirror cannot give, or should not, the next one does, or the registry.
 func TestFetchPassesOverMirrors(t *testing.T) {
 	content := module("one")
@@ -70,8 +78,8 @@ func TestFetchPassesOverMirrors(t *testing.T) {
 		"without it":       {spoil: func(*testing.T, *host) {}, want: "NAME_UNKNOWN"},
 		"forbidding it":    {spoil: func(_ *testing.T, mirror *host) { mirror.status.Store(http.StatusForbidden) }, want: "403"},
 		"failing":          {spoil: func(_ *testing.T, mirror *host) { mirror.status.Store(http.StatusBadGateway) }, want: "502"},
-		"with no module":   {spoil: func(t *testing.T, mirror *host) { mirror.push(t, "v1", layer{[]byte("text"), MediaTypeModule}) }, want: "invalid wasm file"},
-		"with another one": {spoil: func(t *testing.T, mirror *host) { mirror.push(t, "v1", layer{module("two"), MediaTypeModule}) }, digest: digestOf(content), want: "BLOB_UNKNOWN"},
+		"with no module":   {spoil: holding([]byte("text")), want: "invalid wasm file"},
+		"with another one": {spoil: holding(module("two")), digest: digestOf(content), want: "BLOB_UNKNOWN"},
 		"with a forged one": {
 			spoil: func(_ *testing.T, mirror *host) {
 				mirror.files["/v2/policies/blobs/"+digestOf(content)] = module("two")

@@ -86,8 +86,9 @@ func answers(t *testing.T, isolation policy.Isolation, binary []byte) []string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []string
-	for number := range 6 {
+	const calls = 6
+	all := make([]string, 0, calls)
+	for number := range calls {
 		call := policy.Call{PolicyID: fmt.Sprint("policy-", number%2), Domain: fmt.Sprint(number % 3 / 2), Capabilities: granted}
 		request := json.RawMessage(fmt.Sprintf(`{"n":%q}`, strings.Repeat("x", 100*number)))
 		response, err := module.Validate(t.Context(), call, request)

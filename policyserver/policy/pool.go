@@ -94,10 +94,9 @@ func (p *pool) give(ctx context.Context, domain string, instance *sandbox.Instan
 func answered(failed error) bool {
 	var reported *wapc.Error
 	var nonsense *answerError
-	var command *wasi.CommandError
-	if errors.As(failed, &command) {
-		var exit *sandbox.ExitError
-		return errors.As(command, &exit)
+	if command, is := errors.AsType[*wasi.CommandError](failed); is {
+		_, exited := errors.AsType[*sandbox.ExitError](command)
+		return exited
 	}
 	return failed == nil || errors.As(failed, &reported) || errors.As(failed, &nonsense)
 }

@@ -136,15 +136,16 @@ func TestWhoIsParked(t *testing.T) {
 		if !parked {
 			continue
 		}
-		var used []*sandbox.Instance
-		for range 5 {
+		const calls = 5
+		used := make([]*sandbox.Instance, 0, calls)
+		for range calls {
 			if _, err := module.Validate(t.Context(), Call{Settings: []byte(`{}`)}, []byte(`{}`)); err == nil {
 				t.Error("an echo is no answer, and no error came back")
 			}
 			used = append(used, pool.shelves[""].idle...)
 		}
-		if len(used) != 5 || used[0] != used[4] || !used[0].Parked() {
-			t.Errorf("%s: %d instances were used for 5 calls, want the same each time", name, len(used))
+		if len(used) != calls || used[0] != used[calls-1] || !used[0].Parked() {
+			t.Errorf("%s: %d instances were used for %d calls, want the same each time", name, len(used), calls)
 		}
 	}
 	if err := engine.Close(t.Context()); err != nil {

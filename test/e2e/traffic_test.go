@@ -171,11 +171,8 @@ func evict(t *testing.T, pod corev1.Pod) {
 	}).WithTimeout(time.Minute).WithPolling(500 * time.Millisecond).Should(gomega.Succeed())
 }
 
-// Counters of a replica: requests that it judged, connections that were made to it.
-const (
-	counterJudged      = "kubewarden_policy_evaluations_total"
-	counterConnections = "kubewarden_policy_server_connections_opened_total"
-)
+// counterJudged counts the requests that a replica judged.
+const counterJudged = "kubewarden_policy_evaluations_total"
 
 // counts are the values of a counter, by Pod, all series of one Pod added up.
 func counts(t *testing.T, counter string) map[string]float64 {
@@ -199,10 +196,8 @@ func counts(t *testing.T, counter string) map[string]float64 {
 	return values
 }
 
-// increases are how much a counter has grown since, in the order of the Pods' names.
-func increases(t *testing.T, counter string, before map[string]float64) []float64 {
-	t.Helper()
-	now := counts(t, counter)
+// increases are how much a counter has grown, in the order of the Pods' names.
+func increases(now, before map[string]float64) []float64 {
 	grown := make([]float64, 0, len(now))
 	for _, name := range slices.Sorted(maps.Keys(now)) {
 		grown = append(grown, now[name]-before[name])
@@ -210,28 +205,32 @@ func increases(t *testing.T, counter string, before map[string]float64) []float6
 	return grown
 }
 
-// shareWindow is how long a share is measured. In that time the API server makes some 20
-// connections, each to a replica of the Service's choice: the share of one of four replicas
-// is 1/4 on average only, but by chance above 1/10 in nine windows of ten.
-const shareWindow = 10 * time.Second
+// A share is measured over shareWindows of shareStep each. In that time the API server makes
+// some 80 connections, each to a replica of the Service's choice: the share of one of four
+// replicas is 1/4 on average, and by chance below leastShare in one window of fifty.
+const (
+	shareStep    = 10 * time.Second
+	shareWindows = 4
+	leastShare   = 0.15
+)
 
-// awaitEvenShares waits until every replica takes more than 2/5 of its fair share in two
-// windows, one after the other.
+// awaitEvenShares waits until every replica takes its share.
 func awaitEvenShares(t *testing.T, replicas int) {
 	t.Helper()
-	even := 0
-	for deadline := time.Now().Add(2 * time.Minute); even < 2; {
-		if time.Now().After(deadline) {
-			t.Fatal("the replicas did not take even shares within 2 minutes")
+	judged := []map[string]float64{counts(t, counterJudged)}
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); {
+		time.Sleep(shareStep)
+		now := counts(t, counterJudged)
+		if judged = append(judged, now); len(judged) <= shareWindows {
+			continue
 		}
-		judged, connections := counts(t, counterJudged), counts(t, counterConnections)
-		time.Sleep(shareWindow)
-		grown := increases(t, counterJudged, judged)
-		t.Logf("in %s the replicas judged %.0f requests of %.0f connections", shareWindow, grown, increases(t, counterConnections, connections))
-		if even++; len(grown) != replicas || slices.Min(grown) < 0.4*sum(grown)/float64(replicas) {
-			even = 0
+		grown := increases(now, judged[len(judged)-1-shareWindows])
+		t.Logf("in %s the replicas judged %.0f requests", shareWindows*shareStep, grown)
+		if len(grown) == replicas && slices.Min(grown) > leastShare*sum(grown) {
+			return
 		}
 	}
+	t.Fatalf("in 2 minutes the replicas did not come to take more than %v of the requests each", leastShare)
 }
 
 func sum(values []float64) float64 {

@@ -143,6 +143,18 @@ func TestInstallation(t *testing.T) {
 	})
 }
 
+// isSettled is an error while something is under way, or needs somebody.
+func isSettled(conditions []metav1.Condition) error {
+	for kind, reason := range map[string]string{
+		operatorv1alpha1.ConditionProgressing: operatorv1alpha1.ReasonSettled, operatorv1alpha1.ConditionDegraded: operatorv1alpha1.ReasonNothingFailed,
+	} {
+		if got := apimeta.FindStatusCondition(conditions, kind); got == nil || got.Reason != reason {
+			return fmt.Errorf("condition %s is %+v, want reason %s", kind, got, reason)
+		}
+	}
+	return nil
+}
+
 func checkKubewarden(t *testing.T, c *cluster) {
 	t.Helper()
 	within(t, patience, func(ctx context.Context) error {
@@ -157,12 +169,8 @@ func checkKubewarden(t *testing.T, c *cluster) {
 		if diff := cmp.Diff(&operatorv1alpha1.PolicyCounts{Total: 1, Active: 1}, status.Policies); diff != "" {
 			return fmt.Errorf("unexpected policies:\n%s", diff)
 		}
-		for kind, reason := range map[string]string{
-			operatorv1alpha1.ConditionProgressing: operatorv1alpha1.ReasonSettled, operatorv1alpha1.ConditionDegraded: operatorv1alpha1.ReasonNothingFailed,
-		} {
-			if got := apimeta.FindStatusCondition(status.Conditions, kind); got == nil || got.Reason != reason {
-				return fmt.Errorf("condition %s is %+v, want reason %s", kind, got, reason)
-			}
+		if err := isSettled(status.Conditions); err != nil {
+			return err
 		}
 		if len(status.NeverLockOut) == 0 || status.CertificateProvider != operatorv1alpha1.CertificateProviderCertManager {
 			return fmt.Errorf("unexpected status %+v", status)

@@ -33,23 +33,29 @@ func TestMetricsTellOfTheCluster(t *testing.T) {
 		{"kubewarden_certificate_expiry_timestamp_seconds", map[string]string{"secret": render.ServingSecretName("counted")}, 1},
 	} {
 		within(t, patience, func(context.Context) error {
-			families, err := shared.Registry.Gather()
-			if err != nil {
-				return err
-			}
-			for _, family := range families {
-				if family.GetName() != want.name {
-					continue
-				}
-				for _, metric := range family.GetMetric() {
-					if hasLabels(metric, want.labels) && metric.GetGauge().GetValue() >= want.least {
-						return nil
-					}
+			for _, metric := range gathered(t, want.name) {
+				if hasLabels(metric, want.labels) && metric.GetGauge().GetValue() >= want.least {
+					return nil
 				}
 			}
 			return fmt.Errorf("there is no series %s with the labels %v of at least %v", want.name, want.labels, want.least)
 		})
 	}
+}
+
+// gathered are the series of a metric of the operator.
+func gathered(t *testing.T, name string) []*dto.Metric {
+	t.Helper()
+	families, err := shared.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, family := range families {
+		if family.GetName() == name {
+			return family.GetMetric()
+		}
+	}
+	return nil
 }
 
 func hasLabels(metric *dto.Metric, want map[string]string) bool {
