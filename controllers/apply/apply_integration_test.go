@@ -319,8 +319,8 @@ func TestApplyRemovesWhatIsNoLongerRendered(t *testing.T) {
 	if len(container.Resources.Limits) > 0 || len(deployment.Annotations) > 0 || deployment.Labels["example.com/tier"] != "" {
 		t.Errorf("limits %v, annotations %v, labels %v: the spec has lost them", container.Resources.Limits, deployment.Annotations, deployment.Labels)
 	}
-	if got := len(deployment.Spec.Template.Spec.Volumes); got != 2 {
-		t.Errorf("the Pods have %d volumes, want 2", got)
+	if got := len(deployment.Spec.Template.Spec.Volumes); got != 3 {
+		t.Errorf("the Pods have %d volumes, want those of every policy server: certificates, the operator's authority, modules", got)
 	}
 	budget := &policyv1.PodDisruptionBudget{}
 	budget.Name, budget.Namespace = "policy-server-fields", applytest.Namespace
