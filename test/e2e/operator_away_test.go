@@ -28,7 +28,7 @@ const (
 // nothing of what it made is written again when it is back.
 func loseOperator(t *testing.T) {
 	t.Helper()
-	before, leader := versions(t), operatorLeader(t)
+	before, leader := atRest(t), operatorLeader(t)
 	t.Cleanup(func() { restoreOperator(t) })
 	kubectl(t, "--namespace", operatorNamespace, "scale", operatorDeployment, "--replicas=0")
 	gomega.NewWithT(t).Eventually(func() []corev1.Pod { return operatorPods(t) }).WithTimeout(time.Minute).Should(gomega.BeEmpty())
@@ -114,6 +114,22 @@ func versions(t *testing.T) map[string]string {
 		}
 	}
 	return found
+}
+
+// atRest waits until nothing has been written for a while, such as by the end of a roll-out:
+// the Pods that went are still to leave addresses, statuses and reports.
+func atRest(t *testing.T) map[string]string {
+	t.Helper()
+	before := versions(t)
+	gomega.NewWithT(t).Eventually(func() map[string]string {
+		earlier := before
+		time.Sleep(settling)
+		before = versions(t)
+		return earlier
+	}).WithTimeout(2*time.Minute).WithPolling(time.Millisecond).Should(gomega.Satisfy(func(earlier map[string]string) bool {
+		return maps.Equal(earlier, before)
+	}), "the cluster comes to rest")
+	return before
 }
 
 // unchanged fails for every object that was written, made or deleted since.
