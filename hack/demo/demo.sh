@@ -83,11 +83,16 @@ counting() {
 metrics() { kubectl get --raw "/api/v1/namespaces/kubewarden/pods/$1:8080/proxy/metrics"; }
 readonly rejections='evaluations_total{accepted="false".*policy_mode="monitor"'
 
-# resource FILE: writes standard input to a file of the demo, shows it and applies it.
+# resource FILE: writes standard input to a file of the demo, shows it and applies it. With
+# the variable refusal set, it must be refused with a message that holds it.
 resource() {
 	cat >"$work/$1"
 	sed -e '/BEGIN CERTIFICATE/,/END CERTIFICATE/{/BEGIN/!d;s/-----BEGIN.*/(the certificate of the registry)/}' -e 's/^/     | /' "$work/$1"
-	shown kubectl apply --server-side --filename="$work/$1" || fail "$1 was refused"
+	if [[ -n ${refusal:-} ]]; then
+		denied "$refusal" kubectl apply --server-side --filename="$work/$1"
+	else
+		shown kubectl apply --server-side --filename="$work/$1" || fail "$1 was refused"
+	fi
 }
 
 # pod NAME [LABELS [CONTAINER-FIELDS]]: writes a Pod of the namespace demo to a file.
@@ -130,7 +135,7 @@ registry_authority() {
 
 kubectl delete namespace demo --ignore-not-found >"$work/last"
 kubectl delete clusteradmissionpolicies --ignore-not-found >"$work/last" \
-	no-privileged-pods required-labels wrong-settings drop-capabilities no-node-ports
+	no-privileged-pods required-labels missing-module drop-capabilities no-node-ports
 kubectl delete clusteradmissionpolicygroups --ignore-not-found owned-or-on-call >"$work/last"
 
 step 'One resource is the installation: the operator makes a policy server from it'
@@ -194,17 +199,22 @@ shown "${pods[@]}" || fail 'the Pods of the policy server cannot be listed'
 [[ $output == "$before" ]] || fail "the Pods of the policy server are not what they were: $before"
 means "Enforced $took s after the edit began, by the same Pods."
 
-step 'A policy with bad settings fails alone, and says why'
-policy wrong-settings required-labels:v0.1.0 '{mandatory_labels: team}'
-refusal() { kubectl get clusteradmissionpolicy wrong-settings --output=jsonpath='{.status.conditions[?(@.type=="Ready")].message}'; }
-told() { [[ $(refusal) == *mandatory_labels* ]]; }
+step 'Bad settings are refused when they are written'
+refusal='spec.settings: Invalid value' policy wrong-settings required-labels:v0.1.0 '{mandatory_labels: team}'
+[[ $output == *mandatory_labels* ]] || fail 'the refusal does not name the bad setting'
+means 'A replica that has the module loaded was asked; the words are those of the policy.'
+
+step 'A policy that cannot be loaded fails alone, and says why'
+policy missing-module required-labels:v9.9.9 '{}'
+reason() { kubectl get clusteradmissionpolicy missing-module --output=jsonpath='{.status.conditions[?(@.type=="Ready")].message}'; }
+told() { [[ $(reason) == *ModuleNotFound* ]]; }
 soon 30 'a reason in the status' told
 shown kubectl get clusteradmissionpolicies || fail 'the policies are not there'
-shown kubectl describe clusteradmissionpolicy wrong-settings || fail 'the policy is not there'
-[[ $output == *mandatory_labels* ]] || fail 'describe does not name the bad setting'
+shown kubectl describe clusteradmissionpolicy missing-module || fail 'the policy is not there'
+[[ $output == *ModuleNotFound* ]] || fail 'describe does not say what is wrong'
 pod privileged-still 'team: storage, cost-center: "7"' 'securityContext: {privileged: true}'
 denied 'Privileged container is not allowed' kubectl create --filename="$work/pod-privileged-still.yaml"
-means 'The policy has no webhook, its status names the setting, and the other policies go on.'
+means 'The policy has no webhook, its status says what is missing, and the other policies go on.'
 
 step 'A Pod is changed before it is stored'
 mutating=true policy drop-capabilities drop-capabilities:v0.1.0 '{required_drop_capabilities: [NET_RAW]}'
