@@ -36,7 +36,8 @@ func TestATagThatMovedIsResolvedAgainWhenAskedTo(t *testing.T) {
 		Should(gomega.MatchError(gomega.ContainSubstring("Privileged container is not allowed")), "replicas that came after the tag had moved serve what was pinned")
 
 	change(t, policy, func() { policy.Annotations = map[string]string{policiesv1.AnnotationRefresh: "now"} })
-	g.Eventually(func() error { return attempt(t, privileged(newPod(ns))) }).WithTimeout(promptly).WithPolling(50*time.Millisecond).
+	// Replicas that are new have to fetch the other module and to compile it.
+	g.Eventually(func() error { return attempt(t, privileged(newPod(ns))) }).WithTimeout(30*time.Second).WithPolling(50*time.Millisecond).
 		Should(gomega.Succeed(), "what the tag stands for now asks for labels, and here for none")
 	g.Eventually(func() string {
 		eventuallyReady(t, policy, promptly)
