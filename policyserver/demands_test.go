@@ -42,12 +42,14 @@ func TestServeOnlySignedModules(t *testing.T) {
 	signed := from.push(t, "signed", wasmtest.Answering(`{"accepted":false,"message":"signed"}`))
 	unsigned := from.push(t, "unsigned", wasmtest.Answering(`{"accepted":false,"message":"unsigned"}`))
 	from.sign(t, alice, signed)
-	files, _ := fromFiles(t, from, contract.Policies{
+	policies := contract.Policies{
 		"a": {Module: signed}, "b": {Module: unsigned}, "m": {Module: unsigned, PolicyMode: contract.ModeMonitor},
-	})
+	}
+	files, change := fromFiles(t, from, policies)
 	demanded := filepath.Join(t.TempDir(), "verification.yml")
 	write(t, demanded, alice.Verification())
-	s := start(t, Config{Files: files, Verification: demanded})
+	var log lines
+	s := start(t, Config{Files: files, Verification: demanded, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	s.waitReady(t)
 	if got := s.ask(t, "a", "{}").Message; got != "signed" {
 		t.Errorf("got %q from the signed module", got)
@@ -55,6 +57,9 @@ func TestServeOnlySignedModules(t *testing.T) {
 	const want = "Policy 'b' cannot be verified: Image verification failed: missing signatures"
 	if got := s.ask(t, "b", "{}"); got.Allowed || !strings.Contains(got.Message, want) {
 		t.Errorf("got %+v from the unsigned module, want a denial that contains %q", got, want)
+	}
+	if got := s.ask(t, "m", "{}"); !got.Allowed {
+		t.Errorf("got %+v from a policy in monitor mode, which denies nothing", got)
 	}
 
 	write(t, demanded, bob.Verification())
@@ -67,10 +72,12 @@ func TestServeOnlySignedModules(t *testing.T) {
 
 	// What cannot be understood changes nothing.
 	write(t, demanded, []byte("apiVersion: v1\nallOf: []\n"))
-	time.Sleep(time.Second)
-	if got := s.ask(t, "a", "{}").Message; !strings.Contains(got, "cannot be verified") {
-		t.Errorf("got %q after a file that demands nothing, want what the file before demands", got)
-	}
+	eventually(t, "a word about what cannot be understood", func() bool { return strings.Contains(log.String(), "ignore changed demands of signatures") })
+	policies["c"] = contract.Entry{Module: signed}
+	change(policies)
+	eventually(t, "a new policy under the demands of the file before", func() bool {
+		return strings.Contains(s.ask(t, "c", "{}").Message, "Policy 'c' cannot be verified")
+	})
 	write(t, demanded, alice.Verification())
 	eventually(t, "the module whose key is trusted again", func() bool { return s.ask(t, "a", "{}").Message == "signed" })
 }
