@@ -112,6 +112,8 @@ type job struct {
 	unproven *servedPolicy
 	// lastGood is to be loaded when the entry cannot be; nil when something serves already.
 	lastGood *contract.LastGood
+	// again says that it follows at once on one that found no room.
+	again bool
 }
 
 // result is what became of a job. With an err, served is the last good revision, or nil,
@@ -378,7 +380,7 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 	default:
 		state.served, gone = outcome.served, earlier
 	}
-	evicted, again := l.makeRoom(ctx, outcome.job.id, state, due)
+	evicted, again := l.makeRoom(ctx, outcome.job, state, due)
 	if !again {
 		l.retryLater(ctx, outcome.job.id, state, due)
 	}
@@ -396,6 +398,7 @@ func (l *Loader) settle(ctx context.Context, outcome result, due chan<- string) 
 		l.modules.dropIdle(used)
 		state.attempts++
 		l.start(ctx, outcome.job.id, state)
+		state.job.again = true
 	}
 }
 

@@ -91,15 +91,15 @@ func (l *Loader) tenants() []tenant {
 	return all
 }
 
-// makeRoom decides what becomes of a policy that had no room. again says that it is worth
-// to try at once: gone are the policies that serve no longer for its sake.
-func (l *Loader) makeRoom(ctx context.Context, id string, state *entryState, due chan<- string) (gone []*servedPolicy, again bool) {
+// makeRoom decides what becomes of a policy whose job found no room. again says that it is
+// worth to try at once: gone are the policies that serve no longer for its sake.
+func (l *Loader) makeRoom(ctx context.Context, failed *job, state *entryState, due chan<- string) (gone []*servedPolicy, again bool) {
 	missing := state.failure.lack
 	if missing == nil {
 		return nil, false
 	}
 	tenants := l.tenants()
-	asking := tenant{id: id, namespace: namespaceOf(id), since: state.since, modules: missing.holds}
+	asking := tenant{id: failed.id, namespace: namespaceOf(failed.id), since: state.since, modules: missing.holds}
 	idle := l.modules.dropIdle(modulesOfAll(append(tenants, asking)))
 	evicted, fits := evict(tenants, asking, missing.needed, missing.allowed)
 	if !fits {
@@ -107,14 +107,14 @@ func (l *Loader) makeRoom(ctx context.Context, id string, state *entryState, due
 	}
 	missing.soon = true
 	for _, victim := range evicted {
-		gone = append(gone, l.evict(victim, id))
+		gone = append(gone, l.evict(victim, failed.id))
 		loser := l.entries[victim.id]
 		loser.failure.lack = &lack{needed: total(victim.modules), allowed: missing.allowed}
 		l.retryLater(ctx, victim.id, loser, due)
 		l.logFailure(ctx, victim.id, loser)
 	}
 	// Once: two policies could throw out the modules that the other is about to use.
-	return gone, len(gone) > 0 || (idle && state.attempts == 0)
+	return gone, len(gone) > 0 || (idle && !failed.again)
 }
 
 // evict ends what serves a policy, for the sake of another one.

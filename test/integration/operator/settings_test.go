@@ -19,6 +19,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -147,17 +148,16 @@ type settingsStage struct {
 func (s *settingsStage) try(ctx context.Context, name, settings string) string {
 	s.warned.take()
 	policy := s.policy.DeepCopy()
-	write := func() error { return s.user.Create(ctx, policy, client.DryRunAll) }
+	var err error
 	if name == policy.Name {
-		if err := s.user.Get(ctx, client.ObjectKeyFromObject(policy), policy); err != nil {
-			return err.Error()
-		}
-		write = func() error { return s.user.Update(ctx, policy, client.DryRunAll) }
+		// The operator may write at the same time: this says nothing of the rest.
+		edit := fmt.Appendf(nil, `{"spec":{"settings":%s}}`, settings)
+		err = s.user.Patch(ctx, policy, client.RawPatch(types.MergePatchType, edit), client.DryRunAll)
 	} else {
 		policy.ObjectMeta = metav1.ObjectMeta{Name: name}
+		policy.Spec.Settings = runtime.RawExtension{Raw: []byte(settings)}
+		err = s.user.Create(ctx, policy, client.DryRunAll)
 	}
-	policy.Spec.Settings = runtime.RawExtension{Raw: []byte(settings)}
-	err := write()
 	if err != nil {
 		return refused + err.Error()
 	}
