@@ -8,9 +8,9 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 )
 
-// TestTargetsOfNamespacedPolicies looks at groups, where upstream looks at versions: rules
+// TestAPIGroupsAreCheckedAsAPIGroups looks at groups, where upstream looks at versions: rules
 // that upstream takes by mistake are refused, and those it refuses by mistake are taken.
-func TestTargetsOfNamespacedPolicies(t *testing.T) {
+func TestAPIGroupsAreCheckedAsAPIGroups(t *testing.T) {
 	const (
 		groups      = "spec.rules[0].apiGroups[0]: Forbidden: apiGroups cannot use wildcards when using AdmissionPolicy or AdmissionPolicyGroup"
 		resources   = "spec.rules[0].resources[0]: Forbidden: resources cannot use wildcards when using AdmissionPolicy or AdmissionPolicyGroup"

@@ -78,7 +78,7 @@ func TestPolicyServerPorts(t *testing.T) {
 	testCreations(t, minimalPolicyServer, cases)
 }
 
-func TestPolicyServerName(t *testing.T) {
+func TestPolicyServerNamesAreLimited(t *testing.T) {
 	longest := strings.Repeat("a", 49)
 	testCreations(t, minimalPolicyServer, map[string]creation{
 		"longest": {edits: []edit{with("metadata.name", longest)}},

@@ -165,8 +165,9 @@ func checkWebhookOf(t *testing.T, kind kind, webhook *admissionregistrationv1.Va
 	}
 }
 
-// TestGrantedCapabilitiesReachTheReplicas changes what a server grants to tenants.
-func TestGrantedCapabilitiesReachTheReplicas(t *testing.T) {
+// TestNamespacedPoliciesGetNoCapabilityUnlessGranted changes what a server grants to tenants,
+// which is nothing at first.
+func TestNamespacedPoliciesGetNoCapabilityUnlessGranted(t *testing.T) {
 	server := shared.createServer(t, "granting")
 	policy := namespacedPolicy("granting", "granting")
 	shared.create(t, policy)
