@@ -28,6 +28,7 @@
 // finalizers and statuses. metrics/ tells Prometheus what the caches hold. admission/ holds
 // the rules that no schema can, for the reconcilers and for the API server. selfmanaged/
 // keeps the certificate with which the API server is answered, where nobody mounts one.
+// upstream/ keeps all of them from acting while upstream's controller runs.
 //
 // What belongs in this package itself: the wiring.
 //

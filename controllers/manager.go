@@ -32,6 +32,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/selfmanaged"
 	"github.com/kubewarden/kubewarden-operator/controllers/settingscheck"
 	"github.com/kubewarden/kubewarden-operator/controllers/stack"
+	"github.com/kubewarden/kubewarden-operator/controllers/upstream"
 )
 
 const (
@@ -196,16 +197,23 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier, certificates *certs.Certificates) error {
 	recorder := manager.GetEventRecorder(eventSource)
 	reports, written := &replicas.Reports{}, &configured.Reader{}
-
-	if err := stack.NewReconciler(stack.Config{
+	observer, err := upstream.NewObserver(manager, config.Render.Namespace)
+	if err != nil {
+		return err
+	}
+	installation := stack.Config{
 		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Cache: manager.GetCache(),
-		Applier: applier, Certificates: certificates, Recorder: recorder, Render: config.Render,
-	}).SetupWithManager(manager, options(1)); err != nil {
+		Applier: applier, Certificates: certificates, Upstream: observer, Recorder: recorder, Render: config.Render,
+	}
+	if err := stack.NewBystander(installation).SetupWithManager(manager, options(1)); err != nil {
+		return err
+	}
+	if err := stack.NewReconciler(installation).SetupWithManager(manager, options(1)); err != nil {
 		return err
 	}
 	if err := policyserver.NewReconciler(policyserver.Config{
 		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Cache: manager.GetCache(),
-		Applier: applier, Certificates: certificates, Recorder: recorder,
+		Applier: applier, Certificates: certificates, Upstream: observer, Recorder: recorder,
 		Configured: written, Reports: reports, Render: config.Render,
 	}).SetupWithManager(manager, options(1)); err != nil {
 		return err
@@ -213,7 +221,7 @@ func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier,
 	for _, kind := range index.PolicyKinds() {
 		reconciler := policy.NewReconciler(kind, policy.Config{
 			Client: manager.GetClient(), Uncached: manager.GetAPIReader(),
-			Applier: applier, Authority: certificates, Recorder: recorder,
+			Applier: applier, Authority: certificates, Upstream: observer, Recorder: recorder,
 			Configured: written, Reports: reports, Render: config.Render, Now: config.Now,
 		})
 		if err := reconciler.SetupWithManager(manager, options(policyWorkers)); err != nil {

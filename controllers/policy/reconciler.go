@@ -14,6 +14,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/controllers/upstream"
 )
 
 // Rights beside those of controllers/policyserver and controllers/stack.
@@ -39,6 +40,8 @@ type Config struct {
 	Applier *apply.Applier
 	// Authority is controllers/certs.
 	Authority authority
+	// Upstream knows whether upstream's controller runs, which keeps the reconciler from acting.
+	Upstream *upstream.Observer
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
 	// Configured decodes what was written for the replicas; one serves all reconcilers.

@@ -41,7 +41,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.policiesForPod), builder.WithPredicates(replicas.StandingChanged())).
 		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.policiesForConfigMap)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.policiesForAuthority)).
-		Complete(resource.CalmConflicts(r))
+		Complete(r.Upstream.Hold(resource.CalmConflicts(r)))
 	if err != nil {
 		return fmt.Errorf("set up the controller of %s: %w", r.kind.Name, err)
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/configured"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/controllers/upstream"
 )
 
 // Rights in the operator's own namespace. They include those that the replicas get, since
@@ -45,6 +46,8 @@ type Config struct {
 	Applier *apply.Applier
 	// Certificates moves issued pairs to where replicas find them.
 	Certificates *certs.Certificates
+	// Upstream knows whether upstream's controller runs, which keeps the reconciler from acting.
+	Upstream *upstream.Observer
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
 	// Configured decodes what was written for the replicas; one serves all reconcilers.

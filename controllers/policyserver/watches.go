@@ -65,7 +65,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), handler.EnqueueRequestsFromMapFunc(serverOfPolicy), entry)
 	}
-	if err := controllerBuilder.Complete(resource.CalmConflicts(r)); err != nil {
+	if err := controllerBuilder.Complete(r.Upstream.Hold(resource.CalmConflicts(r))); err != nil {
 		return fmt.Errorf("set up the controller of PolicyServers: %w", err)
 	}
 	return nil

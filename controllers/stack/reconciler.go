@@ -15,6 +15,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
+	"github.com/kubewarden/kubewarden-operator/controllers/upstream"
 )
 
 // Rights on the one Kubewarden and on the one PolicyServer that is made by the operator. To
@@ -37,6 +38,8 @@ type Config struct {
 	Applier *apply.Applier
 	// Certificates keeps the certificate authority.
 	Certificates *certs.Certificates
+	// Upstream knows whether upstream's controller runs, which keeps the reconciler from acting.
+	Upstream *upstream.Observer
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
 	// Render is what the operator knows of itself.
@@ -65,6 +68,9 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	}
 	if !kubewarden.DeletionTimestamp.IsZero() {
 		return ctrl.Result{}, r.delete(ctx, state)
+	}
+	if err := r.removeAbandonedWebhooks(ctx); err != nil {
+		return ctrl.Result{}, err
 	}
 	if err := resource.AddFinalizer(ctx, r.Client, kubewarden, operatorv1alpha1.Finalizer); err != nil {
 		return ctrl.Result{}, err

@@ -62,7 +62,10 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), theKubewarden)
 	}
-	if err := controllerBuilder.Complete(resource.CalmConflicts(r)); err != nil {
+	for _, source := range r.Upstream.Sources(theKubewarden) {
+		controllerBuilder = controllerBuilder.WatchesRawSource(source)
+	}
+	if err := controllerBuilder.Complete(r.Upstream.Hold(resource.CalmConflicts(r))); err != nil {
 		return fmt.Errorf("set up the controller of the Kubewarden: %w", err)
 	}
 	return nil

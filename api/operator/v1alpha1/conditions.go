@@ -38,6 +38,9 @@ const (
 	ReasonAuditNotScheduled = "AuditNotScheduled"
 	// ReasonReconciliationFailed: something could not be written; the message says what.
 	ReasonReconciliationFailed = "ReconciliationFailed"
+	// ReasonUpstreamControllerRunning: upstream's controller runs in the cluster, and nothing
+	// is written until it is gone. The message says where it runs. Degraded has it too.
+	ReasonUpstreamControllerRunning = "UpstreamControllerRunning"
 	// ReasonDeleting: the installation is being removed.
 	ReasonDeleting = "Deleting"
 )
