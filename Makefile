@@ -20,6 +20,11 @@ NEXT ?= 0.1.1
 DURATION ?= 10m
 SOAK_FLAGS ?=
 
+# How many random histories are run, and how long each is; SEED is the number of a single one.
+SEEDS ?= 5
+STEPS ?= 300
+SEED ?=
+
 BIN := bin
 CLUSTER_BIN := $(BIN)/cluster
 BUILD := build
@@ -54,7 +59,13 @@ test-conformance: ## Declarative cases through engine and server
 
 .PHONY: test-integration
 test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights
-	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./audit/... ./controllers/... ./policyserver/... ./test/integration/...
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./audit/... ./controllers/... ./policyserver/... ./test/integration/... ./test/model
+
+.PHONY: model
+model: $(CLUSTER_BIN) ## Random histories of an installation: SEEDS (5) of them, or that of SEED, of STEPS (300) operations; build/model.txt
+	@mkdir -p $(BUILD)
+	@KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" MODEL_SEED=$(or $(SEED),1) MODEL_SEEDS=$(if $(SEED),1,$(SEEDS)) MODEL_STEPS=$(STEPS) \
+		go test -count=1 -tags=integration -timeout=0 -v -run=TestRandomHistories ./test/model | tee $(BUILD)/model.txt
 
 # The certificates of the operator's own webhooks come from cert-manager in these tests, from
 # the operator in those of e2e-built-in, and from OLM in those of e2e-olm.

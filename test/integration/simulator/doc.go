@@ -11,5 +11,6 @@
 // What never does: assertions, and evaluation of policies: a replica here decides by the
 // name of a module and a word in the settings whether it can load them.
 //
-// Where the data goes next: to test/integration/operator, which moves each replica by hand.
+// Where the data goes next: to test/integration/operator, which moves each replica by hand, and to
+// test/model, which lets them move by themselves.
 package simulator

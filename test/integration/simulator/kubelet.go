@@ -22,16 +22,16 @@ const drain = 300 * time.Millisecond
 // kubelet runs a process in every Pod.
 type kubelet struct {
 	cluster   *Cluster
-	clients   map[string]client.Client // by ServiceAccount
-	processes map[string]*process      // by Pod
-	served    map[string]map[string]bool
+	clients   map[string]client.Client        // by ServiceAccount
+	processes map[string]*process             // by Pod
+	served    map[string]map[string]time.Time // by server or Pod, then by the policy's UID: since when
 	away      bool
 }
 
 func newKubelet(cluster *Cluster) kubelet {
 	return kubelet{
 		cluster: cluster, clients: map[string]client.Client{},
-		processes: map[string]*process{}, served: map[string]map[string]bool{},
+		processes: map[string]*process{}, served: map[string]map[string]time.Time{},
 	}
 }
 
@@ -143,9 +143,23 @@ func (k *kubelet) states(server string) []State {
 	return states
 }
 
-// EverServed says whether a process of a server has ever served the policy of that UID.
-func (w *Workloads) EverServed(server, uid string) bool {
+// FirstServed is when a process of a server, or the one in a Pod, served the policy of that
+// UID for the first time; false when none did.
+func (w *Workloads) FirstServed(serverOrPod, uid string) (time.Time, bool) {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
-	return w.kubelet.served[server][uid]
+	first, ok := w.kubelet.served[serverOrPod][uid]
+	return first, ok
+}
+
+// serve notes that a process is about to say that it serves a policy.
+func (k *kubelet) serve(p *process, uid string) {
+	for _, who := range []string{p.server, p.pod} {
+		if k.served[who] == nil {
+			k.served[who] = map[string]time.Time{}
+		}
+		if _, known := k.served[who][uid]; !known {
+			k.served[who][uid] = time.Now()
+		}
+	}
 }

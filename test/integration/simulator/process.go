@@ -108,13 +108,8 @@ func (p *process) work(ctx context.Context, configMaps map[string]*corev1.Config
 }
 
 func (p *process) report(ctx context.Context) error {
-	served := p.kubelet.served[p.server]
-	if served == nil {
-		served = map[string]bool{}
-		p.kubelet.served[p.server] = served
-	}
 	for id := range p.replica.Served {
-		served[p.replica.Served[id].UID] = true
+		p.kubelet.serve(p, p.replica.Served[id].UID)
 	}
 	if err := p.replica.Report(ctx, p.wanted); err != nil {
 		return err

@@ -41,8 +41,10 @@ func TestWorkloads(t *testing.T) {
 	t.Run("replicas follow the configuration", func(t *testing.T) {
 		set(t, c, policy, "b")
 		within(t, func(context.Context) error { return serve(workloads, 2, `{"label":"b"}`) })
-		if !workloads.EverServed(server, string(policy.UID)) {
-			t.Error("nobody has ever served the policy")
+		for _, who := range append(pods(workloads), server) {
+			if _, ever := workloads.FirstServed(who, string(policy.UID)); !ever {
+				t.Errorf("%s has never served the policy", who)
+			}
 		}
 	})
 
