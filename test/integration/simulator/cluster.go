@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -46,6 +47,8 @@ type Cluster struct {
 	// WebhookFolder and WebhookPort are for the operator's own webhooks; empty turns them off.
 	WebhookFolder string
 	WebhookPort   int
+	// Wrap, unless nil, is put around the operator's connection to the API server.
+	Wrap func(http.RoundTripper) http.RoundTripper
 	// Alone spares the operator the election of a leader: one that was killed leaves a Lease
 	// that keeps its successor waiting.
 	Alone bool

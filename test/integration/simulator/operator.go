@@ -30,6 +30,9 @@ func (c *Cluster) StartOperator() error {
 	config := c.As(ServiceAccount)
 	c.lifeline = &lifeline{}
 	config.Wrap(c.lifeline.wrap)
+	if c.Wrap != nil {
+		config.Wrap(c.Wrap)
+	}
 	manager, err := controllers.NewManager(c.ctx, config, controllers.Config{
 		Render: render.Config{
 			Namespace:      Namespace,

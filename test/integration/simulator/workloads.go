@@ -32,6 +32,7 @@ type Workloads struct {
 	serial  int // of the names of Pods
 	stop    func() error
 	looks   int
+	paused  bool
 }
 
 // NewWorkloads plays in a cluster, once it is started.
@@ -57,6 +58,13 @@ func (w *Workloads) Start() {
 	})
 }
 
+// Pause halts the play, or lets it go on.
+func (w *Workloads) Pause(pause bool) {
+	w.mutex.Lock()
+	defer w.mutex.Unlock()
+	w.paused = pause
+}
+
 // Stop ends the play; the error is what ended it before.
 func (w *Workloads) Stop() error { return w.stop() }
 
@@ -65,6 +73,9 @@ func (w *Workloads) Stop() error { return w.stop() }
 func (w *Workloads) look(ctx context.Context) error {
 	w.mutex.Lock()
 	defer w.mutex.Unlock()
+	if w.paused {
+		return nil
+	}
 	w.looks++
 	steps := []func(context.Context) error{w.deployments, w.pods}
 	if w.looks%collectEvery == 0 {

@@ -1,0 +1,93 @@
+//go:build integration
+
+package scale
+
+import (
+	"flag"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+)
+
+var (
+	sizesFlag = flag.String("sizes", "10x2,40x8", "installations to compare, each as policies x servers, from small to large")
+	limitFlag = flag.Float64("limit", 2, "how many times the work for a policy of the smallest one the largest may take")
+	fileFlag  = flag.String("file", "", "where the result is written; empty for nowhere")
+	restFlag  = flag.Duration("rest", 5*time.Second, "how long each is looked at while it has nothing to do")
+)
+
+// changes is how many policies are changed, one after the other, whatever the size.
+const changes = 10
+
+// TestWorkGrowsLinearlyWithPolicies makes installations of several sizes. What the operator
+// does for one policy while all are created, changed, read by a new operator and deleted must
+// not depend on how many others there are.
+//
+// Between the smallest and the largest lies a factor of four. Work that is quadratic would be
+// four times as much for each policy. The default limit is far from that and far from one:
+// few policies are counted, and how many events one reconcile answers depends on who is faster.
+// With hundreds this evens out, so that `make scale` allows 1.3.
+func TestWorkGrowsLinearlyWithPolicies(t *testing.T) {
+	sizes, err := parseSizes(*sizesFlag)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := &result{Limit: *limitFlag}
+	for _, size := range sizes {
+		if !t.Run(size.String(), func(t *testing.T) { found.Sizes = append(found.Sizes, measure(t, size)) }) {
+			return
+		}
+	}
+	t.Log("\n" + found.table())
+	if err := found.write(*fileFlag); err != nil {
+		t.Error(err)
+	}
+	for _, complaint := range found.check() {
+		t.Error(complaint)
+	}
+}
+
+// measure lives through the life of an installation.
+func measure(t *testing.T, size size) figures {
+	t.Helper()
+	begin := time.Now()
+	in := install(t, size)
+	f := figures{Policies: size.policies, Servers: size.servers, Phases: map[string]phase{}}
+	before := in.rests(t)
+	during := func(name string, objects int, work func()) {
+		t.Helper()
+		start := time.Now()
+		work()
+		after := in.rests(t)
+		f.Phases[name] = phase{Objects: objects, Seconds: time.Since(start).Seconds(), counts: after.since(before)}
+		before = after
+	}
+	during(phaseCreate, size.policies, func() { in.fill(t) })
+	during(phaseRest, 0, func() { time.Sleep(*restFlag) })
+	during(phaseChange, changes, func() { in.change(t, changes) })
+	during(phaseRestart, size.policies, func() {
+		f.Heap = in.memory(t)
+		if err := in.StartOperator(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if idle := f.Phases[phaseRest]; idle.reconciles() > 0 || idle.writes() > 0 {
+		t.Errorf("at rest the operator did %v", idle.counts)
+	}
+	during(phaseDelete, size.policies, func() { in.empty(t) })
+	f.Seconds = time.Since(begin).Seconds()
+	return f
+}
+
+func parseSizes(text string) ([]size, error) {
+	var sizes []size
+	for _, part := range strings.Split(text, ",") {
+		var one size
+		if _, err := fmt.Sscanf(part, "%dx%d", &one.policies, &one.servers); err != nil {
+			return nil, fmt.Errorf("size %q is not policies x servers: %w", part, err)
+		}
+		sizes = append(sizes, one)
+	}
+	return sizes, nil
+}
