@@ -110,6 +110,14 @@ load: build policies ## Throughput and latency of a policy server, 20 s each; th
 soak: build policies ## Memory and verdicts of a policy server whose policies change, for DURATION (10m); build/soak.json
 	@go run ./test/load --soak --duration=$(DURATION) $(SOAK_FLAGS)
 
+# Sizes are policies x servers; the last has four times as many policies on each server.
+SIZES ?= 125x5,250x10,500x20,500x5
+
+.PHONY: scale
+scale: $(CLUSTER_BIN) ## Reconciles, calls and memory of the operator for up to 500 policies; the result stands in build/scale.json
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration -timeout=1h -v ./test/integration/scale \
+		-sizes=$(SIZES) -limit=1.3 -rest=1m -file=$(CURDIR)/$(BUILD)/scale.json
+
 ##@ Development
 
 # Tools are pinned in hack/tools/<tool>/go.mod and compiled once into Go's build cache.

@@ -2,7 +2,8 @@
 // server: the ConfigMap policy-server-<name>. It is the operator's memory of what it has
 // accepted and pinned, and outlives it.
 //
-// What belongs here: decoding that ConfigMap, once for all who ask.
+// What belongs here: decoding that ConfigMap, once for all who ask, and telling of which
+// policies two versions of it say something else.
 //
 // What never does: reading from the API server, deciding what is written
 // (controllers/render), and what replicas make of it (controllers/replicas).

@@ -3,6 +3,7 @@ package configured
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -22,12 +23,16 @@ type Configuration struct {
 	LastGood map[string]contract.LastGood
 }
 
-// Reader decodes such ConfigMaps and remembers the last result for each, since every policy
+// Reader decodes such ConfigMaps and remembers the last results for each, since every policy
 // of a server asks for the same. The zero value is ready for use, by many at once.
 type Reader struct {
 	mutex   sync.Mutex
-	decoded map[types.NamespacedName]decoded
+	decoded map[types.NamespacedName][]decoded
 }
+
+// remembered is how many results there are for each ConfigMap: who looks at a change asks for
+// the one before, too.
+const remembered = 2
 
 type decoded struct {
 	uid             types.UID
@@ -42,15 +47,19 @@ func (r *Reader) Decode(configMap *corev1.ConfigMap) (Configuration, error) {
 	key := types.NamespacedName{Namespace: configMap.Namespace, Name: configMap.Name}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	last, ok := r.decoded[key]
-	if ok && last.uid == configMap.UID && last.resourceVersion == configMap.ResourceVersion {
-		return last.configuration, last.err
+	for _, known := range r.decoded[key] {
+		if known.uid == configMap.UID && known.resourceVersion == configMap.ResourceVersion {
+			return known.configuration, known.err
+		}
 	}
 	configuration, err := decode(configMap.Data)
 	if r.decoded == nil {
-		r.decoded = map[types.NamespacedName]decoded{}
+		r.decoded = map[types.NamespacedName][]decoded{}
 	}
-	r.decoded[key] = decoded{configMap.UID, configMap.ResourceVersion, configuration, err}
+	r.decoded[key] = append(r.decoded[key], decoded{configMap.UID, configMap.ResourceVersion, configuration, err})
+	if len(r.decoded[key]) > remembered {
+		r.decoded[key] = slices.Clone(r.decoded[key][1:])
+	}
 	return configuration, err
 }
 

@@ -22,7 +22,6 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
-	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // SetupWithManager makes the manager call Reconcile for a policy when anything changes
@@ -39,7 +38,7 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&operatorv1alpha1.Kubewarden{}, handler.EnqueueRequestsFromMapFunc(r.everyPolicy), changed).
 		Watches(&policiesv1.PolicyServer{}, handler.EnqueueRequestsFromMapFunc(r.policiesOfServer), changed).
 		Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.policiesForPod), builder.WithPredicates(replicas.StandingChanged())).
-		Watches(&corev1.ConfigMap{}, handler.EnqueueRequestsFromMapFunc(r.policiesForConfigMap)).
+		Watches(&corev1.ConfigMap{}, r.configMapHandler()).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.policiesForAuthority)).
 		Complete(r.Upstream.Hold(resource.CalmConflicts(r)))
 	if err != nil {
@@ -69,17 +68,6 @@ func (r *Reconciler) policiesOfServer(ctx context.Context, server client.Object)
 
 func (r *Reconciler) policiesForPod(ctx context.Context, pod client.Object) []reconcile.Request {
 	return r.requests(ctx, index.BoundTo(pod.GetLabels()[render.LabelPolicyServer]))
-}
-
-// policiesForConfigMap leads from what a server's replicas report, and from what was written
-// for them, to its policies.
-func (r *Reconciler) policiesForConfigMap(ctx context.Context, configMap client.Object) []reconcile.Request {
-	server := configMap.GetLabels()[render.LabelPolicyServer]
-	name := configMap.GetName()
-	if server == "" || name != contract.ReportConfigMapName(server) && name != contract.ConfigMapName(server) {
-		return nil
-	}
-	return r.requests(ctx, index.BoundTo(server))
 }
 
 func (r *Reconciler) policiesForAuthority(ctx context.Context, secret client.Object) []reconcile.Request {

@@ -2,7 +2,8 @@
 // of their Pods are ready, and which revision of which policy each of them enforces.
 //
 // What belongs here: the join of Pods and of the report ConfigMap into a Set, and
-// questions about one policy that a Set answers. All of it is pure.
+// questions about one policy that a Set answers; which policies a change of the reports
+// concerns. All of it is pure.
 //
 // What never does: reading from the API server, conditions, decisions about webhooks.
 //

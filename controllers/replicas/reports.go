@@ -1,6 +1,7 @@
 package replicas
 
 import (
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,12 +10,16 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// Reports decodes report ConfigMaps and remembers the last result for each, since every
+// Reports decodes report ConfigMaps and remembers the last results for each, since every
 // policy of a server asks for the same. The zero value is ready for use, by many at once.
 type Reports struct {
 	mutex   sync.Mutex
-	decoded map[types.NamespacedName]decoded
+	decoded map[types.NamespacedName][]decoded
 }
+
+// remembered is how many results there are for each ConfigMap: who looks at a change asks for
+// the one before, too.
+const remembered = 2
 
 type decoded struct {
 	uid             types.UID
@@ -29,16 +34,20 @@ func (r *Reports) Decode(configMap *corev1.ConfigMap) (map[string]contract.Repor
 	key := types.NamespacedName{Namespace: configMap.Namespace, Name: configMap.Name}
 	r.mutex.Lock()
 	defer r.mutex.Unlock()
-	last, ok := r.decoded[key]
-	if ok && last.uid == configMap.UID && last.resourceVersion == configMap.ResourceVersion {
-		return last.reports, last.unreadable
+	for _, known := range r.decoded[key] {
+		if known.uid == configMap.UID && known.resourceVersion == configMap.ResourceVersion {
+			return known.reports, known.unreadable
+		}
 	}
 	reports, unreadable := contract.DecodeReports(configMap.Data, configMap.BinaryData)
 	if r.decoded == nil {
-		r.decoded = map[types.NamespacedName]decoded{}
+		r.decoded = map[types.NamespacedName][]decoded{}
 	}
-	r.decoded[key] = decoded{
+	r.decoded[key] = append(r.decoded[key], decoded{
 		uid: configMap.UID, resourceVersion: configMap.ResourceVersion, reports: reports, unreadable: unreadable,
+	})
+	if len(r.decoded[key]) > remembered {
+		r.decoded[key] = slices.Clone(r.decoded[key][1:])
 	}
 	return reports, unreadable
 }

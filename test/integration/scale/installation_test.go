@@ -22,8 +22,8 @@ import (
 const (
 	// patience is for five hundred policies on a machine that has other things to do.
 	patience = 5 * time.Minute
-	// calm is how long nothing must happen for an installation to be at rest.
-	calm = 3 * time.Second
+	// calm is how long nothing must happen for a phase to be over.
+	calm = 2 * time.Second
 	// tenant is where policies of a namespace are.
 	tenant = "default"
 )
@@ -79,7 +79,7 @@ func install(t *testing.T, size size) *installation {
 		}
 		return nil
 	})
-	in.rests(t)
+	in.rests(t, calm)
 	return in
 }
 
@@ -172,9 +172,9 @@ func (in *installation) empty(t *testing.T) {
 	})
 }
 
-// rests waits until the operator has done nothing for a while, and returns what it did until
-// then.
-func (in *installation) rests(t *testing.T) counts {
+// rests waits until the operator has neither reconciled nor written anything for a while, and
+// returns what it did until then.
+func (in *installation) rests(t *testing.T, calm time.Duration) counts {
 	t.Helper()
 	var last counts
 	since := time.Now()

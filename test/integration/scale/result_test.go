@@ -14,7 +14,6 @@ import (
 // The phases of an installation's life.
 const (
 	phaseCreate  = "create"  // all policies are created, and enforced
-	phaseRest    = "rest"    // nothing happens
 	phaseChange  = "change"  // some policies are changed, one after the other
 	phaseRestart = "restart" // a new operator comes to know them all
 	phaseDelete  = "delete"  // all policies are deleted
@@ -24,10 +23,12 @@ var phases = []string{phaseCreate, phaseChange, phaseRestart, phaseDelete}
 
 // result is what a run found out.
 type result struct {
-	// Limit is how many times the work for a policy of the smallest installation the
-	// largest may take.
-	Limit float64   `json:"limit"`
-	Sizes []figures `json:"sizes"`
+	// Limit is how many times the work for a policy of the first installation the others may
+	// take.
+	Limit float64 `json:"limit"`
+	// RestSeconds is for how long each installation had no reconcile and no write, in the end.
+	RestSeconds float64   `json:"restSeconds"`
+	Sizes       []figures `json:"sizes"`
 }
 
 // figures are those of an installation of one size.
@@ -59,23 +60,25 @@ var measures = []struct {
 
 func (p phase) each(of func(phase) int) float64 { return float64(of(p)) / float64(p.Objects) }
 
-func (f figures) heapOfEach() float64 { return float64(f.Heap) / float64(f.Policies) }
+func (f figures) size() size { return size{f.Policies, f.Servers} }
 
 // check complains about work that grows faster than the number of policies.
 func (r *result) check() []string {
-	small, large := r.Sizes[0], r.Sizes[len(r.Sizes)-1]
 	var complaints []string
-	for _, name := range phases {
-		for _, measure := range measures {
-			few, many := small.Phases[name].each(measure.of), large.Phases[name].each(measure.of)
+	for _, other := range r.Sizes[1:] {
+		compare := func(what string, of func(figures) float64) {
+			few, many := of(r.Sizes[0]), of(other)
 			if many > few*r.Limit {
-				complaints = append(complaints, fmt.Sprintf("%s: %.1f %s for each of %d policies, and %.1f for each of %d: more than %.1f times as many",
-					name, few, measure.name, small.Policies, many, large.Policies, r.Limit))
+				complaints = append(complaints, fmt.Sprintf("%s for each policy: %.1f of %s, and %.1f of %s, which is more than %.1f times as many",
+					what, few, r.Sizes[0].size(), many, other.size(), r.Limit))
 			}
 		}
-	}
-	if few, many := small.heapOfEach(), large.heapOfEach(); many > few*r.Limit {
-		complaints = append(complaints, fmt.Sprintf("the heap is %.0f bytes for each of %d policies, and %.0f for each of %d", few, small.Policies, many, large.Policies))
+		for _, name := range phases {
+			for _, measure := range measures {
+				compare(name+": "+measure.name, func(f figures) float64 { return f.Phases[name].each(measure.of) })
+			}
+		}
+		compare("heap: bytes", func(f figures) float64 { return float64(f.Heap) / float64(f.Policies) })
 	}
 	return complaints
 }
@@ -91,14 +94,13 @@ func (r *result) table() string {
 		}
 		fmt.Fprintln(table)
 	}
-	row("policies x servers", func(f figures) string { return fmt.Sprintf("%dx%d", f.Policies, f.Servers) })
+	row("policies x servers", func(f figures) string { return f.size().String() })
 	for _, name := range phases {
 		for _, measure := range measures {
 			row(name+": "+measure.name+" for a policy", func(f figures) string { return fmt.Sprintf("%.1f", f.Phases[name].each(measure.of)) })
 		}
 		row(name+": seconds", func(f figures) string { return fmt.Sprintf("%.1f", f.Phases[name].Seconds) })
 	}
-	row("at rest: writes", func(f figures) string { return fmt.Sprint(f.Phases[phaseRest].writes()) })
 	row("heap, MB", func(f figures) string { return fmt.Sprintf("%.1f", float64(f.Heap)/1e6) })
 	if err := table.Flush(); err != nil {
 		return err.Error()
