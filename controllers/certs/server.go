@@ -2,6 +2,8 @@ package certs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"time"
 
@@ -149,4 +151,20 @@ func lastWritten(object metav1.Object) time.Time {
 		}
 	}
 	return last
+}
+
+// Mounted is the SHA-256 fingerprint, in hex, of the certificate in the Secret that the
+// replicas of a policy server mount, as they report it; "" while there is none. It is by the
+// caches: what is mounted is that or newer.
+func (c *Certificates) Mounted(ctx context.Context, server string) (string, error) {
+	secret, err := c.secret(ctx, render.ServingSecretName(server))
+	if err != nil {
+		return "", err
+	}
+	chain, err := parseCertificates(secret.Data[corev1.TLSCertKey])
+	if err != nil || len(chain) == 0 {
+		return "", nil //nolint:nilerr // the plan has another one issued
+	}
+	sum := sha256.Sum256(chain[0].Raw)
+	return hex.EncodeToString(sum[:]), nil
 }

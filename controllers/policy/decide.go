@@ -48,9 +48,10 @@ type situation struct {
 // A webhook is first written when every ready replica serves some revision of the policy
 // and one of them can be reached, and never withdrawn because replicas are not ready: that is what failurePolicy is for.
 // When the entry in policies.yml changed with the spec, new rules wait until the replicas
-// serve the new entry: the old code never judges what it was not written for.
+// serve the new entry: the old code never judges what it was not written for. Both wait for
+// replicas of before that terminate and still answer.
 func decide(s situation) action {
-	ready, serving, enforcing := s.replicas.Ready, s.replicas.Serving, s.replicas.Enforcing
+	ready, serving, enforcing, lingering := s.replicas.Ready, s.replicas.Serving, s.replicas.Enforcing, s.replicas.Lingering
 	switch {
 	case s.withdraw:
 		return actionWithdraw
@@ -62,7 +63,7 @@ func decide(s situation) action {
 		return actionKeep
 	case s.invalid:
 		return actionLeave
-	case !s.standing && ready > 0 && serving == ready && !s.unreachable:
+	case !s.standing && ready > 0 && serving == ready && lingering == 0 && !s.unreachable:
 		return actionWrite
 	case !s.standing:
 		return actionWait
@@ -71,7 +72,7 @@ func decide(s situation) action {
 	case ready == 0:
 		// Nothing judges anything now, and no replica is there to wait for.
 		return actionWrite
-	case enforcing == ready:
+	case enforcing == ready && lingering == 0:
 		return actionWrite
 	case !s.recorded:
 		// Not to heal what others changed would be worse than not to wait.

@@ -12,6 +12,7 @@ func TestDecide(t *testing.T) {
 	served := replicas.Policy{Ready: 2, Serving: 2}
 	partly := replicas.Policy{Ready: 2, Serving: 2, Enforcing: 1}
 	enforced := replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2}
+	lingering := replicas.Policy{Ready: 2, Serving: 2, Enforcing: 2, Silent: 2, Lingering: 1}
 	tests := map[string]struct {
 		situation situation
 		want      action
@@ -51,6 +52,15 @@ func TestDecide(t *testing.T) {
 		},
 		"first creation waits until a replica can be reached": {
 			situation{trusted: true, unreachable: true, replicas: enforced}, actionWait,
+		},
+		"first creation waits for a replica that stops and does not serve it": {
+			situation{trusted: true, replicas: lingering}, actionWait,
+		},
+		"a changed entry waits for a replica that stops and answers as before": {
+			situation{trusted: true, standing: true, recorded: true, replicas: lingering}, actionKeep,
+		},
+		"an unchanged entry waits for none that stops": {
+			situation{trusted: true, standing: true, recorded: true, sameEntry: true, replicas: lingering}, actionWrite,
 		},
 		"a standing webhook does not wait for that": {
 			situation{trusted: true, standing: true, recorded: true, sameEntry: true, unreachable: true, replicas: enforced}, actionWrite,

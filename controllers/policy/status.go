@@ -155,7 +155,7 @@ func setConfigurationUpToDate(s *state) {
 	case s.replicas.Ready == 0:
 		condition.Reason = policiesv1.ReasonUnknownConfigurationVersion
 		condition.Message = "Configuration for this policy is unknown: no replica is ready"
-	case s.replicas.Enforcing+s.replicas.Refusing < s.replicas.Ready:
+	case s.replicas.Enforcing+s.replicas.Refusing < s.replicas.Ready, s.replicas.Lingering > 0:
 		condition.Reason = policiesv1.ReasonConfigurationVersionMismatch
 		condition.Message = "Configuration for this policy is not up to date: " + s.counts()
 	default:
@@ -181,7 +181,7 @@ func setCondition(s *state, condition metav1.Condition) {
 }
 
 // enforced says whether every ready replica, of which there is one, enforces the policy as
-// its spec says.
+// its spec says, and no other answers any more.
 func (s *state) enforced() bool {
-	return s.replicas.Ready > 0 && s.replicas.Enforcing == s.replicas.Ready
+	return s.replicas.Ready > 0 && s.replicas.Enforcing == s.replicas.Ready && s.replicas.Lingering == 0
 }

@@ -91,6 +91,25 @@ func TestReady(t *testing.T) {
 			want: conditionWords{"True", "Enforced", "2 of 2 replicas enforce revision newrevision0; " +
 				"a replica that is not ready says FetchFailed: timeout (pod-c)"},
 		},
+		"a server that does not report has rolled it out": {
+			state: enforced(func(s *state) { s.replicas.Silent = 2 }),
+			want:  conditionWords{"True", "ReportedByRollout", "2 of 2 replicas were started with revision newrevision0"},
+		},
+		"an old Pod of a server that does not report still answers": {
+			state: enforced(func(s *state) { s.replicas.Silent, s.replicas.Lingering = 2, 1 }),
+			want: conditionWords{
+				"False", "Loading",
+				"2 of 2 replicas were started with revision newrevision0; 1 that are to stop still answer as before; " +
+					"PolicyServer default tells how its roll-out goes",
+			},
+		},
+		"a server that does not report is rolling it out": {
+			state: enforced(answer(replicas.Policy{Total: 3, Ready: 2, Serving: 2, Silent: 2}), done(actionKeep, true)),
+			want: conditionWords{
+				"False", "Loading",
+				"0 of 2 replicas were started with the policy as its spec says; PolicyServer default tells how its roll-out goes",
+			},
+		},
 		"no installation": {
 			state: enforced(func(s *state) { s.kubewarden = nil }),
 			want: conditionWords{

@@ -129,11 +129,14 @@ func (s *state) checkEnforced() *verdict {
 	if !s.stands || !s.current || !s.enforced() {
 		return nil
 	}
-	message := s.counts()
+	reason, message := policiesv1.ReasonEnforced, s.counts()
+	if s.replicas.Silent > 0 {
+		reason = policiesv1.ReasonReportedByRollout
+	}
 	if len(s.replicas.Refusals) > 0 {
 		message += "; a replica that is not ready says " + describe(s.replicas.Refusals[0])
 	}
-	return &verdict{status: metav1.ConditionTrue, reason: policiesv1.ReasonEnforced, message: message}
+	return &verdict{status: metav1.ConditionTrue, reason: reason, message: message}
 }
 
 // checkRefusals names what the replicas have against the policy, and what becomes of
@@ -180,6 +183,8 @@ func (s *state) checkReplicas() *verdict {
 	case s.replicas.Ready == 0:
 		return notReady(policiesv1.ReasonPolicyServerNotReady, fmt.Sprintf(
 			"PolicyServer %s has no ready replica yet", s.policy.GetPolicyServer()))
+	case !s.enforced() && s.replicas.Silent > 0:
+		return notReady(policiesv1.ReasonLoading, fmt.Sprintf("%s; PolicyServer %s tells how its roll-out goes", s.counts(), s.policy.GetPolicyServer()))
 	case !s.enforced():
 		return notReady(policiesv1.ReasonLoading, s.counts())
 	case s.unreachable > 0:
@@ -193,7 +198,11 @@ func (s *state) checkReplicas() *verdict {
 
 // counts says how many replicas enforce what.
 func (s *state) counts() string {
-	counts := fmt.Sprintf("%d of %d replicas enforce", s.replicas.Enforcing, s.replicas.Ready)
+	verb := "enforce"
+	if s.replicas.Silent > 0 {
+		verb = "were started with" // which is all that is known of some of them
+	}
+	counts := fmt.Sprintf("%d of %d replicas %s", s.replicas.Enforcing, s.replicas.Ready, verb)
 	if s.replicas.Ready == 0 {
 		return "no replica is ready"
 	}
@@ -201,6 +210,9 @@ func (s *state) counts() string {
 		counts += " the policy as its spec says"
 	} else {
 		counts += " revision " + s.replicas.Served[0].Revision
+	}
+	if s.replicas.Lingering > 0 {
+		counts += fmt.Sprintf("; %d that are to stop still answer as before", s.replicas.Lingering)
 	}
 	if s.replicas.Untold > 0 {
 		counts += fmt.Sprintf("; the reports of %d are too large to tell", s.replicas.Untold)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,12 +28,20 @@ func (r *Reconciler) apply(ctx context.Context, s *state, children []render.Obje
 	}
 	s.applied = true
 	for _, child := range children {
+		if s.rollout.wanted && s.failed[policiesv1.ConditionConfigMapReconciled] != nil && isDeployment(child) {
+			continue // its Pods would read what was before, and count as having read this
+		}
 		s.note(conditionOf(child), r.Applier.Apply(ctx, s.server, child))
 	}
 	var err error
 	s.certificate, err = r.Certificates.SyncServer(ctx, s.server, s.kubewarden)
 	s.note(policiesv1.ConditionCertSecretReconciled, err)
 	return errors.Join(s.failures(), r.prune(ctx, s, children), r.pruneReports(ctx, s))
+}
+
+func isDeployment(child render.Object) bool {
+	_, is := child.(*appsv1.Deployment)
+	return is
 }
 
 // note keeps an error for the condition that tells of it.
@@ -83,6 +92,9 @@ func (r *Reconciler) scope(s *state, kinds []schema.GroupVersionKind) apply.Scop
 // pruneReports removes the reports of Pods that are gone. The caches of Pods and of the
 // reports are not of the same moment, so the API server has the last word.
 func (r *Reconciler) pruneReports(ctx context.Context, s *state) error {
+	if s.rollout.wanted {
+		return nil // the ConfigMap is not wanted any more, if it is there
+	}
 	var gone []string
 	for _, replica := range s.reporting {
 		known := slices.ContainsFunc(s.pods, func(pod corev1.Pod) bool { return pod.Name == replica })

@@ -10,6 +10,9 @@ import (
 // wanted entry.
 func (s *state) keepLastGood() error {
 	s.lastGood = map[string]contract.LastGood{}
+	if s.rollout.wanted {
+		return nil // nobody would fall back
+	}
 	for id, wanted := range s.policies {
 		good, err := s.lastGoodOf(id, wanted)
 		if err != nil {

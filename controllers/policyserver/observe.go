@@ -35,6 +35,7 @@ type state struct {
 	policies   contract.Policies
 	refused    map[string]render.RefusedEntry
 	lastGood   map[string]contract.LastGood
+	rollout    rollout
 	unrendered int32 // bound policies that no entry can be made of
 	configured configured.Configuration
 	pods       []corev1.Pod
@@ -70,6 +71,9 @@ func (s *state) input(config render.Config) render.PolicyServerInput {
 		Policies:     s.policies,
 		Refused:      s.refused,
 		LastGood:     s.lastGood,
+
+		Former:             s.rollout.former,
+		ServingCertificate: s.rollout.certificate,
 	}
 }
 
@@ -96,6 +100,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if err := r.observeConfigured(ctx, s); err != nil {
+		return err
+	}
+	if err := r.observeRollout(ctx, s); err != nil {
 		return err
 	}
 	if err := s.pin(); err != nil {

@@ -33,6 +33,9 @@ func (r *Reconciler) observeConfigured(ctx context.Context, s *state) error {
 // pin has the entries pin their modules: by what was pinned before, else by what a replica
 // has resolved.
 func (s *state) pin() error {
+	if s.rollout.wanted {
+		return nil // nobody tells what a tag stands for
+	}
 	for id, entry := range s.policies {
 		entry = render.CarryPins(entry, s.configured.Policies[id])
 		if render.Unpinned(entry) {

@@ -82,7 +82,7 @@ func (s *state) upToDate() int32 {
 	count := int32(0)
 	for _, replica := range s.replicas {
 		report := replica.Report
-		if replica.Ready && report != nil && report.ConfigRevision == wanted && report.Flawless() {
+		if replica.Ready && report != nil && report.ConfigRevision == wanted && (report.Flawless() || replica.Silent) {
 			count++
 		}
 	}
@@ -102,7 +102,7 @@ func setPolicies(s *state) {
 			counts.Failed++
 			continue
 		}
-		if policy.Ready > 0 && policy.Enforcing == policy.Ready {
+		if policy.Ready > 0 && policy.Enforcing == policy.Ready && policy.Lingering == 0 {
 			counts.Enforced++
 		}
 		if len(policy.Refusals) > 0 {

@@ -33,6 +33,7 @@ func (s *state) verdict(cause error) verdict {
 		s.checkScale,
 		s.checkReferences,
 		s.checkReplicas,
+		s.checkRollout,
 		s.checkPolicies,
 	} {
 		if verdict := check(); verdict != nil {

@@ -11,11 +11,14 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// ConfigMap is what the replicas watch: the policies, where they may come from, and the
+// ConfigMap is what the replicas watch, or mount where they follow upstream's contract: the policies, where they may come from, and the
 // number of the contract that both are written in, how large a report may be, which
 // policies got no room, and what to fall back on. The first two keys are upstream's
 // (policyserver_controller_configmap.go).
 func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
+	if in.rolls() {
+		in.Policies, in.LastGood = withoutPins(in.Policies), nil
+	}
 	policies, err := contract.EncodePolicies(in.Policies)
 	if err != nil {
 		return nil, fmt.Errorf("encode %s: %w", contract.KeyPolicies, err)
@@ -25,10 +28,14 @@ func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 		return nil, fmt.Errorf("encode %s: %w", contract.KeySources, err)
 	}
 	data := map[string]string{
-		contract.KeyPolicies:    string(policies),
-		contract.KeySources:     string(sources),
-		contract.KeyContract:    strconv.Itoa(contract.Version),
-		contract.KeyReportLimit: strconv.Itoa(contract.ReportLimit(in.mostReplicas())),
+		contract.KeyPolicies: string(policies),
+		contract.KeySources:  string(sources),
+	}
+	if in.rolls() {
+		data[keyRollout] = in.Former.next(data)
+	} else {
+		data[contract.KeyContract] = strconv.Itoa(contract.Version)
+		data[contract.KeyReportLimit] = strconv.Itoa(contract.ReportLimit(in.mostReplicas()))
 	}
 	if len(in.Refused) > 0 {
 		if data[KeyRefused], err = encodeRefused(in.Refused); err != nil {

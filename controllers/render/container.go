@@ -18,6 +18,8 @@ const commandPolicyServer = "policy-server"
 const (
 	volumeScratch       = "policy-store"
 	volumeCertificates  = "certs"
+	volumePolicies      = "policies"
+	volumeSources       = "sources"
 	volumeOperatorCA    = "operator-ca"
 	volumePullSecret    = "imagepullsecret"
 	volumeVerification  = "verification"
@@ -26,10 +28,9 @@ const (
 
 func (in PolicyServerInput) container() corev1.Container {
 	spec, ports := in.Server.Spec, in.ports()
-	return corev1.Container{
+	container := corev1.Container{
 		Name:  childName(in.Server.Name),
 		Image: Image(in.Server, in.Config.Image),
-		Args:  []string{commandPolicyServer},
 		Env:   in.environment(),
 		Ports: in.containerPorts(ports),
 		Resources: corev1.ResourceRequirements{
@@ -40,6 +41,12 @@ func (in PolicyServerInput) container() corev1.Container {
 		ReadinessProbe:  readinessProbe(ports.readiness),
 		SecurityContext: containerSecurityContext(spec.SecurityContexts),
 	}
+	if in.rolls() {
+		container.Lifecycle = leaveSlowly()
+	} else {
+		container.Args = []string{commandPolicyServer}
+	}
+	return container
 }
 
 func (in PolicyServerInput) containerPorts(ports ports) []corev1.ContainerPort {
@@ -56,9 +63,9 @@ func (in PolicyServerInput) containerPorts(ports ports) []corev1.ContainerPort {
 }
 
 // withoutMetrics says whether there is no port for metrics. Where the env of the
-// PolicyServer has a say, there is one.
+// PolicyServer has a say, there is one. Servers of upstream's contract push theirs.
 func (in PolicyServerInput) withoutMetrics() bool {
-	return in.Installation.WithoutMetrics && !slices.ContainsFunc(in.Server.Spec.Env, func(variable corev1.EnvVar) bool {
+	return in.rolls() || in.Installation.WithoutMetrics && !slices.ContainsFunc(in.Server.Spec.Env, func(variable corev1.EnvVar) bool {
 		return variable.Name == contract.EnvEnableMetrics
 	})
 }
@@ -107,6 +114,9 @@ func (in PolicyServerInput) environment() []corev1.EnvVar {
 
 // defaultEnvironment is what a user may set otherwise.
 func (in PolicyServerInput) defaultEnvironment() []corev1.EnvVar {
+	if in.rolls() {
+		return nil // it has defaults of its own
+	}
 	return []corev1.EnvVar{
 		{Name: contract.EnvLogLevel, Value: "info"},
 		{Name: contract.EnvEnableMetrics, Value: strconv.FormatBool(!in.Installation.WithoutMetrics)},
@@ -115,24 +125,34 @@ func (in PolicyServerInput) defaultEnvironment() []corev1.EnvVar {
 
 func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
 	ports := in.ports()
-	variables := []corev1.EnvVar{ //nolint:prealloc // a literal with a few additions reads better
+	variables := []corev1.EnvVar{
 		{Name: contract.EnvCertFile, Value: contract.FileTLSCertificate},
 		{Name: contract.EnvKeyFile, Value: contract.FileTLSKey},
-		{Name: contract.EnvOperatorCAFile, Value: contract.DirOperatorCA + "/" + KeyCA + "," + contract.DirOperatorCA + "/" + KeyOldCA},
 		{Name: contract.EnvPort, Value: strconv.Itoa(int(ports.webhook))},
 		{Name: contract.EnvReadinessPort, Value: strconv.Itoa(int(ports.readiness))},
-		{Name: contract.EnvMetricsPort, Value: strconv.Itoa(int(ports.metrics))},
 		{Name: contract.EnvDownloadDir, Value: contract.DirScratch},
 		{Name: contract.EnvSigstoreCacheDir, Value: contract.DirSigstoreCache},
-		{Name: contract.EnvConfigMap, Value: contract.ConfigMapName(in.Server.Name)},
-		{Name: contract.EnvReportConfigMap, Value: contract.ReportConfigMapName(in.Server.Name)},
-		fromField(contract.EnvNamespace, "metadata.namespace"),
-		fromField(contract.EnvReplica, "metadata.name"),
+	}
+	if !in.rolls() {
+		variables = append(variables, in.liveEnvironment()...)
 	}
 	for _, mounted := range in.optionalFiles() {
 		variables = append(variables, corev1.EnvVar{Name: mounted.variable, Value: mounted.value})
 	}
 	return variables
+}
+
+// liveEnvironment is what a server needs to watch its configuration, to report, and to tell
+// the operator from others.
+func (in PolicyServerInput) liveEnvironment() []corev1.EnvVar {
+	return []corev1.EnvVar{
+		{Name: contract.EnvOperatorCAFile, Value: contract.DirOperatorCA + "/" + KeyCA + "," + contract.DirOperatorCA + "/" + KeyOldCA},
+		{Name: contract.EnvMetricsPort, Value: strconv.Itoa(int(in.ports().metrics))},
+		{Name: contract.EnvConfigMap, Value: contract.ConfigMapName(in.Server.Name)},
+		{Name: contract.EnvReportConfigMap, Value: contract.ReportConfigMapName(in.Server.Name)},
+		fromField(contract.EnvNamespace, "metadata.namespace"),
+		fromField(contract.EnvReplica, "metadata.name"),
+	}
 }
 
 func fromField(name, path string) corev1.EnvVar {
@@ -141,7 +161,7 @@ func fromField(name, path string) corev1.EnvVar {
 	}}
 }
 
-// optionalFile is a Secret or ConfigMap that the spec names, and how the server finds it.
+// optionalFile is a Secret or ConfigMap that the spec asks for, and how the server finds it.
 type optionalFile struct {
 	volume, mountPath string
 	source            corev1.VolumeSource
@@ -150,7 +170,7 @@ type optionalFile struct {
 
 func (in PolicyServerInput) optionalFiles() []optionalFile {
 	spec := in.Server.Spec
-	var files []optionalFile
+	files := in.rolloutFiles()
 	if spec.VerificationConfig != "" {
 		files = append(files, optionalFile{
 			volume: volumeVerification, mountPath: contract.DirVerification,
@@ -186,12 +206,14 @@ func fromConfigMap(name, key, path string) corev1.VolumeSource {
 }
 
 func (in PolicyServerInput) volumes() []corev1.Volume {
-	volumes := []corev1.Volume{ //nolint:prealloc // a literal with a few additions reads better
+	volumes := []corev1.Volume{
 		{Name: volumeScratch, VolumeSource: corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}},
 		{Name: volumeCertificates, VolumeSource: corev1.VolumeSource{
 			Secret: &corev1.SecretVolumeSource{SecretName: ServingSecretName(in.Server.Name)},
 		}},
-		{Name: volumeOperatorCA, VolumeSource: operatorCA()},
+	}
+	if !in.rolls() {
+		volumes = append(volumes, corev1.Volume{Name: volumeOperatorCA, VolumeSource: operatorCA()})
 	}
 	for _, file := range in.optionalFiles() {
 		volumes = append(volumes, corev1.Volume{Name: file.volume, VolumeSource: file.source})
@@ -211,10 +233,12 @@ func operatorCA() corev1.VolumeSource {
 }
 
 func (in PolicyServerInput) mounts() []corev1.VolumeMount {
-	mounts := []corev1.VolumeMount{ //nolint:prealloc // a literal with a few additions reads better
+	mounts := []corev1.VolumeMount{
 		{Name: volumeScratch, MountPath: contract.DirScratch},
 		{Name: volumeCertificates, MountPath: contract.DirTLS, ReadOnly: true},
-		{Name: volumeOperatorCA, MountPath: contract.DirOperatorCA, ReadOnly: true},
+	}
+	if !in.rolls() {
+		mounts = append(mounts, corev1.VolumeMount{Name: volumeOperatorCA, MountPath: contract.DirOperatorCA, ReadOnly: true})
 	}
 	for _, file := range in.optionalFiles() {
 		mounts = append(mounts, corev1.VolumeMount{Name: file.volume, MountPath: file.mountPath, ReadOnly: true})

@@ -12,7 +12,7 @@ import (
 )
 
 // Deployment runs the replicas. Nothing in it depends on a policy, so that no change of
-// policies restarts a Pod.
+// policies restarts a Pod; where one must, markRollout adds what does.
 func Deployment(in PolicyServerInput) *appsv1.Deployment {
 	meta := in.childMeta(DeploymentName(in.Server.Name))
 	meta.Labels = merge(in.Server.Spec.Labels, meta.Labels)
@@ -75,7 +75,7 @@ func (in PolicyServerInput) podSpec() corev1.PodSpec {
 		AutomountServiceAccountToken: new(true),
 		// A Service named kubewarden would otherwise set KUBEWARDEN_PORT.
 		EnableServiceLinks:            new(false),
-		TerminationGracePeriodSeconds: new(int64(terminationGracePeriod)),
+		TerminationGracePeriodSeconds: new(in.gracePeriod()),
 		SecurityContext:               podSecurityContext(spec.SecurityContexts),
 		PriorityClassName:             spec.PriorityClassName,
 		Containers:                    []corev1.Container{in.container()},

@@ -17,8 +17,6 @@ const (
 	ContractRollout Contract = "Rollout"
 )
 
-const liveAnnotation = policiesv1.AnnotationServerContract + ": " + policiesv1.ServerContractLive
-
 // ServerContract decides which contract a PolicyServer's image follows. It is ours when
 // none is named, when its name ends as the operator's own does (a mirror keeps the last
 // element of the path), or when the annotation says so.
@@ -31,6 +29,11 @@ func ServerContract(server *policiesv1.PolicyServer, operatorImage string) Contr
 	default:
 		return ContractRollout
 	}
+}
+
+// rolls says whether a change of the configuration restarts the replicas.
+func (in PolicyServerInput) rolls() bool {
+	return ServerContract(in.Server, in.Config.Image) == ContractRollout
 }
 
 // Image is the image that the replicas of a PolicyServer run.

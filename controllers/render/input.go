@@ -73,6 +73,12 @@ type PolicyServerInput struct {
 	Refused  map[string]RefusedEntry
 	// LastGood are revisions to fall back on, by policy ID.
 	LastGood map[string]contract.LastGood
+	// Former is what a roll-out starts from; for ContractRollout alone.
+	Former FormerRollout
+	// ServingCertificate is the SHA-256 fingerprint, in hex, of the certificate in the Secret
+	// that replicas mount; for ContractRollout alone, under which there is no Deployment
+	// without one.
+	ServingCertificate string
 }
 
 // WebhookInput is what the webhook configuration of a policy is rendered from.

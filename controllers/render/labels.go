@@ -9,6 +9,11 @@ const (
 	// LabelPolicyServer names the PolicyServer an object belongs to.
 	LabelPolicyServer = "kubewarden/policy-server"
 
+	// configVersion is a label of Pods and an annotation of the Deployment: which
+	// configuration Pods were started with. Its value is ours, and only under upstream's
+	// contract there is one.
+	configVersion = "kubewarden/config-version"
+
 	labelApp       = "app"
 	labelName      = "app.kubernetes.io/name"
 	labelComponent = "app.kubernetes.io/component"
@@ -44,6 +49,8 @@ const (
 	// AnnotationBuiltIn is on pairs that the built-in provider issued, and tells them from
 	// those that cert-manager issued into a Secret of the same name. Its value is "true".
 	AnnotationBuiltIn = "operator.kubewarden.io/built-in"
+	// annotationStartedWith is on Pods that do not report: what they would, as JSON.
+	annotationStartedWith = "operator.kubewarden.io/started-with"
 	// AnnotationChosenBecause says, on the authority of the built-in provider, what kept
 	// cert-manager from being chosen. It is for conditions, long after the choice.
 	AnnotationChosenBecause = "operator.kubewarden.io/chosen-because"

@@ -1,8 +1,6 @@
 package render
 
 import (
-	"fmt"
-
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -19,25 +17,45 @@ import (
 //
 // The error names the field of the spec that is at fault.
 func PolicyServer(in PolicyServerInput) ([]Object, error) {
-	if err := requireLive(in); err != nil {
-		return nil, err
-	}
 	configMap, err := ConfigMap(in)
 	if err != nil {
 		return nil, err
 	}
-	children := []Object{configMap, ReportConfigMap(in)}
+	children := []Object{configMap}
+	if !in.rolls() {
+		children = append(children, ReportConfigMap(in))
+	}
 	if account := ServiceAccount(in); account != nil {
 		children = append(children, account)
 	}
-	children = append(children, Role(in), RoleBinding(in), Service(in))
+	if !in.rolls() {
+		children = append(children, Role(in), RoleBinding(in))
+	}
+	children = append(children, Service(in))
 	if policy := NetworkPolicy(in); policy != nil {
 		children = append(children, policy)
 	}
 	if budget := PodDisruptionBudget(in); budget != nil {
 		children = append(children, budget)
 	}
-	return append(children, Deployment(in)), nil
+	deployment, err := deploymentFor(in, configMap)
+	if err != nil || deployment == nil {
+		return children, err
+	}
+	return append(children, deployment), nil
+}
+
+// deploymentFor is the Deployment whose Pods read a ConfigMap; nil when there is to be none yet.
+func deploymentFor(in PolicyServerInput, configMap *corev1.ConfigMap) (*appsv1.Deployment, error) {
+	deployment := Deployment(in)
+	switch {
+	case !in.rolls():
+		return deployment, nil
+	case in.ServingCertificate == "":
+		// The Pods could not start, and the certificate would replace them at once.
+		return nil, nil
+	}
+	return deployment, in.markRollout(deployment, configMap)
 }
 
 // PolicyServerKinds are all kinds that PolicyServer can render: where to look for
@@ -53,22 +71,6 @@ func PolicyServerKinds() []schema.GroupVersionKind {
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 		appsv1.SchemeGroupVersion.WithKind("Deployment"),
 	}
-}
-
-// UnsupportedImageError says that spec.image is not an image that can be run.
-type UnsupportedImageError struct{ Image string }
-
-// Error tells a user which field is at fault and what is allowed.
-func (e *UnsupportedImageError) Error() string {
-	return fmt.Sprintf("spec.image %q does not follow this operator's contract: leave it out to run the operator's own image, "+
-		"name a copy of that, or annotate an image that follows the contract with %s", e.Image, liveAnnotation)
-}
-
-func requireLive(in PolicyServerInput) error {
-	if ServerContract(in.Server, in.Config.Image) != ContractLive {
-		return &UnsupportedImageError{Image: in.Server.Spec.Image}
-	}
-	return nil
 }
 
 // childMeta is the metadata of a child.

@@ -1,7 +1,6 @@
 package render_test
 
 import (
-	"errors"
 	"maps"
 	"slices"
 	"testing"
@@ -363,14 +362,5 @@ func TestServerContract(t *testing.T) {
 				t.Errorf("got %s, want %s", got, tc.want)
 			}
 		})
-	}
-}
-
-func TestPolicyServerRefusesAnImageItCannotRun(t *testing.T) {
-	const image = "ghcr.io/kubewarden/adm-controller/policy-server:v1.37.2"
-	_, err := render.PolicyServer(serverInput(func(spec *policiesv1.PolicyServerSpec) { spec.Image = image }))
-	var unsupported *render.UnsupportedImageError
-	if !errors.As(err, &unsupported) || unsupported.Image != image {
-		t.Errorf("got error %v, want an UnsupportedImageError with %s", err, image)
 	}
 }

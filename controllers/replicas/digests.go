@@ -13,7 +13,7 @@ import (
 // result is empty as long as no ready replica serves the entry and tells the digests.
 func (s Set) Digests(id string, wanted contract.Entry) (map[string]string, error) {
 	for _, replica := range s.byAge() {
-		if !replica.Ready || replica.Report == nil {
+		if !replica.Ready || replica.Silent || replica.Report == nil {
 			continue
 		}
 		digests, err := reportedDigests(*replica.Report, id, wanted)

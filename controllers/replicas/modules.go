@@ -25,7 +25,7 @@ type Module struct {
 func (s Set) Modules(policies contract.Policies) ([]Module, error) {
 	var modules []Module
 	for _, replica := range s.byAge() {
-		if !replica.Ready || replica.Report == nil || replica.Address == "" {
+		if !replica.Ready || replica.Silent || replica.Report == nil || replica.Address == "" {
 			continue
 		}
 		for _, id := range slices.Sorted(maps.Keys(policies)) {

@@ -27,6 +27,12 @@ type Policy struct {
 	// Untold is the number of ready replicas whose reports were cut and do not tell whether
 	// they serve the policy.
 	Untold int32
+	// Silent is the number of ready replicas that do not report: what they serve is known
+	// from what they were started with.
+	Silent int32
+	// Lingering is the number of replicas that terminate, go on to answer, and do not serve the
+	// wanted revision.
+	Lingering int32
 	// Served are the revisions that ready replicas serve: wanted ones first, then those that
 	// most replicas serve. Two wanted ones mean that a tag was resolved to two modules.
 	Served []Revision
@@ -65,7 +71,7 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 		revisions: map[contract.Served]*Revision{}, refusals: map[contract.Failure]*Refusal{},
 	}
 	for _, replica := range s {
-		if replica.Terminating {
+		if replica.Terminating && !replica.Lingering {
 			continue
 		}
 		if err := count.add(replica); err != nil {
@@ -88,12 +94,18 @@ type counting struct {
 }
 
 func (c *counting) add(replica Replica) error {
+	if replica.Lingering {
+		return c.addLingering(replica)
+	}
 	c.policy.Total++
 	if replica.Ready {
 		if c.policy.Ready == 0 || replica.ReadySince.Before(c.policy.ReadySince) {
 			c.policy.ReadySince = replica.ReadySince
 		}
 		c.policy.Ready++
+		if replica.Silent {
+			c.policy.Silent++
+		}
 	}
 	if replica.Report == nil {
 		return nil
@@ -127,6 +139,21 @@ func (c *counting) add(replica Replica) error {
 	if enforced {
 		c.policy.Enforcing++
 	}
+	return nil
+}
+
+func (c *counting) addLingering(replica Replica) error {
+	if replica.Report != nil {
+		expected, err := contract.Revision(c.wanted, "")
+		if err != nil {
+			return err
+		}
+		served := replica.Report.Policies[c.id]
+		if served.Revision == expected && served.MayBe(c.wanted.UID) {
+			return nil
+		}
+	}
+	c.policy.Lingering++
 	return nil
 }
 

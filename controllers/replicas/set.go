@@ -27,6 +27,12 @@ type Replica struct {
 	Terminating bool
 	// Address is where the replica answers, host:port; "" when the Pod has none yet.
 	Address string
+	// Lingering says that the replica is Silent, terminates, and goes on to answer: nothing in
+	// it closes the connections that API servers have to it.
+	Lingering bool
+	// Silent says that the replica does not report: Report is then what the Pod was started
+	// with.
+	Silent bool
 	// Report is nil when the replica has none, when it cannot be decoded, or when it was
 	// written before the running container started.
 	Report *contract.Report
@@ -46,16 +52,32 @@ func NewSet(pods []corev1.Pod, reports map[string]contract.Report) Set {
 			Terminating: pod.DeletionTimestamp != nil,
 			Address:     address(pod),
 		}
-		if since, ready := readySince(pod); ready && !replica.Terminating {
+		replica.Silent, replica.Report = reportOf(pod, reports)
+		since, ready := readySince(pod)
+		switch {
+		case ready && !replica.Terminating:
 			replica.Ready, replica.ReadySince = true, since
-		}
-		if report, ok := reports[pod.Name]; ok && isCurrent(report, pod) {
-			replica.Report = &report
+		case ready && replica.Silent:
+			replica.Lingering = true
 		}
 		set = append(set, replica)
 	}
 	slices.SortFunc(set, func(a, b Replica) int { return cmp.Compare(a.Name, b.Name) })
 	return set
+}
+
+// reportOf is what is known of what a replica serves. A silent one whose container was
+// restarted has read the same files again, or newer ones.
+func reportOf(pod *corev1.Pod, reports map[string]contract.Report) (silent bool, report *contract.Report) {
+	startedWith, silent, err := render.StartedWith(pod.Annotations)
+	if silent && err == nil {
+		return true, &startedWith
+	}
+	written, ok := reports[pod.Name]
+	if silent || !ok || !isCurrent(written, pod) {
+		return silent, nil
+	}
+	return false, &written
 }
 
 // Ready is the number of ready replicas.

@@ -237,6 +237,97 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
+// startedWith makes a Pod one that does not report, and that was started with entries.
+func startedWith(t *testing.T, served contract.Report) func(*corev1.Pod) {
+	t.Helper()
+	encoded, err := json.Marshal(served)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return func(pod *corev1.Pod) {
+		pod.Annotations = map[string]string{"operator.kubewarden.io/started-with": string(encoded)}
+	}
+}
+
+// silently is what somebody serves who does not tell the digest of the module.
+func silently(t *testing.T, served contract.Entry) contract.Report {
+	t.Helper()
+	revision, err := contract.Revision(served, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return contract.Report{Policies: map[string]contract.Served{policyID: {Revision: revision, Owner: contract.OwnerHash(served.UID)}}}
+}
+
+func TestReplicasThatDoNotReportServeWhatTheyWereStartedWith(t *testing.T) {
+	old, wanted := entry(t, `{"labels":["a"]}`), entry(t, `{"labels":["b"]}`)
+	before, now := startedWith(t, silently(t, old)), startedWith(t, silently(t, wanted))
+	tests := map[string]struct {
+		pods []corev1.Pod
+		want replicas.Policy // but for Served
+	}{
+		"the roll-out is complete": {
+			pods: []corev1.Pod{pod("a", now, ready), pod("b", now, ready)},
+			want: replicas.Policy{Total: 2, Ready: 2, Serving: 2, Enforcing: 2, Silent: 2},
+		},
+		"a new one is not ready yet": {
+			pods: []corev1.Pod{pod("a", before, ready), pod("b", before, ready), pod("c", now)},
+			want: replicas.Policy{Total: 3, Ready: 2, Serving: 2, Silent: 2},
+		},
+		"an old one is still there": {
+			pods: []corev1.Pod{pod("a", before, ready), pod("b", now, ready)},
+			want: replicas.Policy{Total: 2, Ready: 2, Serving: 2, Enforcing: 1, Silent: 2},
+		},
+		"an old one is on its way out": {
+			pods: []corev1.Pod{pod("a", before, ready, terminating), pod("b", now, ready)},
+			want: replicas.Policy{Total: 1, Ready: 1, Serving: 1, Enforcing: 1, Silent: 1, Lingering: 1},
+		},
+		"an old one has ended": {
+			pods: []corev1.Pod{pod("a", before, terminating), pod("b", now, ready)},
+			want: replicas.Policy{Total: 1, Ready: 1, Serving: 1, Enforcing: 1, Silent: 1},
+		},
+		"one that is on its way out serves what is wanted": {
+			pods: []corev1.Pod{pod("a", now, ready, terminating), pod("b", now, ready)},
+			want: replicas.Policy{Total: 1, Ready: 1, Serving: 1, Enforcing: 1, Silent: 1},
+		},
+		"its container was started again": {
+			pods: []corev1.Pod{pod("a", now, ready, startedAt(containerStart.Add(time.Hour)))},
+			want: replicas.Policy{Total: 1, Ready: 1, Serving: 1, Enforcing: 1, Silent: 1},
+		},
+		"nobody can read what it was started with": {
+			pods: []corev1.Pod{pod("a", ready, func(pod *corev1.Pod) {
+				pod.Annotations = map[string]string{"operator.kubewarden.io/started-with": "{"}
+			})},
+			want: replicas.Policy{Total: 1, Ready: 1, Silent: 1},
+		},
+		"another policy had the name": {
+			pods: []corev1.Pod{pod("a", ready, startedWith(t, ownedBy(silently(t, wanted), "uid-before")))},
+			want: replicas.Policy{Total: 1, Ready: 1, Silent: 1},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			// What somebody else wrote under the name of the Pod counts for nothing.
+			set := replicas.NewSet(tc.pods, map[string]contract.Report{"a": serving(t, wanted)})
+			got, err := set.Policy(policyID, wanted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(tc.want, got, cmpopts.IgnoreFields(replicas.Policy{}, "Served"), cmpopts.EquateEmpty()); diff != "" {
+				t.Errorf("unexpected standing (-want +got):\n%s", diff)
+			}
+			digests, err := set.Digests(policyID, wanted)
+			if err != nil || digests != nil {
+				t.Errorf("digests %v (%v), want none: nobody tells them", digests, err)
+			}
+			modules, err := set.Modules(contract.Policies{policyID: wanted})
+			if err != nil || len(modules) > 0 {
+				t.Errorf("modules %v (%v), want none: nobody could be asked about settings", modules, err)
+			}
+		})
+	}
+}
+
 func TestPolicyRefusesSettingsThatAreNoJSON(t *testing.T) {
 	if _, err := (replicas.Set{}).Policy(policyID, entry(t, `{`)); err == nil {
 		t.Error("got no error, want one")

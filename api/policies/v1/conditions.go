@@ -82,8 +82,8 @@ const (
 	// ReasonEnforced: every ready replica serves the wanted revision, and the webhook
 	// exists. Status True, in protect and in monitor mode.
 	ReasonEnforced = "Enforced"
-	// ReasonReportedByRollout: as ReasonEnforced, but known from the Deployment alone,
-	// since the image of the policy server does not report. Status True.
+	// ReasonReportedByRollout: as ReasonEnforced, but known from the roll-out of the
+	// Deployment alone, since the image of the policy server does not report. Status True.
 	ReasonReportedByRollout = "ReportedByRollout"
 	// ReasonPolicyServerNotFound: there is no PolicyServer of that name.
 	ReasonPolicyServerNotFound = "PolicyServerNotFound"

@@ -12,7 +12,9 @@ import (
 // +kubebuilder:validation:XValidation:rule="(has(self.readinessProbePort) ? self.readinessProbePort : 8081) != (has(self.webhookPort) ? self.webhookPort : 8443)",fieldPath=.readinessProbePort,message="readinessProbePort must differ from webhookPort"
 type PolicyServerSpec struct {
 	// Image is the policy server's image. Left out, it is the operator's own image and
-	// changes with it, which is what most installations want.
+	// changes with it, which is what most installations want. An image whose name does not
+	// end as the operator's is taken for one of upstream's contract, and is restarted by each
+	// change of its policies, unless the annotation kubewarden.io/server-contract is live.
 	// +optional
 	Image string `json:"image,omitempty"`
 

@@ -21,6 +21,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/test/integration/simulator"
 )
@@ -245,15 +246,31 @@ func TestReportsOfPodsThatAreGoneArePruned(t *testing.T) {
 	})
 }
 
-func TestImageThatCannotBeRunIsRefused(t *testing.T) {
+func TestTheNameOfAnImageTellsItsContract(t *testing.T) {
 	server := &policiesv1.PolicyServer{ObjectMeta: metav1.ObjectMeta{Name: "image"}}
 	server.Spec.Image = "example.test/somebody/else:v1"
 	shared.create(t, server)
-	within(t, patience, shared.serverIs(server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "InvalidSpec"}))
+	within(t, patience, shared.runs("image", "example.test/somebody/else:v1", 0))
 	change(t, shared, server, func(s *policiesv1.PolicyServer) { s.Spec.Image = "mirror.test/kubewarden-operator:v1" })
+	within(t, patience, shared.runs("image", "mirror.test/kubewarden-operator:v1", 1))
 	within(t, patience, shared.serverIs(server,
 		expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"},
 		expected{policiesv1.ConditionServiceReconciled, metav1.ConditionTrue, ""}))
+}
+
+// runs complains unless the Pods of a server run an image with so many arguments.
+func (c *cluster) runs(server, image string, arguments int) func(context.Context) error {
+	return func(ctx context.Context) error {
+		deployment := named(&appsv1.Deployment{}, render.DeploymentName(server))
+		if err := c.mustExist(ctx, deployment); err != nil {
+			return err
+		}
+		container := deployment.Spec.Template.Spec.Containers[0]
+		if container.Image != image || len(container.Args) != arguments {
+			return fmt.Errorf("Pods run %s with arguments %v, want %s with %d", container.Image, container.Args, image, arguments)
+		}
+		return nil
+	}
 }
 
 func TestForeignObjectIsLeftAlone(t *testing.T) {

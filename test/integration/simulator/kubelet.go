@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // drain is how long a process that is told to stop goes on.
@@ -83,7 +84,7 @@ func (k *kubelet) tend(ctx context.Context, pod *corev1.Pod, configMaps map[stri
 		return k.cluster.Admin.Delete(ctx, pod, client.GracePeriodSeconds(0), client.Preconditions{UID: &pod.UID})
 	}
 	if p.replica == nil {
-		return k.start(ctx, p, pod)
+		return k.start(ctx, p, pod, configMaps)
 	}
 	if err := p.work(ctx, configMaps); err != nil {
 		return err
@@ -92,7 +93,11 @@ func (k *kubelet) tend(ctx context.Context, pod *corev1.Pod, configMaps map[stri
 }
 
 // start starts a process, and says when.
-func (k *kubelet) start(ctx context.Context, p *process, pod *corev1.Pod) error {
+func (k *kubelet) start(ctx context.Context, p *process, pod *corev1.Pod, configMaps map[string]*corev1.ConfigMap) error {
+	mounted := configMaps[mountedPolicies(pod)]
+	if mountedPolicies(pod) != "" && mounted == nil {
+		return nil // until there is something to mount
+	}
 	account := pod.Spec.ServiceAccountName
 	if k.clients[account] == nil {
 		made, err := k.cluster.Client(k.cluster.As(account))
@@ -112,7 +117,31 @@ func (k *kubelet) start(ctx context.Context, p *process, pod *corev1.Pod) error 
 		return err
 	}
 	p.begin(NewReplica(k.clients[account], p.server, p.pod))
-	return nil
+	p.silent = mounted != nil
+	if !p.silent {
+		return nil
+	}
+	configuration, err := decodeConfiguration(mounted)
+	if err != nil {
+		return err
+	}
+	return p.readOnce(configuration)
+}
+
+// mountedPolicies is the ConfigMap of which a Pod mounts the policies as a file; "" for none.
+func mountedPolicies(pod *corev1.Pod) string {
+	for i := range pod.Spec.Volumes {
+		configMap := pod.Spec.Volumes[i].ConfigMap
+		if configMap == nil {
+			continue
+		}
+		for _, item := range configMap.Items {
+			if item.Key == contract.KeyPolicies {
+				return configMap.Name
+			}
+		}
+	}
+	return ""
 }
 
 // probe tells whether a process is ready when that has changed.

@@ -36,6 +36,7 @@ type process struct {
 	told        time.Time // when it was told to stop; zero unless it was
 
 	replica    *Replica // nil until it runs
+	silent     bool     // it follows upstream's contract: it reads files at start, and never reports
 	ready      bool
 	readySince time.Time
 	cut        bool
@@ -55,6 +56,9 @@ type State struct {
 	ReadySince time.Time
 	// Terminating says that the process was told to stop.
 	Terminating bool
+	// Silent says that the process never reports. Served and Config are then what it read at
+	// start.
+	Silent bool
 	// Cut says that the process does not reach the API server.
 	Cut bool
 	// Reports says that the process that runs has reported. Served, FellBack, Refused and
@@ -75,14 +79,14 @@ func (p *process) state() State {
 	state := p.reported
 	state.Server, state.Pod, state.Cut = p.server, p.pod, p.cut
 	state.Ready, state.ReadySince = p.ready && p.told.IsZero(), p.readySince
-	state.Terminating = !p.told.IsZero()
+	state.Terminating, state.Silent = !p.told.IsZero(), p.silent
 	return state
 }
 
 // work takes a changed configuration, tries again what may have passed, and reports.
 func (p *process) work(ctx context.Context, configMaps map[string]*corev1.ConfigMap) error {
 	configMap, reports := configMaps[contract.ConfigMapName(p.server)], configMaps[contract.ReportConfigMapName(p.server)]
-	if p.cut || configMap == nil {
+	if p.cut || p.silent || configMap == nil {
 		return nil
 	}
 	if version := string(configMap.UID) + configMap.ResourceVersion; version != p.seen || p.waits() {
@@ -107,10 +111,28 @@ func (p *process) work(ctx context.Context, configMaps map[string]*corev1.Config
 	return nil
 }
 
-func (p *process) report(ctx context.Context) error {
+// readOnce is what a process of upstream's contract does when it starts. One that cannot load
+// all of it ends at once, again and again, and so is never ready.
+func (p *process) readOnce(configuration Configuration) error {
+	if err := p.replica.Take(configuration.Policies, p.refuse); err != nil {
+		return err
+	}
+	p.ready = len(p.replica.Refused) == 0
+	if p.ready {
+		p.noteServed()
+	}
+	p.reported = State{Served: maps.Clone(p.replica.Served), Config: configuration.Policies}
+	return nil
+}
+
+func (p *process) noteServed() {
 	for id := range p.replica.Served {
 		p.kubelet.serve(p, p.replica.Served[id].UID)
 	}
+}
+
+func (p *process) report(ctx context.Context) error {
+	p.noteServed()
 	if err := p.replica.Report(ctx, p.wanted); err != nil {
 		return err
 	}

@@ -64,6 +64,10 @@ func (r *Replica) Read(ctx context.Context) (Configuration, error) {
 	if err := r.Client.Get(ctx, key, &configMap); err != nil {
 		return Configuration{}, fmt.Errorf("read ConfigMap %s: %w", key.Name, err)
 	}
+	return decodeConfiguration(&configMap)
+}
+
+func decodeConfiguration(configMap *corev1.ConfigMap) (Configuration, error) {
 	policies, refused, err := contract.DecodePolicies([]byte(configMap.Data[contract.KeyPolicies]))
 	if err != nil || len(refused) > 0 {
 		return Configuration{}, fmt.Errorf("decode %s: %w, entries %v", contract.KeyPolicies, err, refused)
