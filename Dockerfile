@@ -19,13 +19,15 @@ ARG GOCACHE=/root/.cache/go-build
 ARG TARGETOS
 ARG TARGETARCH
 ARG VERSION=0.0.0-dev
+# What is compiled; another program makes the image of a stand-in for tests.
+ARG MAIN=./cmd/kubewarden
 
 WORKDIR /src
 COPY . .
 RUN --mount=type=cache,target=/go/pkg/mod \
     --mount=type=cache,target=/root/.cache/go-build \
     CGO_ENABLED=0 GOOS="${TARGETOS}" GOARCH="${TARGETARCH}" \
-    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/kubewarden ./cmd/kubewarden
+    go build -trimpath -buildvcs=false -ldflags "-s -w -X main.version=${VERSION}" -o /out/kubewarden "${MAIN}"
 
 FROM ${BASE_IMAGE}
 ARG VERSION=0.0.0-dev

@@ -11,6 +11,8 @@ export CGO_ENABLED ?= 0
 
 VERSION ?= 0.1.0
 IMG ?= ghcr.io/kubewarden/kubewarden-operator:$(VERSION)
+# A policy server of upstream's contract, for end-to-end tests; it is never published.
+STANDIN ?= localhost/kubewarden/policy-server-standin:$(VERSION)
 # local (default), kind or existing: see hack/cluster.
 export CLUSTER ?= local
 # The version that the end-to-end test of OLM upgrades to; it is never published.
@@ -71,11 +73,11 @@ model: $(CLUSTER_BIN) ## Random histories of an installation: SEEDS (5) of them,
 # the operator in those of e2e-built-in, and from OLM in those of e2e-olm.
 .PHONY: e2e
 e2e: export CONFIG := config/certmanager
-e2e: cluster-up image-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
-	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
+e2e: cluster-up image-load standin-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
+	@eval "$$($(CLUSTER_BIN) env)"; KUBEWARDEN_STANDIN=$(STANDIN) go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
 
 # What certificates have no part in runs once, in e2e.
-NO_CERTIFICATES := TestAChangeAmongFifty|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)
+NO_CERTIFICATES := TestAChangeAmongFifty|TestAnImageOfUpstreamsContractIsRolledOut|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)
 
 .PHONY: e2e-built-in
 e2e-built-in: cluster-up image-load policies-push undeploy ## The same without cert-manager, which is taken away for the time of the tests
@@ -193,6 +195,11 @@ cluster-up: $(CLUSTER_BIN) ## Bring the cluster up; does only what is missing
 .PHONY: image-load
 image-load: image ## Build the image and load it into the cluster
 	@$(CLUSTER_BIN) load $(IMG)
+
+.PHONY: standin-load
+standin-load: $(CLUSTER_BIN) ## Build the stand-in for upstream's policy server and load it into the cluster
+	@$(CLUSTER_BIN) image $(STANDIN) --build-arg MAIN=./test/e2e/standin
+	@$(CLUSTER_BIN) load $(STANDIN)
 
 .PHONY: policies-push
 policies-push: $(CLUSTER_BIN) ## Build the policies and push them to the cluster's registry
