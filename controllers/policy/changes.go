@@ -26,21 +26,21 @@ type queue = workqueue.TypedRateLimitingInterface[reconcile.Request]
 // of which it says something else. Were it all, a change of one policy, which both ConfigMaps
 // tell of several times, would be as much work as there are policies on its server.
 func (r *Reconciler) configMapHandler() handler.EventHandler {
-	all := handler.EnqueueRequestsFromMapFunc(r.policiesForConfigMap)
+	every := handler.EnqueueRequestsFromMapFunc(r.policiesForConfigMap)
 	return handler.Funcs{
-		CreateFunc:  all.Create,
-		DeleteFunc:  all.Delete,
-		GenericFunc: all.Generic,
+		CreateFunc:  every.Create,
+		DeleteFunc:  every.Delete,
+		GenericFunc: every.Generic,
 		UpdateFunc: func(ctx context.Context, update event.UpdateEvent, queue queue) {
 			before, isOne := update.ObjectOld.(*corev1.ConfigMap)
 			after, isOther := update.ObjectNew.(*corev1.ConfigMap)
 			if !isOne || !isOther || before.UID != after.UID || serverTold(before) != serverTold(after) {
-				all.Update(ctx, update, queue)
+				every.Update(ctx, update, queue)
 				return
 			}
-			ids, any := r.changed(before, after)
-			if any {
-				all.Update(ctx, update, queue)
+			ids, all := r.changed(before, after)
+			if all {
+				every.Update(ctx, update, queue)
 				return
 			}
 			for _, request := range r.requestsFor(ids) {
@@ -62,8 +62,8 @@ func serverTold(configMap client.Object) string {
 }
 
 // changed are the IDs of the policies of which a ConfigMap says something else than before.
-// any says that these are not known.
-func (r *Reconciler) changed(before, after *corev1.ConfigMap) (ids []string, any bool) {
+// all says that it may be any policy of the server.
+func (r *Reconciler) changed(before, after *corev1.ConfigMap) (ids []string, all bool) {
 	switch server := serverTold(after); {
 	case server == "":
 		return nil, false

@@ -60,7 +60,7 @@ func (p promised) isReady(t *testing.T, status metav1.ConditionStatus, reason, e
 // everyKind is an object of each of our kinds; those of the policies and their server are made.
 func everyKind(t *testing.T, server *policiesv1.PolicyServer) []promised {
 	t.Helper()
-	all := []promised{
+	all := append(make([]promised, 0, 6), []promised{
 		{
 			theKubewarden(), operatorv1alpha1.ReasonEnforcing, operatorv1alpha1.ReasonDefaultPolicyServerNotReady,
 			named(&batchv1.CronJob{}, render.AuditScannerName),
@@ -73,7 +73,7 @@ func everyKind(t *testing.T, server *policiesv1.PolicyServer) []promised {
 			shared.createPolicy(t, "promised", server.Name), policiesv1.ReasonEnforced, policiesv1.ReasonPolicyServerNotReady,
 			validatingWebhook("promised"),
 		},
-	}
+	}...)
 	for id, policy := range map[string]policiesv1.Policy{
 		"kw.capg.promised":        clusterGroup("promised", server.Name),
 		"kw.ap.default.promised":  namespacedPolicy("promised", server.Name),

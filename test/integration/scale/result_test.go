@@ -4,6 +4,7 @@ package scale
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -87,12 +88,14 @@ func (r *result) check() []string {
 func (r *result) table() string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	var failure error
 	row := func(name string, cell func(figures) string) {
-		fmt.Fprint(table, name, "\t")
+		cells := []string{name}
 		for _, f := range r.Sizes {
-			fmt.Fprint(table, cell(f), "\t")
+			cells = append(cells, cell(f))
 		}
-		fmt.Fprintln(table)
+		_, err := fmt.Fprintln(table, strings.Join(cells, "\t")+"\t")
+		failure = errors.Join(failure, err)
 	}
 	row("policies x servers", func(f figures) string { return f.size().String() })
 	for _, name := range phases {
@@ -102,7 +105,7 @@ func (r *result) table() string {
 		row(name+": seconds", func(f figures) string { return fmt.Sprintf("%.1f", f.Phases[name].Seconds) })
 	}
 	row("heap, MB", func(f figures) string { return fmt.Sprintf("%.1f", float64(f.Heap)/1e6) })
-	if err := table.Flush(); err != nil {
+	if err := errors.Join(failure, table.Flush()); err != nil {
 		return err.Error()
 	}
 	return text.String()

@@ -79,7 +79,7 @@ func measure(t *testing.T, size size) figures {
 
 func parseSizes(text string) ([]size, error) {
 	var sizes []size
-	for _, part := range strings.Split(text, ",") {
+	for part := range strings.SplitSeq(text, ",") {
 		var one size
 		if _, err := fmt.Sscanf(part, "%dx%d", &one.policies, &one.servers); err != nil {
 			return nil, fmt.Errorf("size %q is not policies x servers: %w", part, err)
