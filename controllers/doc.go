@@ -7,7 +7,8 @@
 //	                                            Secret kubewarden-ca,           AuditScheduled
 //	                                            CronJob audit-scanner, its      RecommendedPoliciesApplied
 //	                                            Jobs, account and rights,       Ready
-//	                                            recommended policies
+//	                                            recommended policies, binding
+//	                                            of the context watcher
 //	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
 //	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
 //	                                            Secret, Service,                PodDisruptionBudgetReconciled
@@ -18,14 +19,15 @@
 //	ClusterAdmissionPolicy,       policy/       ValidatingWebhookConfiguration  PolicyActive
 //	ClusterAdmissionPolicyGroup,                or Mutating-                    PolicyUniquelyReachable
 //	AdmissionPolicy,                                                            PolicyServerConfigurationUpToDate
-//	AdmissionPolicyGroup                                                        Ready
+//	AdmissionPolicyGroup                                                        ContextReadable
+//	                                                                            Ready
 //
 // A reconcile reads straight down: get, observe (every read), render/ (pure), apply/
 // (every write), status (one deferred patch, on success and on error, when it changed).
 // What they share: certs/ plans the steps with certificates, index/ finds the policies of
 // a PolicyServer, configured/ reads back what was written for the replicas, replicas/ reads
 // what they report, optional/ watches kinds that a cluster may lack, resource/ writes
-// finalizers and statuses. metrics/ tells Prometheus what the caches hold. admission/ holds
+// finalizers and statuses. metrics/ tells Prometheus what the caches hold. access/ asks what policy servers may read. admission/ holds
 // the rules that no schema can, for the reconcilers and for the API server. selfmanaged/
 // keeps the certificate with which the API server is answered, where nobody mounts one.
 // upstream/ keeps all of them from acting while upstream's controller runs.

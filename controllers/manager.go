@@ -20,6 +20,7 @@ import (
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/access"
 	"github.com/kubewarden/kubewarden-operator/controllers/admission"
 	"github.com/kubewarden/kubewarden-operator/controllers/apply"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
@@ -197,6 +198,7 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier, certificates *certs.Certificates) error {
 	recorder := manager.GetEventRecorder(eventSource)
 	reports, written := &replicas.Reports{}, &configured.Reader{}
+	rights := access.NewReviewer(access.Config{Client: manager.GetClient(), Mapper: manager.GetRESTMapper(), Now: config.Now})
 	observer, err := upstream.NewObserver(manager, config.Render.Namespace)
 	if err != nil {
 		return err
@@ -221,7 +223,7 @@ func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier,
 	for _, kind := range index.PolicyKinds() {
 		reconciler := policy.NewReconciler(kind, policy.Config{
 			Client: manager.GetClient(), Uncached: manager.GetAPIReader(),
-			Applier: applier, Authority: certificates, Upstream: observer, Recorder: recorder,
+			Applier: applier, Authority: certificates, Upstream: observer, Access: rights, Recorder: recorder,
 			Configured: written, Reports: reports, Render: config.Render, Now: config.Now,
 		})
 		if err := reconciler.SetupWithManager(manager, options(policyWorkers)); err != nil {

@@ -73,7 +73,12 @@ func sameService(before, after *policiesv1.PolicyStatus) bool {
 }
 
 func (r *Reconciler) recordTransition(s *state) {
-	if event := transitionOf(s.original.GetStatus(), s.policy.GetStatus()); event != nil {
-		r.Recorder.Eventf(s.policy, nil, event.kind, event.reason, "Enforce", "%s", resource.Note(event.message))
+	before, after := s.original.GetStatus(), s.policy.GetStatus()
+	for action, event := range map[string]*transition{
+		"Enforce": transitionOf(before, after), "ReadContext": contextTransitionOf(before, after),
+	} {
+		if event != nil {
+			r.Recorder.Eventf(s.policy, nil, event.kind, event.reason, action, "%s", resource.Note(event.message))
+		}
 	}
 }

@@ -8,12 +8,14 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/access"
 	"github.com/kubewarden/kubewarden-operator/controllers/admission"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
@@ -39,6 +41,11 @@ type state struct {
 	caBundle   []byte // empty until an authority is published
 	standing   standing
 	former     policiesv1.Policy // what the standing webhook was rendered from; nil when not known
+
+	// account is whom the replicas run as, and context what it may read of what the policy
+	// declares; nil when the policy declares nothing, or nobody serves it.
+	account types.NamespacedName
+	context *access.Finding
 
 	// unreachable is how long it takes until a replica can be reached.
 	unreachable time.Duration
@@ -95,6 +102,7 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	if err := r.observeReplicas(ctx, s); err != nil {
 		return err
 	}
+	r.observeContext(ctx, s)
 	s.caBundle, err = r.Authority.CABundle(ctx)
 	if err != nil && !errors.Is(err, certs.ErrNotPublished) {
 		return fmt.Errorf("read the certificate authority: %w", err)

@@ -42,6 +42,8 @@ type Config struct {
 	Authority authority
 	// Upstream knows whether upstream's controller runs, which keeps the reconciler from acting.
 	Upstream *upstream.Observer
+	// Access is controllers/access.
+	Access reviewer
 	// Recorder records transitions as Events.
 	Recorder events.EventRecorder
 	// Configured decodes what was written for the replicas; one serves all reconcilers.
@@ -88,5 +90,5 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	}
 	state.unreachable = state.untilReachable(r.Now())
 	state.action = decide(state.situation())
-	return ctrl.Result{RequeueAfter: state.unreachable}, r.act(ctx, state)
+	return ctrl.Result{RequeueAfter: state.after()}, r.act(ctx, state)
 }

@@ -32,8 +32,12 @@ func (r *Reconciler) writeStatus(ctx context.Context, s *state, cause error) err
 func setStatus(s *state, cause error) {
 	status := s.policy.GetStatus()
 	status.ObservedGeneration = s.policy.GetGeneration()
+	observed := cause == nil && s.policy.GetDeletionTimestamp().IsZero()
+	if observed {
+		setContextReadable(s)
+	}
 	verdict := s.verdict(cause)
-	if cause == nil && s.policy.GetDeletionTimestamp().IsZero() {
+	if observed {
 		setPolicyStatus(s)
 		setMode(s)
 		setReplicas(s)

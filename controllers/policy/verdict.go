@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
@@ -135,6 +136,9 @@ func (s *state) checkEnforced() *verdict {
 	}
 	if len(s.replicas.Refusals) > 0 {
 		message += "; a replica that is not ready says " + describe(s.replicas.Refusals[0])
+	}
+	if apimeta.IsStatusConditionFalse(s.policy.GetStatus().Conditions, policiesv1.ConditionContextReadable) {
+		message += "; it may not read all that it declares, see ContextReadable"
 	}
 	return &verdict{status: metav1.ConditionTrue, reason: reason, message: message}
 }

@@ -1,20 +1,20 @@
 package render
 
 import (
+	"cmp"
+
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // ServiceAccountName is the account that the replicas of a PolicyServer run as: the one
 // that the spec names, or one of the PolicyServer's own, so that no server has the rights
 // of another.
-func ServiceAccountName(in PolicyServerInput) string {
-	if in.Server.Spec.ServiceAccountName != "" {
-		return in.Server.Spec.ServiceAccountName
-	}
-	return childName(in.Server.Name)
+func ServiceAccountName(server *policiesv1.PolicyServer) string {
+	return cmp.Or(server.Spec.ServiceAccountName, childName(server.Name))
 }
 
 // ServiceAccount is the PolicyServer's own account; nil when the spec names another.
@@ -64,7 +64,7 @@ func RoleBinding(in PolicyServerInput) *rbacv1.RoleBinding {
 		},
 		Subjects: []rbacv1.Subject{{
 			Kind:      rbacv1.ServiceAccountKind,
-			Name:      ServiceAccountName(in),
+			Name:      ServiceAccountName(in.Server),
 			Namespace: in.Config.Namespace,
 		}},
 	}

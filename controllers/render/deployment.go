@@ -70,7 +70,7 @@ const terminationGracePeriod = 60
 func (in PolicyServerInput) podSpec() corev1.PodSpec {
 	spec := in.Server.Spec
 	pod := corev1.PodSpec{
-		ServiceAccountName: ServiceAccountName(in),
+		ServiceAccountName: ServiceAccountName(in.Server),
 		// The server reads its configuration through the API.
 		AutomountServiceAccountToken: new(true),
 		// A Service named kubewarden would otherwise set KUBEWARDEN_PORT.

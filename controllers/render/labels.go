@@ -25,8 +25,10 @@ const (
 	componentAuditScanner = "audit-scanner"
 	componentPolicy       = "policy"
 	componentMonitoring   = "monitoring"
-	partOfKubewarden      = "kubewarden"
-	managedByController   = "kubewarden-controller"
+	// componentContextWatcher is the label's value on what lets policies read the cluster.
+	componentContextWatcher = "context-watcher"
+	partOfKubewarden        = "kubewarden"
+	managedByController     = "kubewarden-controller"
 
 	// AnnotationPolicyName and AnnotationPolicyNamespace lead from a webhook
 	// configuration to its policy; the namespace of a cluster-wide policy is "".

@@ -38,11 +38,13 @@ const (
 // ClusterRoles that the operator may bind and does not make: they come with it, or with
 // Kubernetes. Each has one binding with a fixed name.
 const (
-	ClusterRoleAuditScanner = "kubewarden-audit-scanner"
-	ClusterRoleView         = "view"
+	ClusterRoleAuditScanner   = "kubewarden-audit-scanner"
+	ClusterRoleContextWatcher = "kubewarden-context-watcher"
+	ClusterRoleView           = "view"
 
 	auditClusterRoleBinding = ClusterRoleAuditScanner
 	auditViewBinding        = ClusterRoleAuditScanner + "-view"
+	contextWatcherBinding   = ClusterRoleContextWatcher
 )
 
 // Names of the cert-manager objects that make up the certificate authority. Secrets that

@@ -22,13 +22,16 @@ import (
 // such as the default PolicyServer and the certificate authority, goes after it.
 //
 // The audit scanner goes first: a scan that found no active policy would remove all reports,
-// and they are to stay.
+// and they are to stay. What policies may read they may until no webhook calls them.
 func (r *Reconciler) delete(ctx context.Context, s *state) error {
 	if err := errors.Join(r.pruneAudit(ctx, s), r.pruneRecommended(ctx, s)); err != nil {
 		return err
 	}
 	if s.remains() != "" {
 		return nil
+	}
+	if err := r.withdrawContext(ctx, s); err != nil {
+		return err
 	}
 	return resource.RemoveFinalizers(ctx, r.Client, s.kubewarden, operatorv1alpha1.Finalizer)
 }

@@ -46,6 +46,14 @@ func (h *health) look(name string, generation int64, conditions []metav1.Conditi
 	}
 }
 
+// lookForRights files a policy that is enforced and may not read what it declares.
+func (h *health) lookForRights(name string, conditions []metav1.Condition) {
+	readable := apimeta.FindStatusCondition(conditions, policiesv1.ConditionContextReadable)
+	if readable != nil && readable.Status == metav1.ConditionFalse {
+		h.degraded = append(h.degraded, name+": "+readable.Reason)
+	}
+}
+
 func (s *state) serverHealth() health {
 	var of health
 	for i := range s.servers {
@@ -62,7 +70,12 @@ func (s *state) policyHealth() health {
 		if namespace := policy.GetNamespace(); namespace != "" {
 			name = namespace + "/" + name
 		}
-		of.look(policy.GetObjectKind().GroupVersionKind().Kind+" "+name, policy.GetGeneration(), policy.GetStatus().Conditions)
+		name = policy.GetObjectKind().GroupVersionKind().Kind + " " + name
+		known := len(of.degraded)
+		of.look(name, policy.GetGeneration(), policy.GetStatus().Conditions)
+		if len(of.degraded) == known {
+			of.lookForRights(name, policy.GetStatus().Conditions)
+		}
 	}
 	return of
 }

@@ -52,6 +52,12 @@ func TestProgressingAndDegraded(t *testing.T) {
 	}
 	stale := installed(policiesv1.ReasonServing, policiesv1.ReasonEnforced)
 	stale.policies[0].SetGeneration(3)
+	unable := installed(policiesv1.ReasonServing, policiesv1.ReasonEnforced, "InvalidModule")
+	for _, policy := range unable.policies {
+		policy.GetStatus().Conditions = append(policy.GetStatus().Conditions, metav1.Condition{
+			Type: policiesv1.ConditionContextReadable, Status: metav1.ConditionFalse, Reason: policiesv1.ReasonMissingRights,
+		})
+	}
 	for name, tc := range map[string]struct {
 		state                 *state
 		cause                 error
@@ -84,6 +90,11 @@ func TestProgressingAndDegraded(t *testing.T) {
 			conditionWords{"True", "PoliciesLoading", "policies that are being brought into force (1): AdmissionPolicy team/p1: Loading"},
 			conditionWords{"True", "PoliciesFailing", "policies that are not enforced as their specs say (5): AdmissionPolicy team/p0: InvalidSettings; " +
 				"AdmissionPolicy team/p2: FetchFailed; AdmissionPolicy team/p3: PolicyServerNotFound; and 2 more"},
+		},
+		"policies that may not read what they declare": {
+			unable, nil, settled,
+			conditionWords{"True", "PoliciesFailing", "policies that are not enforced as their specs say (2): AdmissionPolicy team/p0: MissingRights; " +
+				"AdmissionPolicy team/p1: InvalidModule"},
 		},
 		"an issuer is waited for": {
 			authority(installed(policiesv1.ReasonServing), certs.Progress{Reason: operatorv1alpha1.ReasonWaitingForIssuer, Message: "soon"}), nil,

@@ -8,6 +8,7 @@ import (
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -25,6 +26,8 @@ type state struct {
 
 	servers  []policiesv1.PolicyServer
 	policies []policiesv1.Policy
+	// accounts are the ServiceAccounts of policy servers.
+	accounts []corev1.ServiceAccount
 	// webhooks and deployments are how many of ours exist; known only while the Kubewarden
 	// is being deleted.
 	webhooks, deployments int
@@ -54,6 +57,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 	s.servers = servers.Items
 	var err error
 	if s.policies, err = index.Policies(ctx, r.Client); err != nil {
+		return err
+	}
+	if err := r.observeAccounts(ctx, s); err != nil {
 		return err
 	}
 	if err := r.observeAudit(ctx, s); err != nil {

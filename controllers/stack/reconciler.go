@@ -79,6 +79,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 		r.syncAuthority(ctx, state),
 		r.syncOperator(ctx, state),
 		r.applyDefaultPolicyServer(ctx, state),
+		r.syncContext(ctx, state),
 		r.syncAudit(ctx, state),
 		r.syncRecommended(ctx, state),
 	)

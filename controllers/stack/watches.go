@@ -49,10 +49,11 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, theKubewarden, gone).
 		Owns(&batchv1.CronJob{}).
 		Owns(&corev1.ConfigMap{}).
-		Owns(&corev1.ServiceAccount{}).
 		Owns(&rbacv1.Role{}).
 		Owns(&rbacv1.RoleBinding{}).
 		Owns(&rbacv1.ClusterRoleBinding{}).
+		// Those of policy servers, too: once there, they may read what policies read.
+		Watches(&corev1.ServiceAccount{}, theKubewarden).
 		Watches(&batchv1.Job{}, theKubewarden).
 		Watches(&apiextensionsv1.CustomResourceDefinition{}, theKubewarden,
 			builder.WithPredicates(predicate.NewPredicateFuncs(isReportDefinition))).

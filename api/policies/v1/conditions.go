@@ -31,6 +31,24 @@ const (
 	ConditionPolicyServerConfigurationUpToDate = "PolicyServerConfigurationUpToDate"
 )
 
+// ConditionContextReadable is on a policy that declares contextAwareResources, and on no
+// other; upstream has nothing like it. It is True when the ServiceAccount of the policy
+// server may read them all.
+const ConditionContextReadable = "ContextReadable"
+
+// Reasons of ContextReadable.
+const (
+	// ReasonRightsSuffice: the account may read everything that is declared. Status True.
+	ReasonRightsSuffice = "RightsSuffice"
+	// ReasonMissingRights: the account may not; the message spells out the missing rule.
+	ReasonMissingRights = "MissingRights"
+	// ReasonKindNotServed: the API server knows no kind of that name.
+	ReasonKindNotServed = "KindNotServed"
+	// ReasonRightsUnknown: the API server has not given an answer that can be relied on
+	// yet. Status Unknown.
+	ReasonRightsUnknown = "RightsUnknown"
+)
+
 // Reasons of the conditions that upstream has too; the words are upstream's.
 const (
 	ReasonReconciliationSucceeded              = "ReconciliationSucceeded"

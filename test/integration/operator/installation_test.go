@@ -192,6 +192,8 @@ func checkKubewarden(t *testing.T, c *cluster) {
 // uninstall deletes the Kubewarden and watches the order in which things go.
 func uninstall(t *testing.T, c *cluster, server *policiesv1.PolicyServer, policy *policiesv1.ClusterAdmissionPolicy) {
 	t.Helper()
+	declare(t, c, policy, podKind)
+	within(t, patience, c.contextReaders(namespace+"/policy-server-users"))
 	if err := c.admin.Delete(t.Context(), theKubewarden()); err != nil {
 		t.Fatal(err)
 	}
@@ -200,7 +202,8 @@ func uninstall(t *testing.T, c *cluster, server *policiesv1.PolicyServer, policy
 		// The later is read first: when it is gone, so must the earlier be.
 		for _, order := range [][2]client.Object{
 			{deployment, validatingWebhook("users")},
-			{theKubewarden(), deployment},
+			{clusterRoleBinding(contextWatcher), deployment},
+			{theKubewarden(), clusterRoleBinding(contextWatcher)},
 		} {
 			later, earlier := order[0], order[1]
 			if err := c.mustNotExist(ctx, later); err != nil {
