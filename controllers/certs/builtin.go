@@ -29,18 +29,28 @@ func (p *builtInProvider) authority(ctx context.Context, demand demand) (issued,
 			return issued{}, err
 		}
 	}
-	reason, message, _ := strings.Cut(secret.Annotations[render.AnnotationChosenBecause], ": ")
-	metadata := render.BuiltInAuthority(render.BuiltInAuthorityInput{
-		Config: p.render, Installation: render.NewInstallation(demand.kubewarden),
-		Because: secret.Annotations[render.AnnotationChosenBecause],
-	})
-	if err := p.applier.Apply(ctx, demand.kubewarden, metadata); err != nil {
+	next, err := p.next(ctx, demand, secret)
+	if err != nil {
 		return issued{}, err
 	}
-	if _, err := readAuthority(pairOf(secret), p.now()); err != nil {
+	authority := issued{
+		pair: Pair{Certificate: secret.Data[corev1.TLSCertKey]}, next: next.Data[corev1.TLSCertKey],
+		because: secret.Annotations[render.AnnotationMadeBecause],
+	}
+	if len(authority.next) > 0 {
+		authority.because = next.Annotations[render.AnnotationMadeBecause]
+	} else if err := p.applier.Apply(ctx, demand.kubewarden, render.BuiltInAuthority(p.input(demand, secret))); err != nil {
+		// While another one takes over, a late cache must not bring back the one before.
+		return issued{}, err
+	}
+	due := DueState{
+		Now: p.now(), Authority: pairOf(secret),
+		Asked: demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey], MadeFor: secret.Annotations[render.AnnotationMadeFor],
+	}
+	if authority.due, authority.dueIn, err = Due(due); err != nil {
 		return issued{request: unusable(secret, err)}, nil
 	}
-	authority := issued{pair: Pair{Certificate: secret.Data[corev1.TLSCertKey]}}
+	reason, message, _ := strings.Cut(secret.Annotations[render.AnnotationChosenBecause], ": ")
 	if message != "" {
 		authority.remark = Remark{Reason: reason, Message: "the operator's own authority signs certificates, because " + message +
 			"; to have cert-manager issue them, set spec.certificates.provider to cert-manager"}
@@ -61,6 +71,7 @@ func (p *builtInProvider) make(ctx context.Context, demand demand) (*corev1.Secr
 	}
 	input := render.BuiltInAuthorityInput{
 		Config: p.render, Installation: render.NewInstallation(demand.kubewarden), Certificate: pair.Certificate, Key: pair.Key,
+		MadeFor: demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey],
 	}
 	if demand.because.Message != "" {
 		input.Because = demand.because.Reason + ": " + demand.because.Message
@@ -110,5 +121,5 @@ func (p *builtInProvider) pair(ctx context.Context, holder holder) (issued, erro
 }
 
 func (p *builtInProvider) withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error {
-	return p.applier.Delete(ctx, kubewarden, p.named(render.BuiltInCA))
+	return p.applier.Delete(ctx, kubewarden, p.named(render.BuiltInCANext), p.named(render.BuiltInCA))
 }

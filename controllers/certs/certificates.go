@@ -19,6 +19,9 @@ import (
 // Secret kubewarden-ca tells when there is.
 var ErrNotPublished = errors.New("no certificate authority is published yet")
 
+// secretOfAuthorities names the published authorities in messages.
+const secretOfAuthorities = "Secret " + render.SecretCA
+
 // Config is what Certificates works with.
 type Config struct {
 	// Client reads from the caches of the manager.
@@ -138,18 +141,27 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 			Ready: len(published.Current) > 0, Reason: choice.Remark.Reason, Message: choice.Remark.Message, After: choice.After,
 		}, nil
 	}
-	authority, err := c.of(choice.Provider).authority(ctx, demand{kubewarden: kubewarden, because: choice.Because})
+	provider, demand := c.of(choice.Provider), demand{kubewarden: kubewarden, because: choice.Because}
+	authority, err := provider.authority(ctx, demand)
 	if err != nil {
 		return Progress{}, err
 	}
-	plan := PlanAuthority(AuthorityState{
-		Now: state.Now, Request: authority.request, Issued: authority.pair.Certificate, Published: published,
-	})
-	if plan.Step == StepPublish {
-		if err := c.publish(ctx, kubewarden, plan.Publish); err != nil {
-			return Progress{}, err
-		}
+	plan, err := c.planAuthority(ctx, state.Now, authority, published)
+	if err != nil {
+		return Progress{}, err
+	}
+	switch plan.Step {
+	case StepPublish:
 		published = plan.Publish
+		err = c.publish(ctx, kubewarden, published)
+	case StepPrepare:
+		err = provider.prepare(ctx, demand, plan.Message)
+	case StepPromote:
+		err = provider.promote(ctx, demand)
+	case StepNone, StepWait, StepHold, StepPresent, StepIssue:
+	}
+	if err != nil {
+		return Progress{}, err
 	}
 	// What a choice replaces is kept until the choice is recorded.
 	changing := choice.Provider == builtIn && state.asksCertManager()
@@ -159,6 +171,26 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 		}
 	}
 	return authorityProgress(plan, choice, authority, published), authority.refused
+}
+
+// planAuthority observes what the step depends on, and plans it.
+func (c *Certificates) planAuthority(ctx context.Context, now time.Time, authority issued, published Published) (AuthorityPlan, error) {
+	state := AuthorityState{
+		Now: now, Request: authority.request, Issued: authority.pair.Certificate, Next: authority.next,
+		Due: authority.due, DueIn: authority.dueIn, Published: published,
+	}
+	var err error
+	if len(state.Next) > 0 {
+		if state.Webhooks, err = c.webhooksOf(ctx, ""); err != nil {
+			return AuthorityPlan{}, err
+		}
+	}
+	if len(published.Old) > 0 {
+		if state.Chains, err = c.chains(ctx); err != nil {
+			return AuthorityPlan{}, err
+		}
+	}
+	return PlanAuthority(state), nil
 }
 
 func (c *Certificates) publish(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden, authorities Published) error {
@@ -190,8 +222,22 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 		progress.Reason, progress.Message = operatorv1alpha1.ReasonWaitingForIssuer, plan.Message
 	case choice.Remark.Reason != "":
 		progress.Reason, progress.Message = choice.Remark.Reason, choice.Remark.Message
+	case plan.Step == StepHold, plan.Step == StepPrepare, plan.Step == StepPromote, len(published.Old) > 0:
+		progress.Reason, progress.Message = operatorv1alpha1.ReasonRekeying, rekeying(plan, authority)
 	case authority.remark.Reason != "":
 		progress.Reason, progress.Message = authority.remark.Reason, authority.remark.Message
 	}
 	return progress
+}
+
+// rekeying tells why another authority takes over, and how far that has come.
+func rekeying(plan AuthorityPlan, authority issued) string {
+	message := "another authority takes over"
+	if authority.because != "" {
+		message += " (" + authority.because + ")"
+	}
+	if plan.Step == StepHold {
+		message += ": " + plan.Message
+	}
+	return message
 }

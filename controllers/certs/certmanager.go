@@ -51,6 +51,11 @@ func (p *certManagerProvider) authority(ctx context.Context, demand demand) (iss
 	return authority, err
 }
 
+// prepare is never planned: cert-manager renews its authority without another key.
+func (p *certManagerProvider) prepare(context.Context, demand, string) error { return nil }
+
+func (p *certManagerProvider) promote(context.Context, demand) error { return nil }
+
 func (p *certManagerProvider) pair(ctx context.Context, holder holder) (issued, error) {
 	secret, err := p.secret(ctx, holder.certificate.Name)
 	if err != nil {

@@ -93,7 +93,7 @@ func (s *stage) clear() {
 			s.t.Errorf("delete all %T: %v", object, err)
 		}
 	}
-	for _, name := range []string{render.SecretCA, render.CertificateCA, render.BuiltInCA, render.OwnWebhookCA, render.OwnWebhookPair, render.OperatorClient, render.IssuedName("default"), render.ServingSecretName("default")} {
+	for _, name := range []string{render.SecretCA, render.CertificateCA, render.BuiltInCA, render.BuiltInCANext, render.OwnWebhookCA, render.OwnWebhookPair, render.OperatorClient, render.IssuedName("default"), render.ServingSecretName("default")} {
 		s.gone(name)
 	}
 }

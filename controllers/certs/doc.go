@@ -15,11 +15,17 @@
 // The operator's own client certificate (operator.go) is signed the same way, into the Secret
 // kubewarden-operator-client, and used from there.
 //
+// Another authority takes over in steps (authority.go), each of which is in an object once it is
+// taken: the next one is made in Secret kubewarden-ca-built-in-next, published beside the one
+// that signs, copied over it once every webhook trusts it (succession.go); pairs are signed anew
+// and presented; the one before is published no more once nobody presents what it signed
+// (chains.go). Why another one is needed: due.go.
+//
 // Which provider signs is chosen once (choice.go). A provider (provider.go) only issues, into
 // Secrets of its own; to publish and to present is one path for both.
 //
 // What belongs here: the plans, which are pure functions of what was observed and of the
-// time (choice.go, plan.go, leaf.go), what a pair proves (claim.go), the code that observes and takes the step that was
+// time (choice.go, authority.go, due.go, plan.go, leaf.go), what a pair proves (claim.go), the code that observes and takes the step that was
 // planned, the signing (signing.go), and what wakes it. It runs inside the reconcilers whose
 // objects it is about: controllers/stack calls SyncAuthority, controllers/policyserver calls
 // SyncServer, so that each status has one writer.

@@ -18,14 +18,20 @@ const (
 // Step is what is to be done next.
 type Step string
 
-// The steps. A rotation of the authority's key would come in between as steps of its own.
+// The steps.
 const (
 	// StepNone: everything is as it should be.
 	StepNone Step = "None"
 	// StepWait: the next move is somebody else's.
 	StepWait Step = "Wait"
-	// StepPublish: API servers are to trust AuthorityPlan.Current and Old.
+	// StepHold: something is under way that others have to do their part in.
+	StepHold Step = "Hold"
+	// StepPublish: API servers are to trust AuthorityPlan.Publish.
 	StepPublish Step = "Publish"
+	// StepPrepare: another authority is to be made, aside of the one that signs.
+	StepPrepare Step = "Prepare"
+	// StepPromote: the authority that was made aside is to sign from now on.
+	StepPromote Step = "Promote"
 	// StepPresent: the issued pair goes into the mounted Secret.
 	StepPresent Step = "Present"
 	// StepIssue: the built-in provider is to sign a new pair.
@@ -53,59 +59,6 @@ func (r Request) overdue(now time.Time) bool {
 	return !r.Since.IsZero() && now.Sub(r.Since) >= patience
 }
 
-// AuthorityState is what is known of the authority.
-type AuthorityState struct {
-	Now     time.Time
-	Request Request
-	// Issued is the authority's certificate as it was issued, in PEM.
-	Issued []byte
-	// Published is what API servers were told to trust.
-	Published Published
-}
-
-// Published are the authorities that API servers are told to trust, in PEM.
-type Published struct {
-	// Current is the one that signs.
-	Current []byte
-	// Old are those that signed before, and whose certificates may still be presented.
-	Old []byte
-	// ChangedAt is when either last changed.
-	ChangedAt time.Time
-}
-
-// Bundle is all of it, for a caBundle.
-func (p Published) Bundle() []byte { return append(append([]byte{}, p.Current...), p.Old...) }
-
-// AuthorityPlan is the next step for the authority.
-type AuthorityPlan struct {
-	Step Step
-	// Publish is what to publish with StepPublish.
-	Publish Published
-	// Message says what is waited for, with StepWait.
-	Message string
-	// After is when to look again though nothing happened; 0 means never.
-	After time.Duration
-}
-
-// PlanAuthority decides the next step for the authority. What was trusted before stays
-// trusted beside a new authority as long as it is valid: certificates that it signed are
-// presented for some time yet.
-func PlanAuthority(state AuthorityState) AuthorityPlan {
-	if !isAuthority(state.Issued) {
-		message, after := waiting(state.Request, state.Now)
-		return AuthorityPlan{Step: StepWait, Message: message, After: after}
-	}
-	issued, _ := parseCertificates(state.Issued)
-	current := encodeCertificates(issued[:1])
-	// Who published a bundle that cannot be read trusted nobody.
-	before, _ := parseCertificates(state.Published.Bundle())
-	old := encodeCertificates(without(valid(before, state.Now), issued[0]))
-	if string(current) == string(state.Published.Current) && string(old) == string(state.Published.Old) {
-		return AuthorityPlan{Step: StepNone, After: untilFirstExpiry(before, state.Now)}
-	}
-	return AuthorityPlan{Step: StepPublish, Publish: Published{Current: current, Old: old, ChangedAt: state.Now}}
-}
-
 // ServerState is what is known of the pair of a policy server.
 type ServerState struct {
 	Now     time.Time
@@ -114,6 +67,8 @@ type ServerState struct {
 	DNSName string
 	// Issued is the pair as it was issued, and Presented the one in the mounted Secret.
 	Issued, Presented Pair
+	// PresentedAt is since when, RFC 3339; empty where nobody knows. The plan does not ask.
+	PresentedAt string
 	// Trust is everyone who must trust the issued pair before it is presented.
 	Trust []Trust
 }
@@ -165,11 +120,8 @@ func PlanServer(state ServerState) ServerPlan {
 				"waiting for %s to trust the authority of the new certificate: %v", trust.Name, err)}
 		}
 	}
-	for _, trust := range state.Trust {
-		if rest := settling - state.Now.Sub(trust.Since); rest > 0 {
-			return ServerPlan{Step: StepWait, Presentable: true, After: rest, Message: fmt.Sprintf(
-				"waiting until %s has been trusted for %s", trust.Name, settling)}
-		}
+	if message, rest := unsettled(state.Trust, state.Now); rest > 0 {
+		return ServerPlan{Step: StepWait, Presentable: true, After: rest, Message: message}
 	}
 	return ServerPlan{Step: StepPresent, Presentable: true}
 }

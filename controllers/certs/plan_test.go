@@ -22,12 +22,100 @@ func TestPlanAuthority(t *testing.T) {
 	publish := func(current, old []byte) certs.AuthorityPlan {
 		return certs.AuthorityPlan{Step: certs.StepPublish, Publish: certs.Published{Current: current, Old: old, ChangedAt: noon}}
 	}
+	hold := func(after time.Duration, message string) certs.AuthorityPlan {
+		return certs.AuthorityPlan{Step: certs.StepHold, After: after, Message: message}
+	}
+	trusting := func(name string, since time.Duration, authorities ...authority) certs.Trust {
+		trust := certs.Trust{Name: name, Since: noon.Add(-since)}
+		for _, authority := range authorities {
+			trust.CABundle = append(trust.CABundle, authority.pem()...)
+		}
+		return trust
+	}
+	presenting := func(pair certs.Pair, since time.Duration, behind ...string) certs.Chain {
+		return certs.Chain{
+			Name: "PolicyServer default", Claim: certs.Claim{DNSName: dnsName}, Certificate: pair.Certificate,
+			Since: noon.Add(-since), Behind: behind,
+		}
+	}
+	ofSecond := second.issue(t, dnsName, noon.Add(year))
+	both := func(since time.Duration) certs.Published {
+		return certs.Published{Current: second.pem(), Old: first.pem(), ChangedAt: noon.Add(-since)}
+	}
+	announced := func(since time.Duration) certs.Published {
+		return certs.Published{Current: first.pem(), Old: second.pem(), ChangedAt: noon.Add(-since)}
+	}
 	tests := map[string]struct {
-		request   certs.Request
-		issued    []byte
-		published certs.Published
-		want      certs.AuthorityPlan
+		request      certs.Request
+		issued, next []byte
+		due          string
+		dueIn        time.Duration
+		published    certs.Published
+		webhooks     []certs.Trust
+		chains       []certs.Chain
+		want         certs.AuthorityPlan
 	}{
+		"nothing is due for a while": {
+			issued: first.pem(), dueIn: year, published: certs.Published{Current: first.pem()},
+			want: certs.AuthorityPlan{Step: certs.StepNone, After: year},
+		},
+		"another one is due": {
+			issued: first.pem(), due: "it is old", published: certs.Published{Current: first.pem()},
+			want: certs.AuthorityPlan{Step: certs.StepPrepare, Message: "it is old"},
+		},
+		"another one is due before the first is published": {
+			issued: first.pem(), due: "it is old", want: publish(first.pem(), nil),
+		},
+		"the next one was made: it is published after the one that signs": {
+			issued: first.pem(), next: second.pem(), due: "it is old", published: certs.Published{Current: first.pem(), Old: third.pem()},
+			want: publish(first.pem(), join(second.pem(), third.pem())),
+		},
+		"a webhook does not trust the next one yet": {
+			issued: first.pem(), next: second.pem(), due: "it is old", published: announced(time.Hour),
+			webhooks: []certs.Trust{trusting("webhook one", time.Hour, second, first), trusting("webhook two", time.Hour, first)},
+			want:     hold(5*time.Second, "the next authority is published: waiting for webhook two to trust it"),
+		},
+		"a webhook does, but not for long": {
+			issued: first.pem(), next: second.pem(), published: announced(time.Hour),
+			webhooks: []certs.Trust{trusting("webhook one", 4*time.Second, second, first)},
+			want:     hold(6*time.Second, "the next authority is published: waiting until webhook one has been trusted for 10s"),
+		},
+		"no webhook, and it was published a moment ago": {
+			issued: first.pem(), next: second.pem(), published: announced(3 * time.Second),
+			want: hold(7*time.Second, "the next authority is published: waiting until Secret kubewarden-ca has been trusted for 10s"),
+		},
+		"everybody has trusted the next one for a while": {
+			issued: first.pem(), next: second.pem(), due: "it is old", published: announced(10 * time.Second),
+			webhooks: []certs.Trust{trusting("webhook one", 10*time.Second, first, second)},
+			want:     certs.AuthorityPlan{Step: certs.StepPromote},
+		},
+		"the next one signs": {
+			issued: second.pem(), next: second.pem(), published: announced(time.Minute), want: publish(second.pem(), first.pem()),
+		},
+		"a server has a certificate of the one before": {
+			issued: second.pem(), published: both(time.Hour), chains: []certs.Chain{presenting(leaf, time.Hour)},
+			want: hold(5*time.Second, "the authority before stays trusted: waiting for PolicyServer default to be given a certificate of the authority that signs now"),
+		},
+		"replicas do not present the new one": {
+			issued: second.pem(), published: both(time.Hour), chains: []certs.Chain{presenting(ofSecond, time.Hour, "Pod a", "Pod b", "Pod c")},
+			want: hold(5*time.Second, "the authority before stays trusted: waiting for Pod a and 2 more to present the certificate of PolicyServer default"),
+		},
+		"a server has no certificate, and a replica": {
+			issued: second.pem(), published: both(time.Hour), chains: []certs.Chain{presenting(certs.Pair{}, time.Hour, "Pod a")},
+			want: hold(5*time.Second, "the authority before stays trusted: waiting for Pod a to present the certificate of PolicyServer default"),
+		},
+		"replicas that start now may find what was mounted before": {
+			issued: second.pem(), published: both(time.Hour), chains: []certs.Chain{presenting(ofSecond, time.Minute)},
+			want: hold(time.Minute, "the authority before stays trusted: waiting until the certificate of PolicyServer default has been mounted for 2m0s"),
+		},
+		"nobody presents anything else": {
+			issued: second.pem(), published: both(time.Hour), chains: []certs.Chain{presenting(ofSecond, 2*time.Minute), presenting(certs.Pair{}, time.Hour)},
+			want: publish(second.pem(), nil),
+		},
+		"somebody asks for yet another one meanwhile": {
+			issued: second.pem(), due: "somebody asks for it", published: both(time.Hour), chains: []certs.Chain{presenting(leaf, time.Hour)},
+			want: certs.AuthorityPlan{Step: certs.StepPrepare, Message: "somebody asks for it"},
+		},
 		"nothing asked for yet": {
 			request: certs.Request{Name: "cert-manager to issue Certificate a/b"},
 			want:    certs.AuthorityPlan{Step: certs.StepWait, Message: "waiting for cert-manager to issue Certificate a/b"},
@@ -94,7 +182,10 @@ func TestPlanAuthority(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			state := certs.AuthorityState{Now: noon, Request: tc.request, Issued: tc.issued, Published: tc.published}
+			state := certs.AuthorityState{
+				Now: noon, Request: tc.request, Issued: tc.issued, Next: tc.next, Due: tc.due, DueIn: tc.dueIn,
+				Published: tc.published, Webhooks: tc.webhooks, Chains: tc.chains,
+			}
 			if diff := cmp.Diff(tc.want, certs.PlanAuthority(state), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("plan (-want +got):\n%s", diff)
 			}
@@ -202,10 +293,13 @@ func TestAuthorityAndPairChangeAtOnce(t *testing.T) {
 	issued := after.issue(t, dnsName, noon.Add(year))
 
 	var steps []certs.Step
-	changed := -1
+	changed, presentedAt := -1, noon.Add(-time.Hour)
 	for second := range 30 {
 		now := noon.Add(time.Duration(second) * time.Second)
-		if plan := certs.PlanAuthority(certs.AuthorityState{Now: now, Issued: after.pem(), Published: published}); plan.Step == certs.StepPublish {
+		chain := certs.Chain{Name: "server", Claim: certs.Claim{DNSName: dnsName}, Certificate: presented.Certificate, Since: presentedAt}
+		if plan := certs.PlanAuthority(certs.AuthorityState{
+			Now: now, Issued: after.pem(), Published: published, Webhooks: []certs.Trust{webhook}, Chains: []certs.Chain{chain},
+		}); plan.Step == certs.StepPublish {
 			published = plan.Publish
 			steps = append(steps, plan.Step)
 		}
@@ -217,7 +311,7 @@ func TestAuthorityAndPairChangeAtOnce(t *testing.T) {
 			Trust: []certs.Trust{{Name: "Secret", CABundle: published.Bundle(), Since: published.ChangedAt}, webhook},
 		})
 		if plan.Step == certs.StepPresent {
-			presented, changed = issued, second
+			presented, changed, presentedAt = issued, second, now
 			steps = append(steps, plan.Step)
 		}
 	}

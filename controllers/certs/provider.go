@@ -3,6 +3,7 @@ package certs
 import (
 	"context"
 	"fmt"
+	"time"
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +19,10 @@ import (
 type provider interface {
 	// authority asks for the authority of an installation.
 	authority(ctx context.Context, demand demand) (issued, error)
+	// prepare makes the authority that is to sign next, aside of the one that signs.
+	prepare(ctx context.Context, demand demand, because string) error
+	// promote has it sign.
+	promote(ctx context.Context, demand demand) error
 	// pair asks for a pair.
 	pair(ctx context.Context, holder holder) (issued, error)
 	// withdraw takes back what was asked for as authority, because the other provider is in
@@ -63,6 +68,13 @@ type issued struct {
 	request Request
 	// pair is empty until it is issued. Of an authority the key is left out.
 	pair Pair
+	// next is the certificate of the authority that is to sign after this one, in PEM.
+	next []byte
+	// because says why the authority that is to sign next, or else this one, was made.
+	because string
+	// due says why another authority is needed, and dueIn how long none is.
+	due   string
+	dueIn time.Duration
 	// remark is what users should know of an authority.
 	remark Remark
 	// plan says when to ask again though nothing happened.

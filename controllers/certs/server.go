@@ -2,9 +2,8 @@ package certs
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -38,10 +37,14 @@ func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.Policy
 	plan := PlanServer(state)
 	// While the plan waits, the mounted Secret stays as it is, whatever that is.
 	if plan.Step != StepWait {
-		secret := render.ServingSecret(render.ServingSecretInput{
+		input := render.ServingSecretInput{
 			Config: c.render, Installation: installation, PolicyServer: server.Name,
-			Certificate: state.Issued.Certificate, Key: state.Issued.Key,
-		})
+			Certificate: state.Issued.Certificate, Key: state.Issued.Key, PresentedAt: state.PresentedAt,
+		}
+		if plan.Step == StepPresent {
+			input.PresentedAt = state.Now.UTC().Format(time.RFC3339)
+		}
+		secret := render.ServingSecret(input)
 		if err := c.applier.Apply(ctx, server, secret); err != nil {
 			return Progress{}, err
 		}
@@ -83,14 +86,16 @@ func (c *Certificates) observeServer(ctx context.Context, name string, issued is
 	if err != nil {
 		return ServerState{}, err
 	}
-	trust := Trust{Name: "Secret " + render.SecretCA, CABundle: published.Bundle(), Since: published.ChangedAt}
+	trust := Trust{Name: secretOfAuthorities, CABundle: published.Bundle(), Since: published.ChangedAt}
 	return ServerState{
 		Now:       c.now(),
 		Request:   issued.request,
 		DNSName:   render.DNSName(name, c.render.Namespace),
 		Issued:    issued.pair,
 		Presented: pairOf(presented),
-		Trust:     append([]Trust{trust}, webhooks...),
+
+		PresentedAt: presented.Annotations[render.AnnotationPresentedAt],
+		Trust:       append([]Trust{trust}, webhooks...),
 	}, nil
 }
 
@@ -98,7 +103,8 @@ func pairOf(secret *corev1.Secret) Pair {
 	return Pair{Certificate: secret.Data[corev1.TLSCertKey], Key: secret.Data[corev1.TLSPrivateKeyKey]}
 }
 
-// webhooksOf returns whom the webhooks that call a policy server trust.
+// webhooksOf returns whom the webhooks that call a policy server trust; of all policy servers
+// where none is named.
 func (c *Certificates) webhooksOf(ctx context.Context, server string) ([]Trust, error) {
 	var validating admissionregistrationv1.ValidatingWebhookConfigurationList
 	if err := c.client.List(ctx, &validating, client.HasLabels{render.LabelInstallation}); err != nil {
@@ -129,8 +135,13 @@ func (c *Certificates) webhooksOf(ctx context.Context, server string) ([]Trust, 
 }
 
 func (c *Certificates) calls(config admissionregistrationv1.WebhookClientConfig, server string) bool {
-	return config.Service != nil &&
-		config.Service.Namespace == c.render.Namespace && config.Service.Name == render.ServiceName(server)
+	if config.Service == nil || config.Service.Namespace != c.render.Namespace {
+		return false
+	}
+	if server == "" {
+		return strings.HasPrefix(config.Service.Name, render.ServiceName(""))
+	}
+	return config.Service.Name == render.ServiceName(server)
 }
 
 func trustOf(kind string, configuration metav1.Object, config admissionregistrationv1.WebhookClientConfig) Trust {
@@ -161,10 +172,5 @@ func (c *Certificates) Mounted(ctx context.Context, server string) (string, erro
 	if err != nil {
 		return "", err
 	}
-	chain, err := parseCertificates(secret.Data[corev1.TLSCertKey])
-	if err != nil || len(chain) == 0 {
-		return "", nil //nolint:nilerr // the plan has another one issued
-	}
-	sum := sha256.Sum256(chain[0].Raw)
-	return hex.EncodeToString(sum[:]), nil
+	return fingerprint(secret.Data[corev1.TLSCertKey]), nil
 }

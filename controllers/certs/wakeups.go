@@ -29,7 +29,7 @@ func KubewardenForSecret(namespace string) handler.MapFunc {
 			return nil
 		}
 		switch secret.GetName() {
-		case render.CertificateCA, render.BuiltInCA, render.SecretCA, render.OperatorClient:
+		case render.CertificateCA, render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient:
 			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
 		default:
 			return nil

@@ -190,17 +190,32 @@ type BuiltInAuthorityInput struct {
 	Certificate, Key []byte
 	// Because is what kept cert-manager from being chosen; empty when nothing did.
 	Because string
+	// MadeFor and MadeBecause are the values of AnnotationMadeFor and AnnotationMadeBecause.
+	MadeFor, MadeBecause string
 }
 
 // BuiltInAuthority is the Secret that holds the authority of the built-in provider.
 func BuiltInAuthority(in BuiltInAuthorityInput) *corev1.Secret {
+	return in.secret(BuiltInCA)
+}
+
+// BuiltInAuthorityNext is the Secret that holds the one that is to sign next.
+func BuiltInAuthorityNext(in BuiltInAuthorityInput) *corev1.Secret {
+	return in.secret(BuiltInCANext)
+}
+
+func (in BuiltInAuthorityInput) secret(name string) *corev1.Secret {
 	secret := &corev1.Secret{
 		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
-		ObjectMeta: installationMeta(in.Config, in.Installation, BuiltInCA),
+		ObjectMeta: installationMeta(in.Config, in.Installation, name),
 		Type:       corev1.SecretTypeTLS,
 	}
-	if in.Because != "" {
-		secret.Annotations = map[string]string{AnnotationChosenBecause: in.Because}
+	for annotation, value := range map[string]string{
+		AnnotationChosenBecause: in.Because, AnnotationMadeFor: in.MadeFor, AnnotationMadeBecause: in.MadeBecause,
+	} {
+		if value != "" {
+			secret.Annotations = merge(secret.Annotations, map[string]string{annotation: value})
+		}
 	}
 	if len(in.Certificate) > 0 {
 		secret.Data = map[string][]byte{corev1.TLSCertKey: slices.Clone(in.Certificate), corev1.TLSPrivateKeyKey: slices.Clone(in.Key)}
@@ -216,6 +231,9 @@ type ServingSecretInput struct {
 	PolicyServer string
 	// Certificate is the chain and Key the private key, in PEM.
 	Certificate, Key []byte
+	// PresentedAt is the value of AnnotationPresentedAt on the mounted Secret; empty where
+	// nobody knows.
+	PresentedAt string
 }
 
 func (in ServingSecretInput) data() map[string][]byte {
@@ -228,13 +246,17 @@ func (in ServingSecretInput) data() map[string][]byte {
 // ServingSecret is the Secret that replicas mount. Its type is upstream's, so that one
 // made by upstream can be taken over: the type of a Secret cannot change.
 func ServingSecret(in ServingSecretInput) *corev1.Secret {
+	annotations := map[string]string{AnnotationCertFormat: CertFormat}
+	if in.PresentedAt != "" {
+		annotations[AnnotationPresentedAt] = in.PresentedAt
+	}
 	return &corev1.Secret{
 		TypeMeta: typeMeta(corev1.SchemeGroupVersion, "Secret"),
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        ServingSecretName(in.PolicyServer),
 			Namespace:   in.Config.Namespace,
 			Labels:      merge(commonLabels(in.PolicyServer), in.Installation.labels()),
-			Annotations: map[string]string{AnnotationCertFormat: CertFormat},
+			Annotations: annotations,
 		},
 		Type: corev1.SecretTypeOpaque,
 		Data: in.data(),

@@ -27,7 +27,9 @@ func TestCertificateSecrets(t *testing.T) {
 		Config: config(), Installation: installation(), PolicyServer: "default",
 		Certificate: []byte("chain"), Key: []byte("key"),
 	}
-	golden(t, "certificate-secrets", alone, render.PublishedCA(in), render.ServingSecret(pair))
+	since := pair
+	since.PresentedAt = "2026-11-23T10:00:00Z"
+	golden(t, "certificate-secrets", alone, render.PublishedCA(in), render.ServingSecret(pair), render.ServingSecret(since))
 }
 
 func TestBuiltInProvider(t *testing.T) {
@@ -36,7 +38,9 @@ func TestBuiltInProvider(t *testing.T) {
 	}
 	metadata := render.BuiltInAuthority(authority)
 	authority.Certificate, authority.Key = []byte("certificate"), []byte("key")
-	golden(t, "certificate-built-in", render.BuiltInAuthority(authority), metadata, render.IssuedSecret(render.ServingSecretInput{
+	next := authority
+	next.MadeFor, next.MadeBecause = "monday", "somebody asks for it"
+	golden(t, "certificate-built-in", render.BuiltInAuthority(authority), metadata, render.BuiltInAuthorityNext(next), render.IssuedSecret(render.ServingSecretInput{
 		Config: config(), Installation: installation(), PolicyServer: "default",
 		Certificate: []byte("chain"), Key: []byte("key"),
 	}))

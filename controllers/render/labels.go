@@ -56,6 +56,14 @@ const (
 	// AnnotationChosenBecause says, on the authority of the built-in provider, what kept
 	// cert-manager from being chosen. It is for conditions, long after the choice.
 	AnnotationChosenBecause = "operator.kubewarden.io/chosen-because"
+	// AnnotationMadeFor is on an authority: the value of the annotation kubewarden.io/rekey
+	// of the Kubewarden when it was made. AnnotationMadeBecause says why it was made; the
+	// first one has none.
+	AnnotationMadeFor     = "operator.kubewarden.io/made-for"
+	AnnotationMadeBecause = "operator.kubewarden.io/made-because"
+	// AnnotationPresentedAt is on the mounted Secret of a policy server: when its pair took
+	// the place of another one, RFC 3339.
+	AnnotationPresentedAt = "operator.kubewarden.io/presented-at"
 )
 
 // IsOurs says whether an object with these labels was made by this operator.

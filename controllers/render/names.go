@@ -62,6 +62,10 @@ const (
 // but the operator reads it; the certificate alone is published in SecretCA.
 const BuiltInCA = "kubewarden-ca-built-in"
 
+// BuiltInCANext is the Secret with the authority that is to take the place of that in BuiltInCA.
+// It is there for as long as that takes.
+const BuiltInCANext = BuiltInCA + "-next"
+
 // OperatorClient is the Certificate and the Secret of the pair with which the operator calls
 // policy servers.
 const OperatorClient = "kubewarden-operator-client"

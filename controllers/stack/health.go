@@ -107,7 +107,8 @@ func (s *state) installing() *verdict {
 		return &verdict{metav1.ConditionTrue, operatorv1alpha1.ReasonDeleting, "the installation is being removed"}
 	case certificates == nil:
 		return &verdict{metav1.ConditionTrue, operatorv1alpha1.ReasonCertificatesNotReady, "the certificate authority is not asked for yet"}
-	case certificates.Reason == operatorv1alpha1.ReasonWaitingForIssuer, certificates.Reason == operatorv1alpha1.ReasonChangingProvider:
+	case certificates.Reason == operatorv1alpha1.ReasonWaitingForIssuer, certificates.Reason == operatorv1alpha1.ReasonChangingProvider,
+		certificates.Reason == operatorv1alpha1.ReasonRekeying:
 		return &verdict{metav1.ConditionTrue, certificates.Reason, certificates.Message}
 	}
 	recommended := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionRecommendedPoliciesApplied)

@@ -82,6 +82,9 @@ const (
 	// ReasonChangingProvider: the spec names another provider, which has not issued yet; the
 	// one in the status goes on. Status True.
 	ReasonChangingProvider = "ChangingProvider"
+	// ReasonRekeying: another authority takes over, step by step; the message says what is
+	// waited for. Status True.
+	ReasonRekeying = "Rekeying"
 	// ReasonAuthorityUnusable: the Secret of the built-in authority cannot be used.
 	ReasonAuthorityUnusable = "AuthorityUnusable"
 )

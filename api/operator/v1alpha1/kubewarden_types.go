@@ -97,6 +97,10 @@ type DefaultPolicyServer struct {
 	Spec policiesv1.PolicyServerSpec `json:"spec,omitzero"`
 }
 
+// AnnotationRekey asks for another certificate authority, with a key of its own: each new
+// value, usually a time, once. No request is lost by it.
+const AnnotationRekey = "kubewarden.io/rekey"
+
 // Certificates says where certificates come from.
 type Certificates struct {
 	// Provider issues the certificates: cert-manager, the operator's own authority

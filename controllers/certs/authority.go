@@ -1,0 +1,179 @@
+package certs
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+	"time"
+)
+
+// mounting is how long a Pod may go on to read what a mounted Secret held before: the kubelet
+// looks again every minute, and may look into a cache that is a minute old.
+const mounting = 2 * time.Minute
+
+// AuthorityState is what is known of the authority.
+type AuthorityState struct {
+	Now     time.Time
+	Request Request
+	// Issued is the certificate of the authority that signs, in PEM.
+	Issued []byte
+	// Next is that of the authority that was made to sign after it; empty when there is none.
+	Next []byte
+	// Due says why another authority has to take over, and DueIn how long none has to; one of
+	// them is zero, or both where nobody knows.
+	Due   string
+	DueIn time.Duration
+	// Published is what API servers were told to trust.
+	Published Published
+	// Webhooks is whom the webhooks trust.
+	Webhooks []Trust
+	// Chains is what is presented. It need be known only while there are old authorities.
+	Chains []Chain
+}
+
+// Published are the authorities that API servers are told to trust, in PEM.
+type Published struct {
+	// Current is the one that signs.
+	Current []byte
+	// Old are the others: those that signed before, and whose certificates may still be
+	// presented, and the one that is to sign next.
+	Old []byte
+	// ChangedAt is when either last changed.
+	ChangedAt time.Time
+}
+
+// Bundle is all of it, for a caBundle.
+func (p Published) Bundle() []byte { return append(append([]byte{}, p.Current...), p.Old...) }
+
+// Chain is what somebody presents, and to whom the authority that signed it matters.
+type Chain struct {
+	// Name is for messages: whose chain it is.
+	Name string
+	// Claim is what the chain proves.
+	Claim Claim
+	// Certificate is the chain that is to be presented, in PEM; empty when there is none.
+	Certificate []byte
+	// Since is when it took the place of another one; zero for long ago.
+	Since time.Time
+	// Behind names those who are not known to present it; empty when all do.
+	Behind []string
+}
+
+// AuthorityPlan is the next step for the authority.
+type AuthorityPlan struct {
+	Step Step
+	// Publish is what to publish with StepPublish.
+	Publish Published
+	// Message says what is waited for, with StepWait and StepHold, and why another authority
+	// is to be made, with StepPrepare.
+	Message string
+	// After is when to look again though nothing happened; 0 means never.
+	After time.Duration
+}
+
+// PlanAuthority decides the next step for the authority.
+//
+// Another authority takes over in steps that can be seen, each of which leaves its result in
+// an object: it is made aside (StepPrepare); it is published beside the others (StepPublish);
+// once every webhook has trusted it for a while it signs (StepPromote), so that pairs are
+// issued anew; once all that is presented is of it, the others are published no more
+// (StepPublish again). An authority that took over at once, such as another provider's, is
+// published beside the others likewise, and what it signed waits for PlanServer.
+func PlanAuthority(state AuthorityState) AuthorityPlan {
+	if !isAuthority(state.Issued) {
+		message, after := waiting(state.Request, state.Now)
+		return AuthorityPlan{Step: StepWait, Message: message, After: after}
+	}
+	issued, _ := parseCertificates(state.Issued)
+	// Who published a bundle that cannot be read trusted nobody.
+	before, _ := parseCertificates(state.Published.Bundle())
+	old := without(valid(before, state.Now), issued[0])
+	next := nextAfter(issued[0], state.Next)
+	if next != nil {
+		old = append([]*x509.Certificate{next}, without(old, next)...)
+	}
+	wanted := Published{Current: encodeCertificates(issued[:1]), Old: encodeCertificates(old), ChangedAt: state.Now}
+	switch {
+	case !bytes.Equal(wanted.Current, state.Published.Current) || !bytes.Equal(wanted.Old, state.Published.Old):
+		return AuthorityPlan{Step: StepPublish, Publish: wanted}
+	case next != nil:
+		return takeOver(state, next)
+	case state.Due != "":
+		return AuthorityPlan{Step: StepPrepare, Message: state.Due}
+	case len(old) == 0:
+		return AuthorityPlan{Step: StepNone, After: soonest(untilFirstExpiry(before, state.Now), state.DueIn)}
+	}
+	if message, after := needed(state, issued[0]); message != "" {
+		return AuthorityPlan{Step: StepHold, After: after, Message: "the authority before stays trusted: " + message}
+	}
+	wanted.Old = nil
+	return AuthorityPlan{Step: StepPublish, Publish: wanted}
+}
+
+// nextAfter is the certificate of the authority that is to sign next; nil when there is none
+// or it signs already.
+func nextAfter(signer *x509.Certificate, text []byte) *x509.Certificate {
+	if !isAuthority(text) {
+		return nil
+	}
+	next, _ := parseCertificates(text)
+	if next[0].Equal(signer) {
+		return nil
+	}
+	return next[0]
+}
+
+// takeOver has the next authority sign once everybody has trusted it for a while.
+func takeOver(state AuthorityState, next *x509.Certificate) AuthorityPlan {
+	for _, trust := range state.Webhooks {
+		if trusted, err := parseCertificates(trust.CABundle); err != nil || len(without(trusted, next)) == len(trusted) {
+			return AuthorityPlan{Step: StepHold, After: recheck, Message: fmt.Sprintf(
+				"the next authority is published: waiting for %s to trust it", trust.Name)}
+		}
+	}
+	published := Trust{Name: secretOfAuthorities, CABundle: state.Published.Bundle(), Since: state.Published.ChangedAt}
+	if message, rest := unsettled(append([]Trust{published}, state.Webhooks...), state.Now); rest > 0 {
+		return AuthorityPlan{Step: StepHold, After: rest, Message: "the next authority is published: " + message}
+	}
+	return AuthorityPlan{Step: StepPromote}
+}
+
+// needed says who may still present what another authority than the given one signed, and
+// when to look again; nothing when nobody does.
+func needed(state AuthorityState, signer *x509.Certificate) (message string, after time.Duration) {
+	authority := encodeCertificates([]*x509.Certificate{signer})
+	for _, chain := range state.Chains {
+		if len(chain.Certificate) > 0 {
+			if err := chain.Claim.trusted(Pair{Certificate: chain.Certificate}, authority, state.Now); err != nil {
+				return fmt.Sprintf("waiting for %s to be given a certificate of the authority that signs now", chain.Name), recheck
+			}
+		}
+		if len(chain.Behind) > 0 {
+			return fmt.Sprintf("waiting for %s to present the certificate of %s", some(chain.Behind), chain.Name), recheck
+		}
+	}
+	for _, chain := range state.Chains {
+		if rest := mounting - state.Now.Sub(chain.Since); rest > 0 {
+			return fmt.Sprintf("waiting until the certificate of %s has been mounted for %s", chain.Name, mounting), rest
+		}
+	}
+	return "", 0
+}
+
+// some names the first of many.
+func some(names []string) string {
+	if len(names) == 1 {
+		return names[0]
+	}
+	return fmt.Sprintf("%s and %d more", names[0], len(names)-1)
+}
+
+// unsettled says whom API servers may not have heard of yet, and for how long.
+func unsettled(trusts []Trust, now time.Time) (message string, rest time.Duration) {
+	for _, trust := range trusts {
+		if rest := settling - now.Sub(trust.Since); rest > 0 {
+			return fmt.Sprintf("waiting until %s has been trusted for %s", trust.Name, settling), rest
+		}
+	}
+	return "", 0
+}

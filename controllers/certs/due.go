@@ -1,0 +1,41 @@
+package certs
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// DueState is what decides whether another authority has to take over.
+type DueState struct {
+	Now time.Time
+	// Authority is the one that signs.
+	Authority Pair
+	// Asked is the value by which somebody asks for another one, and MadeFor what it was when
+	// this one was made; empty where there was none.
+	Asked, MadeFor string
+}
+
+// Due says why another authority has to take over, or else how long none has to. The error
+// says why the one that signs is none; of one that has merely expired it is not.
+func Due(state DueState) (because string, in time.Duration, err error) {
+	loaded, err := tls.X509KeyPair(state.Authority.Certificate, state.Authority.Key)
+	if err != nil {
+		return "", 0, fmt.Errorf("read the pair: %w", err)
+	}
+	if !loaded.Leaf.IsCA {
+		return "", 0, errors.New("the certificate is not that of an authority")
+	}
+	rest := renewal(loaded.Leaf.NotBefore, loaded.Leaf.NotAfter).Sub(state.Now)
+	switch {
+	case !state.Now.Before(loaded.Leaf.NotAfter):
+		return fmt.Sprintf("the one before expired at %s", loaded.Leaf.NotAfter.UTC().Format(time.RFC3339)), 0, nil
+	case rest <= 0:
+		return "two thirds of the life of the one before are over", 0, nil
+	case state.Asked != "" && state.Asked != state.MadeFor:
+		return fmt.Sprintf("the annotation asks for it by %q", state.Asked), 0, nil
+	default:
+		return "", rest, nil
+	}
+}
