@@ -25,7 +25,7 @@ import (
 // established: the one follows the other within moments.
 const discoveryInterval = 500 * time.Millisecond
 
-// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=get;list;watch
+// +kubebuilder:rbac:groups=apiextensions.k8s.io,resources=customresourcedefinitions,verbs=list;watch
 
 // IsServed says whether the CustomResourceDefinition of that name exists, is established
 // and is not being deleted.

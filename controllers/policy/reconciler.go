@@ -20,9 +20,9 @@ import (
 // Rights beside those of controllers/policyserver and controllers/stack.
 //
 // +kubebuilder:rbac:groups=policies.kubewarden.io,resources=clusteradmissionpolicies;clusteradmissionpolicygroups;admissionpolicies;admissionpolicygroups,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=clusteradmissionpolicies/status;clusteradmissionpolicygroups/status;admissionpolicies/status;admissionpolicygroups/status,verbs=get;patch
+// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=clusteradmissionpolicies/status;clusteradmissionpolicygroups/status;admissionpolicies/status;admissionpolicygroups/status,verbs=patch
 // +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations;mutatingwebhookconfigurations,verbs=get;list;watch;create;patch;delete
-// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create
 
 // authority knows which certificates webhooks must trust.
 type authority interface {

@@ -32,7 +32,7 @@ import (
 // Rights on the custom resource itself. controllers/stack creates the default one.
 //
 // +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers,verbs=get;list;watch;patch
-// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers/status,verbs=get;patch
+// +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers/status,verbs=patch
 
 // Config is what the reconciler works with.
 type Config struct {

@@ -60,11 +60,12 @@ type aFieldTable interface {
 // A field of a spec cannot be added, nor one be forgotten by those who render, unnoticed.
 func TestFields(t *testing.T) {
 	for kind, table := range fieldTables() {
-		t.Run(kind, table.check)
+		t.Run(kind, func(t *testing.T) { table.check(t) })
 	}
 }
 
 func (f fieldTable[O, S]) check(t *testing.T) {
+	t.Helper()
 	want := leaves(reflect.TypeFor[S](), "")
 	if diff := cmp.Diff(want, slices.Sorted(maps.Keys(f.rows))); diff != "" {
 		t.Errorf("fields of the spec and rows of the table (-fields +rows):\n%s", diff)
@@ -95,7 +96,8 @@ func (f fieldTable[O, S]) with(row fieldRow[S]) O {
 
 func (f fieldTable[O, S]) cases(t *testing.T) []fieldCase {
 	t.Helper()
-	cases := []fieldCase{{object: f.base(), children: f.children(t, f.base())}}
+	cases := make([]fieldCase, 0, 1+len(f.rows))
+	cases = append(cases, fieldCase{object: f.base(), children: f.children(t, f.base())})
 	for _, field := range slices.Sorted(maps.Keys(f.rows)) {
 		object := f.with(f.rows[field])
 		cases = append(cases, fieldCase{field: field, object: object, children: f.children(t, object)})
@@ -167,8 +169,7 @@ func isOurs(kind reflect.Type) bool {
 // eachField calls back with every field of a struct and its name on the wire, which is "" for
 // one whose own fields stand in its place.
 func eachField(of reflect.Type, call func(field reflect.StructField, name string)) {
-	for i := range of.NumField() {
-		field := of.Field(i)
+	for field := range of.Fields() {
 		name, _, _ := strings.Cut(field.Tag.Get("json"), ",")
 		call(field, name)
 	}

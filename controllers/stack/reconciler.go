@@ -23,7 +23,7 @@ import (
 //
 // +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens,verbs=get;list;watch
 // +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens,resourceNames=kubewarden,verbs=patch
-// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens/status,resourceNames=kubewarden,verbs=get;patch
+// +kubebuilder:rbac:groups=operator.kubewarden.io,resources=kubewardens/status,resourceNames=kubewarden,verbs=patch
 // +kubebuilder:rbac:groups=policies.kubewarden.io,resources=policyservers,resourceNames=default,verbs=create;delete
 
 // Config is what the reconciler works with.

@@ -29,8 +29,11 @@ type cluster struct {
 	admin client.Client
 }
 
-func newCluster() (*cluster, error) {
-	made, err := simulator.NewCluster("../../..")
+func newCluster() (*cluster, error) { return newClusterWith(nil) }
+
+// newClusterWith makes a cluster whose API server has further flags, without dashes.
+func newClusterWith(flags map[string]string) (*cluster, error) {
+	made, err := simulator.NewCluster("../../..", flags)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +43,12 @@ func newCluster() (*cluster, error) {
 // ownCluster is a cluster for one test.
 func ownCluster(t *testing.T, steps ...func(*cluster) error) *cluster {
 	t.Helper()
-	c, err := newCluster()
+	return ownClusterWith(t, nil, steps...)
+}
+
+func ownClusterWith(t *testing.T, flags map[string]string, steps ...func(*cluster) error) *cluster {
+	t.Helper()
+	c, err := newClusterWith(flags)
 	if err != nil {
 		t.Fatal(err)
 	}

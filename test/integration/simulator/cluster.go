@@ -66,10 +66,14 @@ type Cluster struct {
 }
 
 // NewCluster starts an API server and installs config/default into it, as a user does. root
-// is the root of the repository, as seen from the working directory.
-func NewCluster(root string) (*Cluster, error) {
+// is the root of the repository, as seen from the working directory. flags are further flags
+// of the API server, without dashes.
+func NewCluster(root string, flags map[string]string) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{env: &envtest.Environment{ControlPlaneStartTimeout: startTimeout}, root: root, ctx: ctx, cancel: cancel}
+	for flag, value := range flags {
+		c.env.ControlPlane.GetAPIServer().Configure().Set(flag, value)
+	}
 	var err error
 	if c.Config, err = c.env.Start(); err != nil {
 		cancel()

@@ -1,0 +1,110 @@
+//go:build integration
+
+package operator
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	auditv1 "k8s.io/apiserver/pkg/apis/audit/v1"
+
+	"github.com/kubewarden/kubewarden-operator/test/integration/simulator"
+)
+
+// call is what the operator asked of the API server, as the audit log of that has it.
+type call struct {
+	verb, group, resource string // resource/subresource
+	namespace, name       string
+	code                  int32
+}
+
+func (c call) String() string {
+	return fmt.Sprintf("%s %s.%s %s/%s: %d", c.verb, c.resource, c.group, c.namespace, c.name, c.code)
+}
+
+// auditPolicy has every call logged, with what was called and what became of it.
+const auditPolicy = `
+apiVersion: audit.k8s.io/v1
+kind: Policy
+omitStages: [RequestReceived]
+rules: [{level: Metadata}]
+`
+
+// auditedCluster is a cluster whose API server writes an audit log to a file. As in OpenShift,
+// it also asks whether owner references may block the deletion of the owner.
+func auditedCluster(t *testing.T) (c *cluster, log string) {
+	t.Helper()
+	folder := t.TempDir()
+	policy, log := filepath.Join(folder, "policy.yaml"), filepath.Join(folder, "audit.log")
+	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return ownClusterWith(t, map[string]string{
+		"audit-policy-file": policy, "audit-log-path": log,
+		"enable-admission-plugins": "OwnerReferencesPermissionEnforcement",
+	}), log
+}
+
+// operatorsCalls reads the operator's calls out of an audit log.
+func operatorsCalls(t *testing.T, log string) map[call]bool {
+	t.Helper()
+	file, err := os.Open(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = file.Close() }() // was only read
+	calls := map[call]bool{}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		var event auditv1.Event
+		if err := json.Unmarshal(lines.Bytes(), &event); err != nil {
+			t.Fatalf("decode %q: %v", lines.Bytes(), err)
+		}
+		if event.ImpersonatedUser == nil || event.ObjectRef == nil || event.ResponseStatus == nil ||
+			event.ImpersonatedUser.Username != "system:serviceaccount:"+namespace+":"+simulator.ServiceAccount {
+			continue
+		}
+		for _, verb := range verbs(event) {
+			made := newCall(event)
+			made.verb = verb
+			calls[made] = true
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return calls
+}
+
+// verbs are those that a call needs the right to.
+func verbs(event auditv1.Event) []string {
+	switch {
+	case event.Verb == "patch" && event.ResponseStatus.Code == http.StatusCreated:
+		return []string{"patch", "create"} // the API server asks about both
+	case event.Verb == "watch" && strings.Contains(event.RequestURI, "sendInitialEvents=true"):
+		// Older API servers cannot begin a watch with all that is there, and are asked for a
+		// list of it first.
+		return []string{"watch", "list"}
+	default:
+		return []string{event.Verb}
+	}
+}
+
+func newCall(event auditv1.Event) call {
+	object := event.ObjectRef
+	made := call{
+		group: object.APIGroup, resource: object.Resource,
+		namespace: object.Namespace, name: object.Name, code: event.ResponseStatus.Code,
+	}
+	if object.Subresource != "" {
+		made.resource += "/" + object.Subresource
+	}
+	return made
+}
