@@ -250,7 +250,15 @@ func auditJobs(ctx context.Context, t *testing.T, c *cluster) []batchv1.Job {
 func requestIs(t *testing.T, c *cluster, outcome operatorv1alpha1.AuditOutcome, value string) *operatorv1alpha1.AuditRequest {
 	t.Helper()
 	kubewarden := theKubewarden()
-	within(t, healing, func(ctx context.Context) error {
+	within(t, healing, c.tellsOfRequest(kubewarden, outcome, value))
+	return kubewarden.Status.Audit.LastRequest
+}
+
+// tellsOfRequest reads the Kubewarden, and complains unless its status tells of a request.
+func (c *cluster) tellsOfRequest(
+	kubewarden *operatorv1alpha1.Kubewarden, outcome operatorv1alpha1.AuditOutcome, value string,
+) func(context.Context) error {
+	return func(ctx context.Context) error {
 		if err := c.mustExist(ctx, kubewarden); err != nil {
 			return err
 		}
@@ -262,8 +270,7 @@ func requestIs(t *testing.T, c *cluster, outcome operatorv1alpha1.AuditOutcome, 
 			return fmt.Errorf("the last request is %+v, want %s of %q", got, outcome, value)
 		}
 		return nil
-	})
-	return kubewarden.Status.Audit.LastRequest
+	}
 }
 
 // end has a Job end, as the controller of Jobs would.

@@ -42,23 +42,14 @@ func liveThroughEverything(t *testing.T, c *cluster) {
 	replicas := c.startReplicas(t, server.Name, 2)
 	c.enforceAll(t, policies, replicas)
 
-	for _, step := range []struct {
-		name string
-		live func(t *testing.T)
-	}{
-		{"a policy begins to mutate", func(t *testing.T) { c.beginToMutate(t, replicas) }},
-		{"webhooks are withdrawn, and come back", func(t *testing.T) { c.suspendTwice(t, policies, replicas) }},
-		{"certificates come from elsewhere", c.changeProviders},
-		{"a scan is asked for", c.scan},
-		{"recommended policies come, change and go", c.followRecommendations},
-		{"children are not wanted any more", func(t *testing.T) { c.wantLess(t, server, replicas) }},
-		{"the webhooks of policies that lost their finalizers go", func(t *testing.T) { c.orphan(t, policies) }},
-		{"the installation is removed", func(t *testing.T) { c.removeAll(t, server) }},
-	} {
-		if !t.Run(step.name, step.live) {
-			return
-		}
-	}
+	c.beginToMutate(t, replicas)
+	c.suspendTwice(t, policies, replicas)
+	c.changeProviders(t)
+	c.scan(t)
+	c.followRecommendations(t)
+	c.wantLess(t, server, replicas)
+	c.orphan(t, policies)
+	c.removeAll(t, server)
 	if err := c.StopOperator(); err != nil {
 		t.Error(err)
 	}
@@ -86,8 +77,10 @@ func (c *cluster) mayWork(ctx context.Context) error {
 
 func (c *cluster) aPolicyOfEachKind(t *testing.T, server string) []policiesv1.Policy {
 	t.Helper()
-	policies := []policiesv1.Policy{c.createPolicy(t, "rights", server)}
-	for _, kind := range kinds(server) {
+	others := kinds(server)
+	policies := make([]policiesv1.Policy, 0, 1+len(others))
+	policies = append(policies, c.createPolicy(t, "rights", server))
+	for _, kind := range others {
 		c.create(t, kind.policy)
 		policies = append(policies, kind.policy)
 	}
@@ -108,7 +101,9 @@ func (c *cluster) enforceAll(t *testing.T, policies []policiesv1.Policy, replica
 	}
 }
 
+// beginToMutate has a policy begin to mutate, and leave off.
 func (c *cluster) beginToMutate(t *testing.T, replicas []*replica) {
+	t.Helper()
 	policy := recommendedPolicy("rights")
 	for _, mutating := range []bool{true, false} {
 		change(t, c, policy, func(p *policiesv1.ClusterAdmissionPolicy) { p.Spec.Mutating = mutating })
@@ -123,6 +118,7 @@ func (c *cluster) beginToMutate(t *testing.T, replicas []*replica) {
 
 // suspendTwice has the same Events told twice.
 func (c *cluster) suspendTwice(t *testing.T, policies []policiesv1.Policy, replicas []*replica) {
+	t.Helper()
 	for range 2 {
 		change(t, c, theKubewarden(), func(k *operatorv1alpha1.Kubewarden) {
 			k.Spec.Enforcement = operatorv1alpha1.EnforcementSuspended
@@ -135,7 +131,9 @@ func (c *cluster) suspendTwice(t *testing.T, policies []policiesv1.Policy, repli
 	}
 }
 
+// changeProviders has cert-manager issue the certificates, and then the operator again.
 func (c *cluster) changeProviders(t *testing.T) {
+	t.Helper()
 	for _, step := range []func() error{c.InstallCertManager, c.StartIssuer} {
 		if err := step(); err != nil {
 			t.Fatal(err)
@@ -162,24 +160,30 @@ func (c *cluster) changeProviders(t *testing.T) {
 	})
 }
 
+// scan asks for a scan, and then for none any more.
 func (c *cluster) scan(t *testing.T) {
+	t.Helper()
 	within(t, unhurried, func(ctx context.Context) error { return c.mustExist(ctx, auditCronJob()) })
 	ask(t, c, "now")
-	request := requestIs(t, c, operatorv1alpha1.AuditOutcomeRunning, "now")
-	end(t, c, request.JobName, batchv1.JobComplete)
-	requestIs(t, c, operatorv1alpha1.AuditOutcomeComplete, "now")
+	kubewarden := theKubewarden()
+	within(t, unhurried, c.tellsOfRequest(kubewarden, operatorv1alpha1.AuditOutcomeRunning, "now"))
+	end(t, c, kubewarden.Status.Audit.LastRequest.JobName, batchv1.JobComplete)
+	within(t, unhurried, c.tellsOfRequest(kubewarden, operatorv1alpha1.AuditOutcomeComplete, "now"))
 	configureAudit(t, c, func(audit *operatorv1alpha1.Audit) { audit.Enabled = new(false) })
 	within(t, unhurried, func(ctx context.Context) error { return mustAllBeGone(ctx, c, auditChildren()) })
 }
 
 func (c *cluster) followRecommendations(t *testing.T) {
+	t.Helper()
 	recommend(t, c, func(wanted *operatorv1alpha1.RecommendedPolicies) { wanted.Enabled = true })
 	within(t, unhurried, recommendedAre(c, policiesv1.PolicyModeMonitor))
 	recommend(t, c, func(wanted *operatorv1alpha1.RecommendedPolicies) { wanted.Enabled = false })
 	within(t, unhurried, func(ctx context.Context) error { return noneRecommended(ctx, c) })
 }
 
+// wantLess has children go that are not wanted any more, the default PolicyServer among them.
 func (c *cluster) wantLess(t *testing.T, server *policiesv1.PolicyServer, replicas []*replica) {
+	t.Helper()
 	change(t, c, server, func(s *policiesv1.PolicyServer) {
 		s.Spec.Replicas, s.Spec.ServiceAccountName, s.Spec.ImagePullSecret = new(int32(1)), "default", "absent"
 	})
@@ -211,6 +215,7 @@ func (c *cluster) wantLess(t *testing.T, server *policiesv1.PolicyServer, replic
 
 // orphan takes the finalizers off policies while the operator is away, and removes them.
 func (c *cluster) orphan(t *testing.T, policies []policiesv1.Policy) {
+	t.Helper()
 	if err := c.StopOperator(); err != nil {
 		t.Fatal(err)
 	}
@@ -236,6 +241,7 @@ func (c *cluster) orphan(t *testing.T, policies []policiesv1.Policy) {
 // removeAll removes the Kubewarden first: what the operator made for a server that stays is
 // for it to remove, not for the garbage collector.
 func (c *cluster) removeAll(t *testing.T, server *policiesv1.PolicyServer) {
+	t.Helper()
 	for _, object := range []client.Object{theKubewarden(), server} {
 		if err := c.admin.Delete(t.Context(), object); err != nil {
 			t.Fatal(err)
