@@ -45,9 +45,10 @@ func auditedCluster(t *testing.T) (c *cluster, log string) {
 	if err := os.WriteFile(policy, []byte(auditPolicy), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return ownClusterWith(t, map[string]string{
-		"audit-policy-file": policy, "audit-log-path": log,
-		"enable-admission-plugins": "OwnerReferencesPermissionEnforcement",
+	return ownClusterWith(t, []simulator.Flag{
+		{Name: "audit-policy-file", Value: policy},
+		{Name: "audit-log-path", Value: log},
+		{Name: "enable-admission-plugins", Value: "OwnerReferencesPermissionEnforcement"},
 	}), log
 }
 

@@ -29,11 +29,8 @@ type cluster struct {
 	admin client.Client
 }
 
-func newCluster() (*cluster, error) { return newClusterWith(nil) }
-
-// newClusterWith makes a cluster whose API server has further flags, without dashes.
-func newClusterWith(flags map[string]string) (*cluster, error) {
-	made, err := simulator.NewCluster("../../..", flags)
+func newCluster(flags ...simulator.Flag) (*cluster, error) {
+	made, err := simulator.NewCluster("../../..", flags...)
 	if err != nil {
 		return nil, err
 	}
@@ -46,9 +43,9 @@ func ownCluster(t *testing.T, steps ...func(*cluster) error) *cluster {
 	return ownClusterWith(t, nil, steps...)
 }
 
-func ownClusterWith(t *testing.T, flags map[string]string, steps ...func(*cluster) error) *cluster {
+func ownClusterWith(t *testing.T, flags []simulator.Flag, steps ...func(*cluster) error) *cluster {
 	t.Helper()
-	c, err := newClusterWith(flags)
+	c, err := newCluster(flags...)
 	if err != nil {
 		t.Fatal(err)
 	}

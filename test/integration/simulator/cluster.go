@@ -65,14 +65,17 @@ type Cluster struct {
 	lifeline         *lifeline
 }
 
+// Flag is a flag of the API server, its name without dashes.
+type Flag struct{ Name, Value string }
+
 // NewCluster starts an API server and installs config/default into it, as a user does. root
-// is the root of the repository, as seen from the working directory. flags are further flags
-// of the API server, without dashes.
-func NewCluster(root string, flags map[string]string) (*Cluster, error) {
+// is the root of the repository, as seen from the working directory; flags are further ones
+// of the API server.
+func NewCluster(root string, flags ...Flag) (*Cluster, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	c := &Cluster{env: &envtest.Environment{ControlPlaneStartTimeout: startTimeout}, root: root, ctx: ctx, cancel: cancel}
-	for flag, value := range flags {
-		c.env.ControlPlane.GetAPIServer().Configure().Set(flag, value)
+	for _, flag := range flags {
+		c.env.ControlPlane.GetAPIServer().Configure().Set(flag.Name, flag.Value)
 	}
 	var err error
 	if c.Config, err = c.env.Start(); err != nil {

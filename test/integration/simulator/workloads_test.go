@@ -104,7 +104,7 @@ func TestWorkloads(t *testing.T) {
 // start starts a cluster with an operator in which Pods run.
 func start(t *testing.T) (*Cluster, *Workloads) {
 	t.Helper()
-	c, err := NewCluster("../../..", nil)
+	c, err := NewCluster("../../..")
 	if err != nil {
 		t.Fatal(err)
 	}
