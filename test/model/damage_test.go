@@ -8,6 +8,7 @@ import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -40,6 +41,7 @@ func children(server string) []client.Object {
 		child(&corev1.Secret{}, name),
 		child(&corev1.Secret{}, name+"-issued"),
 		child(&corev1.ConfigMap{}, contract.ReportConfigMapName(server)),
+		child(&networkingv1.NetworkPolicy{}, name),
 	}
 }
 
@@ -72,6 +74,8 @@ func damage(object client.Object) {
 		for i := range object.Subjects {
 			object.Subjects[i].Name = damaged
 		}
+	case *networkingv1.NetworkPolicy:
+		object.Spec.PodSelector.MatchLabels = map[string]string{"app": damaged}
 	case *corev1.ServiceAccount, *corev1.Secret:
 		labels := object.GetLabels()
 		for key := range labels {

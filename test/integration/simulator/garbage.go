@@ -28,6 +28,8 @@ var (
 		{Version: "v1", Kind: "ServiceAccount"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "Role"},
 		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "RoleBinding"},
+		{Group: "rbac.authorization.k8s.io", Version: "v1", Kind: "ClusterRoleBinding"},
+		{Group: "networking.k8s.io", Version: "v1", Kind: "NetworkPolicy"},
 		{Group: "policy", Version: "v1", Kind: "PodDisruptionBudget"},
 		{Group: "batch", Version: "v1", Kind: "CronJob"},
 		policiesv1.GroupVersion.WithKind("PolicyServer"),
