@@ -40,18 +40,22 @@ func (a *Applier) removeAdditions(ctx context.Context, wanted *wanted, reply *un
 			additions(path, namedItems(rendered, "matchConditions"), namedItems(live, "matchConditions")),
 			operations...)
 	}
+	if err := a.patch(ctx, reply, operations); err != nil {
+		return fmt.Errorf("remove what others added: %w", err)
+	}
+	return nil
+}
+
+// patch takes the steps of a JSON patch; object becomes the object after them.
+func (a *Applier) patch(ctx context.Context, object client.Object, operations []operation) error {
 	if len(operations) == 0 {
 		return nil
 	}
 	patch, err := json.Marshal(operations)
 	if err != nil {
-		return fmt.Errorf("encode the removal of additions: %w", err)
+		return err
 	}
-	err = a.client.Patch(ctx, reply, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldOwner))
-	if err != nil {
-		return fmt.Errorf("remove what others added: %w", err)
-	}
-	return nil
+	return a.client.Patch(ctx, object, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldOwner))
 }
 
 // additions removes, from the last to the first, the live items that are not rendered.

@@ -43,8 +43,8 @@ func NewApplier(config Config) *Applier {
 // Apply makes the objects be as they are rendered, each controlled by owner; a nil owner
 // means none, for objects that owner references cannot reach. Fields that were rendered
 // once and are no longer are removed; fields that others set are left alone, except in
-// webhook configurations, where an addition would change what is guarded, and in the ports
-// of Services.
+// webhook configurations, where an addition would change what is guarded, in ConfigMaps with
+// data of ours, and in the ports of Services.
 //
 // When neither an object nor what is wanted of it changed since it was last written, no
 // request is made. An object that exists and is not ours is refused with a *ForeignError.
@@ -124,6 +124,9 @@ func (a *Applier) write(ctx context.Context, wanted *wanted) (client.Object, err
 		return nil, err
 	}
 	if err := a.removeAdditions(ctx, wanted, reply); err != nil {
+		return nil, err
+	}
+	if err := a.removeDataAdditions(ctx, wanted, reply); err != nil {
 		return nil, err
 	}
 	if err := a.removePorts(ctx, wanted, reply); err != nil {

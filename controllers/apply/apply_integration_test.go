@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"testing"
@@ -234,6 +235,18 @@ func TestApplyHealsDrift(t *testing.T) {
 		mustApply(t, applier, in.Server, children...)
 		if got := get(t, service).Labels[render.LabelPolicyServer]; got != "drift" {
 			t.Errorf("the label is %q, want drift", got)
+		}
+	})
+	t.Run("a key is added to the configuration", func(t *testing.T) {
+		configMap := &corev1.ConfigMap{}
+		configMap.Name, configMap.Namespace = name.Name, name.Namespace
+		wanted := slices.Sorted(maps.Keys(get(t, configMap).Data))
+		configMap.Data[contract.KeyLastGood] = "attack"
+		update(t, configMap)
+		settle(t, children...)
+		mustApply(t, applier, in.Server, children...)
+		if got := slices.Sorted(maps.Keys(get(t, configMap).Data)); !slices.Equal(got, wanted) {
+			t.Errorf("the keys are %v, want %v", got, wanted)
 		}
 	})
 	t.Run("an object is deleted", func(t *testing.T) {

@@ -2,14 +2,12 @@ package apply
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -30,7 +28,7 @@ func (a *Applier) freeNames(ctx context.Context, wanted *wanted, live client.Obj
 		return err
 	}
 	operations := renamings(rendered, service.Spec.Ports)
-	if err := a.patchPorts(ctx, service.DeepCopy(), operations); err != nil {
+	if err := a.patch(ctx, service.DeepCopy(), operations); err != nil {
 		return fmt.Errorf("rename changed ports: %w", err)
 	}
 	return nil
@@ -51,21 +49,10 @@ func (a *Applier) removePorts(ctx context.Context, wanted *wanted, reply *unstru
 	if err != nil {
 		return err
 	}
-	if err := a.patchPorts(ctx, reply, removals(rendered, live)); err != nil {
+	if err := a.patch(ctx, reply, removals(rendered, live)); err != nil {
 		return fmt.Errorf("remove ports that others added: %w", err)
 	}
 	return nil
-}
-
-func (a *Applier) patchPorts(ctx context.Context, service client.Object, operations []operation) error {
-	if len(operations) == 0 {
-		return nil
-	}
-	patch, err := json.Marshal(operations)
-	if err != nil {
-		return err
-	}
-	return a.client.Patch(ctx, service, client.RawPatch(types.JSONPatchType, patch), client.FieldOwner(FieldOwner))
 }
 
 func portsOf(object *unstructured.Unstructured) ([]corev1.ServicePort, error) {
