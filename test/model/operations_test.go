@@ -113,13 +113,13 @@ func createServer(ctx context.Context, w *world, o operation) error {
 }
 
 func deleteServer(ctx context.Context, w *world, o operation) error {
-	w.witness.excuse(everything)
+	w.witness.excuse(callersOf(serverOf(o).Name))
 	return tolerate(w.admin().Delete(ctx, serverOf(o)))
 }
 
 func scaleServer(ctx context.Context, w *world, o operation) error {
 	if o.value%4 == 0 {
-		w.witness.excuse(everything)
+		w.witness.excuse(callersOf(serverOf(o).Name))
 	}
 	return change(ctx, w, serverOf(o), func(s *policiesv1.PolicyServer) { s.Spec.Replicas = new(int32(o.value % 4)) })
 }
@@ -148,7 +148,7 @@ func createPolicy(ctx context.Context, w *world, o operation) error {
 
 func deletePolicy(ctx context.Context, w *world, o operation) error {
 	policy := newPolicy(o.target % policies)
-	w.witness.excuse(webhookName(policy))
+	w.witness.excuse(named(webhookName(policy)))
 	return tolerate(w.admin().Delete(ctx, policy))
 }
 
@@ -202,7 +202,7 @@ func setRefresh(_ *world, policy policiesv1.Policy, value int) {
 
 func dropFinalizers(w *world, policy policiesv1.Policy, _ int) {
 	if policy.GetDeletionTimestamp() != nil {
-		w.witness.excuse(webhookName(policy))
+		w.witness.excuse(named(webhookName(policy)))
 	}
 	policy.SetFinalizers(nil)
 }
@@ -273,7 +273,7 @@ func install(ctx context.Context, w *world, _ operation) error {
 
 func deleteWebhook(ctx context.Context, w *world, o operation) error {
 	policy := newPolicy(o.target % policies)
-	w.witness.excuse(webhookName(policy))
+	w.witness.excuse(named(webhookName(policy)))
 	for _, webhook := range webhooksNamed(webhookName(policy)) {
 		if err := tolerate(w.admin().Delete(ctx, webhook)); err != nil {
 			return err

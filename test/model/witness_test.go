@@ -18,9 +18,6 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
-// everything excuses every webhook.
-const everything = ""
-
 // lag is how old what the operator knows may be.
 const lag = 2 * time.Second
 
@@ -30,13 +27,11 @@ type witness struct {
 	mutex  sync.Mutex
 	cancel context.CancelFunc
 	ended  chan error
-	// standing are the configurations that exist: kind and name.
-	standing map[string]bool
-	// stood are the names of those that stood at the last pause, and may not go without an excuse.
-	stood map[string]bool
-	// excused are the names of those that something happened to since the last pause that
-	// lets them go.
-	excused  map[string]bool
+	// standing are the configurations that exist, kind and name, and the servers that they
+	// called when they came.
+	standing map[string]string
+	// excuses say which of those that stood at the last pause may go.
+	excuses  excuses
 	breaches []string
 }
 
@@ -52,7 +47,7 @@ func newWitness(ctx context.Context, w *world) (*witness, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	it := &witness{
 		world: w, cancel: cancel, ended: make(chan error, 1),
-		standing: map[string]bool{}, stood: map[string]bool{}, excused: map[string]bool{},
+		standing: map[string]string{}, excuses: newExcuses(),
 	}
 	for _, webhook := range webhooksNamed("any") {
 		informer, err := caches.GetInformer(ctx, webhook, cache.BlockUntilSynced(false))
@@ -78,21 +73,21 @@ func (it *witness) stop() error {
 	return <-it.ended
 }
 
-// excuse notes that a webhook, or everything, may go until the next pause.
-func (it *witness) excuse(name string) {
+// excuse notes what lets webhooks go until the next pause.
+func (it *witness) excuse(note func(*excuses)) {
 	it.mutex.Lock()
 	defer it.mutex.Unlock()
-	it.excused[name] = true
+	note(&it.excuses)
 }
 
 // pausing begins a new time: what stands now may not go without an excuse.
 func (it *witness) pausing() {
 	it.mutex.Lock()
 	defer it.mutex.Unlock()
-	it.excused, it.stood = map[string]bool{}, map[string]bool{}
-	for key := range it.standing {
+	it.excuses = newExcuses()
+	for key, server := range it.standing {
 		_, name := splitKey(key)
-		it.stood[name] = true
+		it.excuses.stood[name] = server
 	}
 }
 
@@ -100,7 +95,7 @@ func (it *witness) pausing() {
 func (it *witness) mustStand(name string) bool {
 	it.mutex.Lock()
 	defer it.mutex.Unlock()
-	return it.stood[name] && !it.excused[name] && !it.excused[everything]
+	return it.excuses.mustStand(name)
 }
 
 // seen are the breaches so far.
@@ -118,9 +113,10 @@ func (it *witness) comes(object any) {
 	}
 	it.mutex.Lock()
 	defer it.mutex.Unlock()
-	again := it.standing["v "+webhook.GetName()] || it.standing["m "+webhook.GetName()]
-	it.standing[kindOf(webhook)+" "+webhook.GetName()] = true
-	if again {
+	_, validates := it.standing["v "+webhook.GetName()]
+	_, mutates := it.standing["m "+webhook.GetName()]
+	it.standing[kindOf(webhook)+" "+webhook.GetName()] = server
+	if validates || mutates {
 		return // spec.mutating was flipped
 	}
 	uid, known := it.world.uidOf(webhook)
@@ -153,7 +149,7 @@ func (it *witness) goes(object any) {
 	defer it.mutex.Unlock()
 	name := webhook.GetName()
 	delete(it.standing, kindOf(webhook)+" "+name)
-	if it.stood[name] && !it.excused[name] && !it.excused[everything] && !it.world.exists(name) {
+	if it.excuses.mustStand(name) && !it.world.exists(name) {
 		it.breaches = append(it.breaches, fmt.Sprintf("webhook %s went without a reason", name))
 	}
 }
