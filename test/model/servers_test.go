@@ -11,13 +11,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
-	"github.com/kubewarden/kubewarden-operator/test/integration/simulator"
 )
 
 // checkServers holds configurations and statuses of all servers against the policies and
@@ -196,42 +194,4 @@ func (v *view) checkInstallation() error {
 		return fmt.Errorf("the Kubewarden counts %+v and %+v, want %+v and %+v", status.PolicyServers, status.Policies, servers, policies)
 	}
 	return nil
-}
-
-// unowned are the objects that the operator makes in its namespace and nobody owns.
-var unowned = map[string]bool{}
-
-// checkOwners wants every object that the operator made to have an owner that lives.
-func checkOwners(ctx context.Context, w *world) error {
-	orphans, err := w.workloads.Orphans(ctx)
-	if err != nil {
-		return err
-	}
-	if len(orphans) > 0 {
-		return fmt.Errorf("%s %s has no owner any more", orphans[0].Kind, orphans[0].Name)
-	}
-	for _, list := range w.listed {
-		objects, err := w.list(ctx, list)
-		if err != nil {
-			return err
-		}
-		for i := range objects {
-			if err := checkOwner(&objects[i]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func checkOwner(object *metav1.PartialObjectMetadata) error {
-	_, ours := object.Labels["operator.kubewarden.io/installation"]
-	switch {
-	case object.DeletionTimestamp != nil:
-		return fmt.Errorf("%s %s is deleted and stays, with finalizers %v", object.Kind, object.Name, object.Finalizers)
-	case !ours, len(object.OwnerReferences) > 0, object.Namespace != simulator.Namespace, unowned[object.Kind+" "+object.Name]:
-		return nil
-	default:
-		return fmt.Errorf("%s %s has no owner", object.Kind, object.Name)
-	}
 }

@@ -46,7 +46,7 @@ var (
 // collect deletes objects of which no owner is left. What is owned is listed before what
 // owns it, so that no owner can be younger than the list.
 func (w *Workloads) collect(ctx context.Context) error {
-	orphans, err := w.Orphans(ctx)
+	orphans, err := w.orphans(ctx)
 	if err != nil {
 		return err
 	}
@@ -60,8 +60,8 @@ func (w *Workloads) collect(ctx context.Context) error {
 	return nil
 }
 
-// Orphans are the objects that have owners of which none is left.
-func (w *Workloads) Orphans(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
+// orphans are the objects that have owners of which none is left.
+func (w *Workloads) orphans(ctx context.Context) ([]metav1.PartialObjectMetadata, error) {
 	var dependents []metav1.PartialObjectMetadata
 	alive := map[types.UID]bool{}
 	for _, kind := range append(append([]schema.GroupVersionKind{}, owned...), owners...) {
