@@ -110,6 +110,9 @@ func NewMetrics(version string) *Metrics {
 	return m
 }
 
+// Describe says which metrics there are, as prometheus.Collector does.
+func (m *Metrics) Describe(descriptions chan<- *prometheus.Desc) { m.registry.Describe(descriptions) }
+
 // Handler serves the metrics.
 func (m *Metrics) Handler() http.Handler {
 	mux := http.NewServeMux()
