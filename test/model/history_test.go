@@ -33,7 +33,7 @@ func (h history) String() string {
 
 func parseHistory(text string) (history, error) {
 	var h history
-	for _, word := range strings.Fields(text) {
+	for word := range strings.FieldsSeq(text) {
 		step, err := parseOperation(word)
 		if err != nil {
 			return nil, err
@@ -46,7 +46,7 @@ func parseHistory(text string) (history, error) {
 // randomHistory makes the history of a seed. It begins with something to work on and ends
 // with a pause.
 func randomHistory(seed uint64, steps int) history {
-	source := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // to be repeated is the point
+	source := rand.New(rand.NewPCG(seed, 0))
 	h := history{{"create-server", 0, 1}, {"create-server", 1, 0}}
 	for place := range 4 {
 		h = append(h, operation{"create-policy", place, source.IntN(24)})

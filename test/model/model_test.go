@@ -51,7 +51,7 @@ func TestRandomHistories(t *testing.T) {
 	first, count, steps := number(t, "MODEL_SEED", 1), number(t, "MODEL_SEEDS", 1), number(t, "MODEL_STEPS", 100)
 	for seed := first; seed < first+count; seed++ {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
-			h := randomHistory(uint64(seed), steps) //nolint:gosec // number lets none below 1 through
+			h := randomHistory(uint64(seed), steps)
 			err := play(bounded(t), h, t.Logf)
 			var found *breach
 			switch {
@@ -100,13 +100,12 @@ func explain(t *testing.T, h history, cause error) {
 	ctx, cancel := context.WithDeadline(t.Context(), end)
 	defer cancel()
 	breaks := func(h history) bool {
-		var found *breach
 		err := play(ctx, h, t.Logf)
-		if !errors.As(err, &found) {
-			return false
+		_, broken := errors.AsType[*breach](err)
+		if broken {
+			cause = err
 		}
-		cause = err
-		return true
+		return broken
 	}
 	shortest := shrink(h, breaks, func() bool { return ctx.Err() == nil })
 	t.Errorf("%v\nthe shortest history found: MODEL_HISTORY=%q", cause, shortest)

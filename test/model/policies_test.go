@@ -110,17 +110,8 @@ func (g guard) checkSpec(policy policiesv1.Policy, s standing) error {
 	if wanted == admissionregistrationv1.Ignore && g.failure != wanted {
 		return fmt.Errorf("its webhook still says failurePolicy %s", g.failure)
 	}
-	for i := range g.rules {
-		for _, operation := range g.rules[i].Operations {
-			if !slices.Contains(spec.Rules[0].Operations, operation) {
-				return fmt.Errorf("its webhook still guards %s", operation)
-			}
-		}
-		for _, resource := range g.rules[i].Resources {
-			if !slices.Contains(spec.Rules[0].Resources, resource) {
-				return fmt.Errorf("its webhook still guards %s", resource)
-			}
-		}
+	if err := g.guardsNoMore(&spec.Rules[0]); err != nil {
+		return err
 	}
 	if s.ready > 0 && !s.enforced() {
 		return nil
@@ -130,6 +121,23 @@ func (g guard) checkSpec(policy policiesv1.Policy, s standing) error {
 	}
 	if len(g.rules) != 1 || !slices.Equal(g.rules[0].Operations, spec.Rules[0].Operations) || !slices.Equal(g.rules[0].Resources, spec.Rules[0].Resources) {
 		return fmt.Errorf("its webhook guards %v, want %v", g.rules, spec.Rules)
+	}
+	return nil
+}
+
+// guardsNoMore complains about an operation or a resource that the wanted rule has not.
+func (g guard) guardsNoMore(wanted *policiesv1.Rule) error {
+	for i := range g.rules {
+		for _, operation := range g.rules[i].Operations {
+			if !slices.Contains(wanted.Operations, operation) {
+				return fmt.Errorf("its webhook still guards %s", operation)
+			}
+		}
+		for _, resource := range g.rules[i].Resources {
+			if !slices.Contains(wanted.Resources, resource) {
+				return fmt.Errorf("its webhook still guards %s", resource)
+			}
+		}
 	}
 	return nil
 }

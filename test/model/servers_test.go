@@ -188,6 +188,8 @@ func (v *view) checkInstallation() error {
 			policies.Pending++
 		case policiesv1.PolicyStateScheduled:
 			policies.Scheduled++
+		case policiesv1.PolicyStateUnscheduled:
+			// There is no policy without a server.
 		}
 	}
 	if status.PolicyServers == nil || *status.PolicyServers != servers || status.Policies == nil || *status.Policies != policies {

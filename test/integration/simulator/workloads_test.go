@@ -60,10 +60,8 @@ func TestWorkloads(t *testing.T) {
 	t.Run("what is refused leaves what serves", func(t *testing.T) {
 		set(t, c, policy, BrokenSettings)
 		within(t, func(context.Context) error {
-			for _, replica := range workloads.Replicas(server) {
-				if replica.Refused[policyID].Reason != contract.ReasonInvalidSettings {
-					return fmt.Errorf("%s refuses %v", replica.Pod, replica.Refused)
-				}
+			if err := refuse(workloads); err != nil {
+				return err
 			}
 			return serve(workloads, 2, `{"label":"c"}`)
 		})
@@ -99,6 +97,16 @@ func TestWorkloads(t *testing.T) {
 		}
 		within(t, func(ctx context.Context) error { return nothingLeft(ctx, c, workloads) })
 	})
+}
+
+// refuse says which replica does not refuse the settings of the policy, if any.
+func refuse(workloads *Workloads) error {
+	for _, replica := range workloads.Replicas(server) {
+		if replica.Refused[policyID].Reason != contract.ReasonInvalidSettings {
+			return fmt.Errorf("%s refuses %v", replica.Pod, replica.Refused)
+		}
+	}
+	return nil
 }
 
 // start starts a cluster with an operator in which Pods run.
