@@ -6,9 +6,11 @@
 //	                                            Issuers, CA Certificate,        ReportKindsServed
 //	                                            Secret kubewarden-ca,           AuditScheduled
 //	                                            CronJob audit-scanner, its      RecommendedPoliciesApplied
-//	                                            Jobs, account and rights,       Ready
-//	                                            recommended policies, binding
-//	                                            of the context watcher
+//	                                            Jobs, account and rights,       MonitoringApplied
+//	                                            recommended policies, binding   Ready
+//	                                            of the context watcher,
+//	                                            ServiceMonitors, PrometheusRule,
+//	                                            dashboard
 //	PolicyServer                  policyserver/ ConfigMaps, ServiceAccount,     CertSecretReconciled
 //	                                            Role, RoleBinding, Certificate, ConfigMapReconciled
 //	                                            Secret, Service,                PodDisruptionBudgetReconciled

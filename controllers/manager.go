@@ -14,6 +14,7 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
@@ -175,9 +176,11 @@ func managerOptions(scheme *runtime.Scheme, settings Config) ctrl.Options {
 	yes := true
 	timeout := shutdownTimeout
 	return ctrl.Options{
-		Scheme:                        scheme,
-		Logger:                        settings.Logger,
-		Cache:                         cacheOptions(settings.Render.Namespace),
+		Scheme: scheme,
+		Logger: settings.Logger,
+		Cache:  cacheOptions(settings.Render.Namespace),
+		// Kinds of others that have no Go type here, such as ServiceMonitor, are watched too.
+		Client:                        client.Options{Cache: &client.CacheOptions{Unstructured: true}},
 		Metrics:                       metricsserver.Options{BindAddress: settings.MetricsAddress},
 		HealthProbeBindAddress:        settings.ProbeAddress,
 		LeaderElection:                settings.LeaderElection,

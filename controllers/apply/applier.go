@@ -136,13 +136,24 @@ func (a *Applier) write(ctx context.Context, wanted *wanted) (client.Object, err
 	if err != nil {
 		return nil, err
 	}
+	if untyped, is := written.(*unstructured.Unstructured); is {
+		untyped.Object = reply.Object
+		return untyped, nil
+	}
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(reply.Object, written); err != nil {
 		return nil, fmt.Errorf("convert the reply: %w", err)
 	}
 	return written, nil
 }
 
+// newObject is an empty object of a kind, one without a type of its own when the scheme does
+// not know the kind.
 func newObject(scheme *runtime.Scheme, gvk schema.GroupVersionKind) (client.Object, error) {
+	if !scheme.Recognizes(gvk) {
+		untyped := &unstructured.Unstructured{}
+		untyped.SetGroupVersionKind(gvk)
+		return untyped, nil
+	}
 	made, err := scheme.New(gvk)
 	if err != nil {
 		return nil, err

@@ -7,6 +7,7 @@ import (
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,13 +57,9 @@ func (a *Applier) Prune(ctx context.Context, scope Scope, keep ...render.Object)
 
 // children lists the objects of one kind that the owner controls.
 func (a *Applier) children(ctx context.Context, scope Scope, gvk schema.GroupVersionKind) ([]client.Object, error) {
-	made, err := a.client.Scheme().New(gvk.GroupVersion().WithKind(gvk.Kind + "List"))
+	list, err := newList(a.client.Scheme(), gvk)
 	if err != nil {
 		return nil, fmt.Errorf("list %s: %w", gvk.Kind, err)
-	}
-	list, ok := made.(client.ObjectList)
-	if !ok {
-		return nil, fmt.Errorf("list %s: %T is not a list", gvk.Kind, made)
 	}
 	err = a.client.List(ctx, list, client.InNamespace(scope.Namespace), client.MatchingLabels(scope.Labels))
 	if apimeta.IsNoMatchError(err) {
@@ -80,6 +77,25 @@ func (a *Applier) children(ctx context.Context, scope Scope, gvk schema.GroupVer
 		return nil
 	})
 	return children, err
+}
+
+// newList is an empty list of objects of a kind, as newObject makes them.
+func newList(scheme *runtime.Scheme, gvk schema.GroupVersionKind) (client.ObjectList, error) {
+	kind := gvk.GroupVersion().WithKind(gvk.Kind + "List")
+	if !scheme.Recognizes(kind) {
+		untyped := &unstructured.UnstructuredList{}
+		untyped.SetGroupVersionKind(kind)
+		return untyped, nil
+	}
+	made, err := scheme.New(kind)
+	if err != nil {
+		return nil, err
+	}
+	list, ok := made.(client.ObjectList)
+	if !ok {
+		return nil, fmt.Errorf("%T is not a list", made)
+	}
+	return list, nil
 }
 
 // Delete removes objects that are ours, by kind and name. One that is absent or that

@@ -145,7 +145,7 @@ func policyServerAlerts() []alert {
 }
 
 func (in MonitoringInput) alerts() *unstructured.Unstructured {
-	return in.custom("PrometheusRule", monitorAlerts, map[string]any{"groups": []any{
+	return in.custom(KindPrometheusRule, monitorAlerts, map[string]any{"groups": []any{
 		map[string]any{"name": "kubewarden.installation", "rules": in.rules(installationAlerts())},
 		map[string]any{"name": "kubewarden.policy-servers", "rules": in.rules(policyServerAlerts())},
 	}})

@@ -1,8 +1,10 @@
 package render
 
 import (
+	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
 // Names of what is made for a Prometheus and for Grafana.
@@ -33,14 +35,33 @@ type MonitoringInput struct {
 }
 
 // Monitoring renders what a Prometheus needs to watch an installation: what to scrape, when
-// to call somebody, and a dashboard. config/prometheus is made of it; the operator itself
-// applies none of it.
+// to call somebody, and a dashboard. config/prometheus is made of it, too.
 func Monitoring(in MonitoringInput) ([]Object, error) {
 	dashboard, err := in.dashboard()
 	if err != nil {
 		return nil, err
 	}
 	return []Object{in.operatorMonitor(), in.policyServersMonitor(), in.alerts(), dashboard}, nil
+}
+
+// Kinds of the Prometheus operator. Few of their fields are used, so its Go types are not.
+const (
+	monitoringGroup    = "monitoring.coreos.com"
+	monitoringVersion  = "v1"
+	KindServiceMonitor = "ServiceMonitor"
+	KindPrometheusRule = "PrometheusRule"
+)
+
+// MonitoringKind is the full name of one of the kinds of the Prometheus operator.
+func MonitoringKind(kind string) schema.GroupVersionKind {
+	return schema.GroupVersionKind{Group: monitoringGroup, Version: monitoringVersion, Kind: kind}
+}
+
+// MonitoringKinds are all kinds that Monitoring can render.
+func MonitoringKinds() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{
+		MonitoringKind(KindServiceMonitor), MonitoringKind(KindPrometheusRule), corev1.SchemeGroupVersion.WithKind("ConfigMap"),
+	}
 }
 
 // MonitoringLabels are on everything that Monitoring renders.
@@ -84,7 +105,7 @@ func (in MonitoringInput) policyServersMonitor() *unstructured.Unstructured {
 }
 
 func (in MonitoringInput) serviceMonitor(name string, services, endpoint map[string]any) *unstructured.Unstructured {
-	return in.custom("ServiceMonitor", name, map[string]any{
+	return in.custom(KindServiceMonitor, name, map[string]any{
 		"selector":  map[string]any{"matchLabels": services},
 		"endpoints": []any{endpoint},
 	})
@@ -93,8 +114,7 @@ func (in MonitoringInput) serviceMonitor(name string, services, endpoint map[str
 // custom is an object of a kind of the Prometheus operator.
 func (in MonitoringInput) custom(kind, name string, spec map[string]any) *unstructured.Unstructured {
 	object := &unstructured.Unstructured{Object: map[string]any{"spec": spec}}
-	object.SetAPIVersion("monitoring.coreos.com/v1")
-	object.SetKind(kind)
+	object.SetGroupVersionKind(MonitoringKind(kind))
 	meta := in.meta(name)
 	object.SetName(meta.Name)
 	object.SetNamespace(meta.Namespace)

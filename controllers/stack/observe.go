@@ -43,6 +43,7 @@ type state struct {
 	audit       audit
 	reportKinds []reportKind
 	recommended recommended
+	monitoring  monitoring
 }
 
 func newState(kubewarden *operatorv1alpha1.Kubewarden) *state {

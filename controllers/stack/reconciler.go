@@ -82,6 +82,7 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 		r.syncContext(ctx, state),
 		r.syncAudit(ctx, state),
 		r.syncRecommended(ctx, state),
+		r.syncMonitoring(ctx, state),
 	)
 	return ctrl.Result{RequeueAfter: state.authority.After}, err
 }

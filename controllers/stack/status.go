@@ -41,6 +41,7 @@ func setStatus(s *state, neverLockOut []string, cause error) {
 		setCounts(s)
 		setAudit(s)
 		setRecommended(s)
+		setMonitoring(s)
 		s.setHealth(cause)
 	}
 	verdict := s.verdict(cause)

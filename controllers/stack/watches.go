@@ -27,6 +27,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/index"
 	"github.com/kubewarden/kubewarden-operator/controllers/optional"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
@@ -59,6 +60,8 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 			builder.WithPredicates(predicate.NewPredicateFuncs(isReportDefinition))).
 		WatchesRawSource(r.optional(manager, &certmanagerv1.Issuer{}, certs.DefinitionIssuers)).
 		WatchesRawSource(r.optional(manager, &certmanagerv1.Certificate{}, certs.DefinitionCertificates)).
+		WatchesRawSource(r.optional(manager, untyped(render.KindServiceMonitor), definitionServiceMonitors)).
+		WatchesRawSource(r.optional(manager, untyped(render.KindPrometheusRule), definitionPrometheusRules)).
 		WatchesRawSource(atStart{})
 	for _, kind := range index.PolicyKinds() {
 		controllerBuilder = controllerBuilder.Watches(kind.New(), theKubewarden)

@@ -21,6 +21,9 @@ const (
 	// ConditionRecommendedPoliciesApplied is True when the recommended policies exist as
 	// they are wanted.
 	ConditionRecommendedPoliciesApplied = "RecommendedPoliciesApplied"
+	// ConditionMonitoringApplied is True when the ServiceMonitors, the alerts and the
+	// dashboard exist as they are wanted.
+	ConditionMonitoringApplied = "MonitoringApplied"
 )
 
 // Reasons of Ready.
@@ -106,7 +109,7 @@ const (
 	// ReasonScheduled: scans start by the schedule. Status True.
 	ReasonScheduled = "Scheduled"
 	// ReasonDisabled: it is not wanted. ReportKindsServed and RecommendedPoliciesApplied
-	// have it too.
+	// have it too, and MonitoringApplied.
 	ReasonDisabled = "Disabled"
 	// ReasonInvalidSchedule: spec.audit.schedule is not a schedule. The one before it stays
 	// in force.
@@ -125,4 +128,15 @@ const (
 	ReasonForeignPolicies = "ForeignPolicies"
 	// ReasonReplacing: some are deleted first, since no policy goes from protect to monitor.
 	ReasonReplacing = "Replacing"
+)
+
+// Reasons of MonitoringApplied; ReasonApplied, ReasonDisabled and ReasonReconciliationFailed
+// are others.
+const (
+	// ReasonMonitoringKindsNotServed: the cluster does not have the kinds ServiceMonitor and
+	// PrometheusRule.
+	ReasonMonitoringKindsNotServed = "MonitoringKindsNotServed"
+	// ReasonForeignObjects: objects that somebody else made have the names of some, and are
+	// left alone.
+	ReasonForeignObjects = "ForeignObjects"
 )

@@ -69,6 +69,27 @@ type Telemetry struct {
 	// +optional
 	// +kubebuilder:default=true
 	Metrics *bool `json:"metrics,omitempty"`
+
+	// Monitoring says what is made for a Prometheus that the Prometheus operator runs.
+	// +optional
+	// +kubebuilder:default={}
+	Monitoring Monitoring `json:"monitoring,omitzero"`
+}
+
+// Monitoring says what is made for a Prometheus that the Prometheus operator runs.
+type Monitoring struct {
+	// Enabled has the operator make ServiceMonitors for itself and for the policy servers,
+	// and alerts, as soon as the cluster has the kinds ServiceMonitor and PrometheusRule,
+	// and a Grafana dashboard with them.
+	// +optional
+	// +kubebuilder:default=true
+	Enabled *bool `json:"enabled,omitempty"`
+
+	// Labels are put on all of them, since a Prometheus may look for objects with certain
+	// labels only. They cannot replace the labels that the operator needs.
+	// +optional
+	// +kubebuilder:validation:MaxProperties=32
+	Labels map[string]string `json:"labels,omitempty"`
 }
 
 // Enforcement switches all policies.

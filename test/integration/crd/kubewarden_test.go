@@ -38,7 +38,7 @@ func TestKubewardenDefaults(t *testing.T) {
 					"successfulJobsHistoryLimit": int64(3), "failedJobsHistoryLimit": int64(5),
 				},
 				"recommendedPolicies": map[string]any{"mode": "monitor", "registry": "ghcr.io"},
-				"telemetry":           map[string]any{"metrics": true},
+				"telemetry":           map[string]any{"metrics": true, "monitoring": map[string]any{"enabled": true}},
 				"networkPolicies":     map[string]any{"enabled": true},
 				"defaultPolicyServer": map[string]any{
 					"enabled": true,

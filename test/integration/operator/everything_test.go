@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -47,6 +48,8 @@ func liveThroughEverything(t *testing.T, c *cluster) {
 	c.changeProviders(t)
 	c.scan(t)
 	c.followRecommendations(t)
+	c.readTheCluster(t, server.Name)
+	c.monitor(t)
 	c.wantLess(t, server, replicas)
 	c.orphan(t, policies)
 	c.removeAll(t, server)
@@ -179,6 +182,31 @@ func (c *cluster) followRecommendations(t *testing.T) {
 	within(t, unhurried, recommendedAre(c, policiesv1.PolicyModeMonitor))
 	recommend(t, c, func(wanted *operatorv1alpha1.RecommendedPolicies) { wanted.Enabled = false })
 	within(t, unhurried, func(ctx context.Context) error { return noneRecommended(ctx, c) })
+}
+
+// readTheCluster has a policy declare that it reads the cluster, and leave off.
+func (c *cluster) readTheCluster(t *testing.T, server string) {
+	t.Helper()
+	policy := recommendedPolicy("rights")
+	declare(t, c, policy, podKind)
+	within(t, unhurried, c.contextReaders(namespace+"/"+render.DeploymentName(server)))
+	within(t, unhurried, c.contextIs(policy, metav1.ConditionTrue))
+	declare(t, c, policy)
+	within(t, unhurried, c.contextReaders())
+}
+
+// monitor has the kinds of the Prometheus operator come, and what is made of them go.
+func (c *cluster) monitor(t *testing.T) {
+	t.Helper()
+	if err := c.installMonitoringKinds(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, unhurried, c.monitoringIs(operatorv1alpha1.ReasonApplied))
+	change(t, c, theKubewarden(), func(k *operatorv1alpha1.Kubewarden) { k.Spec.Telemetry.Monitoring.Enabled = new(false) })
+	within(t, unhurried, c.monitoringIs(operatorv1alpha1.ReasonDisabled))
+	for _, object := range monitoringObjects() {
+		within(t, unhurried, func(ctx context.Context) error { return c.mustNotExist(ctx, object) })
+	}
 }
 
 // wantLess has children go that are not wanted any more, the default PolicyServer among them.

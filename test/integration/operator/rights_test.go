@@ -18,12 +18,13 @@ import (
 
 // shownElsewhere are rights that the test below cannot see used, each with the reason.
 var shownElsewhere = map[string]string{
-	"bind clusterroles.rbac.authorization.k8s.io kubewarden-audit-scanner": asked,
-	"bind clusterroles.rbac.authorization.k8s.io view":                     asked,
+	"bind clusterroles.rbac.authorization.k8s.io kubewarden-audit-scanner":   asked,
+	"bind clusterroles.rbac.authorization.k8s.io kubewarden-context-watcher": asked,
+	"bind clusterroles.rbac.authorization.k8s.io view":                       asked,
 }
 
-// asked is of rights that go with a call: without them the creation of the audit scanner's
-// bindings, which is among the rights that are used, would be refused.
+// asked is of rights that go with a call: without them the creation of the bindings of the audit
+// scanner and of the context watcher, which is among the rights that are used, would be refused.
 const asked = "is asked about when a binding is created, and no call of its own"
 
 // TestEveryRightIsUsedAndNoneIsMissing lets the operator live through what there is to do for
