@@ -114,16 +114,8 @@ var (
 // metric.
 func checkExpression(expression string, exposed map[string][]string) string {
 	text := lookback.ReplaceAllString(quoted.ReplaceAllString(expression, `""`), "")
-	for _, selected := range selection.FindAllStringSubmatch(text, -1) {
-		labels, isExposed := exposed[selected[1]]
-		if !isExposed {
-			return selected[1] + " is not exposed"
-		}
-		for _, used := range matcher.FindAllStringSubmatch(selected[2], -1) {
-			if !slices.Contains(append(labels, targetLabels...), used[1]) {
-				return selected[1] + " has no label " + used[1]
-			}
-		}
+	if problem := checkSelections(text, exposed); problem != "" {
+		return problem
 	}
 	text = regexp.MustCompile(`\{[^}]*\}`).ReplaceAllString(text, "")
 	groups := grouping.FindAllStringSubmatch(text, -1)
@@ -150,6 +142,22 @@ func checkExpression(expression string, exposed map[string][]string) string {
 		for _, label := range word.FindAllString(group[2], -1) {
 			if !slices.Contains(possible, label) {
 				return "no metric has the label " + label
+			}
+		}
+	}
+	return ""
+}
+
+// checkSelections says what is wrong with the labels in braces.
+func checkSelections(text string, exposed map[string][]string) string {
+	for _, selected := range selection.FindAllStringSubmatch(text, -1) {
+		labels, isExposed := exposed[selected[1]]
+		if !isExposed {
+			return selected[1] + " is not exposed"
+		}
+		for _, used := range matcher.FindAllStringSubmatch(selected[2], -1) {
+			if !slices.Contains(append(labels, targetLabels...), used[1]) {
+				return selected[1] + " has no label " + used[1]
 			}
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"iter"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -245,6 +246,19 @@ func TestDashboardIsABoard(t *testing.T) {
 		for _, target := range panel.Targets {
 			if strings.Contains(target.Expr, "OURS") || strings.Contains(target.Expr, "SERVER") {
 				t.Errorf("panel %q has an expression that was not filled in: %s", panel.Title, target.Expr)
+			}
+		}
+	}
+}
+
+func TestMonitoringKindsAreComplete(t *testing.T) {
+	for _, object := range monitoringObjects(t, monitoringInput()) {
+		if kind := object.GetObjectKind().GroupVersionKind(); !slices.Contains(render.MonitoringKinds(), kind) {
+			t.Errorf("%s is rendered and would never be pruned", kind)
+		}
+		for key, want := range render.MonitoringLabels("kubewarden") {
+			if got := object.GetLabels()[key]; got != want {
+				t.Errorf("label %s of %s is %q, want %q", key, object.GetName(), got, want)
 			}
 		}
 	}

@@ -66,33 +66,19 @@ func TestMonitoring(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, patience, c.monitoringIs(operatorv1alpha1.ReasonApplied))
-	for _, object := range monitoringObjects() {
-		if err := c.mustExist(t.Context(), object); err != nil {
-			t.Error(err)
-		}
-	}
+	within(t, patience, c.monitoringBears("app.kubernetes.io/component", "monitoring"))
 
 	monitor := monitoringObjects()[0]
 	if err := c.admin.Delete(t.Context(), monitor); err != nil {
 		t.Fatal(err)
 	}
-	within(t, healing, func(ctx context.Context) error { return c.mustExist(ctx, monitoringObjects()[0]) })
+	within(t, patience, func(ctx context.Context) error { return c.mustExist(ctx, monitoringObjects()[0]) })
 
 	kubewarden := &operatorv1alpha1.Kubewarden{ObjectMeta: metav1.ObjectMeta{Name: operatorv1alpha1.KubewardenName}}
 	change(t, c, kubewarden, func(k *operatorv1alpha1.Kubewarden) {
 		k.Spec.Telemetry.Monitoring.Labels = map[string]string{"release": "prometheus"}
 	})
-	within(t, patience, func(ctx context.Context) error {
-		for _, object := range monitoringObjects() {
-			if err := c.mustExist(ctx, object); err != nil {
-				return err
-			}
-			if object.GetLabels()["release"] != "prometheus" {
-				return fmt.Errorf("%T %s has the labels %v", object, object.GetName(), object.GetLabels())
-			}
-		}
-		return nil
-	})
+	within(t, patience, c.monitoringBears("release", "prometheus"))
 
 	change(t, c, kubewarden, func(k *operatorv1alpha1.Kubewarden) { k.Spec.Telemetry.Monitoring.Enabled = new(false) })
 	within(t, patience, c.monitoringIs(operatorv1alpha1.ReasonDisabled))
@@ -109,5 +95,55 @@ func TestMonitoring(t *testing.T) {
 	within(t, patience, c.monitoringIs(operatorv1alpha1.ReasonForeignObjects))
 	if err := c.mustExist(t.Context(), foreign); err != nil || !cmp.Equal(foreign.Object["spec"], map[string]any{}) {
 		t.Errorf("the object of others: error %v, spec %+v, want it left alone", err, foreign.Object["spec"])
+	}
+
+	monitoringKindsComeAndGo(t, c)
+}
+
+// monitoringBears complains unless all objects for monitoring have a label.
+func (c *cluster) monitoringBears(label, value string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		for _, object := range monitoringObjects() {
+			if err := c.mustExist(ctx, object); err != nil {
+				return err
+			}
+			if object.GetLabels()[label] != value {
+				return fmt.Errorf("%T %s has the labels %v", object, object.GetName(), object.GetLabels())
+			}
+		}
+		return nil
+	}
+}
+
+// Kinds that go take their objects with them, and keep the operator from nothing else;
+// when they are back, so is what is made of them.
+func monitoringKindsComeAndGo(t *testing.T, c *cluster) {
+	t.Helper()
+	uninstallMonitoringKinds(t, c)
+	within(t, patience, c.monitoringIs(operatorv1alpha1.ReasonMonitoringKindsNotServed))
+	within(t, patience, func(ctx context.Context) error {
+		return c.mustNotExist(ctx, named(&corev1.ConfigMap{}, "kubewarden-dashboard"))
+	})
+	if err := c.installMonitoringKinds(); err != nil {
+		t.Fatal(err)
+	}
+	within(t, rightsPatience, func(ctx context.Context) error {
+		for _, object := range monitoringObjects() {
+			if err := c.mustExist(ctx, object); err != nil {
+				return err
+			}
+		}
+		return c.monitoringIs(operatorv1alpha1.ReasonApplied)(ctx)
+	})
+}
+
+// uninstallMonitoringKinds takes the kinds of the Prometheus operator away.
+func uninstallMonitoringKinds(t *testing.T, c *cluster) {
+	t.Helper()
+	for _, name := range []string{"servicemonitors.monitoring.coreos.com", "prometheusrules.monitoring.coreos.com"} {
+		if err := c.admin.Delete(t.Context(), definition(name)); err != nil {
+			t.Fatal(err)
+		}
+		within(t, patience, func(ctx context.Context) error { return c.mustNotExist(ctx, definition(name)) })
 	}
 }
