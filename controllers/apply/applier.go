@@ -47,7 +47,8 @@ func NewApplier(config Config) *Applier {
 // data of ours, and in the ports of Services.
 //
 // When neither an object nor what is wanted of it changed since it was last written, no
-// request is made. An object that exists and is not ours is refused with a *ForeignError.
+// request is made. An object that upstream's controller or charts made is taken over with all
+// their fields. Any other that exists and is not ours is refused with a *ForeignError.
 // One refusal or failure does not keep the other objects from being written; the errors
 // are joined.
 func (a *Applier) Apply(ctx context.Context, owner client.Object, objects ...render.Object) error {
@@ -79,6 +80,9 @@ func (a *Applier) applyOne(ctx context.Context, owner client.Object, object rend
 		}
 		if unchanged {
 			return nil
+		}
+		if err := a.takeOver(ctx, wanted, live); err != nil {
+			return fmt.Errorf("apply %s: %w", wanted, err)
 		}
 		if err := a.freeNames(ctx, wanted, live); err != nil {
 			return fmt.Errorf("apply %s: %w", wanted, err)

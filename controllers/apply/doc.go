@@ -2,8 +2,9 @@
 // does: by server-side apply, under one field owner, with the owner reference of the
 // custom resource they belong to.
 //
-// What belongs here: the rule of what may be written over (only what is absent or ours),
-// the rule of when not to write (nothing changed on either side), and pruning.
+// What belongs here: the rule of what may be written over (only what is absent, ours, or
+// made by upstream's controller and charts), the rule of when not to write (nothing changed
+// on either side), and pruning.
 //
 // What never does: deciding what an object looks like (controllers/render does), and
 // status, which each reconciler patches itself.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -56,14 +57,17 @@ func checkOurs(name string, live, owner client.Object) error {
 	return &ForeignError{Object: name}
 }
 
-// checkReplaceable is checkOurs for an object that is to be written over. It knows the kind
-// of the owner, and so whether another owner is its predecessor: two objects of one kind and
-// name cannot exist at once.
+// checkReplaceable is checkOurs for an object that is to be written over. What upstream made
+// may be, where nobody controls it. It knows the kind of the owner, and so whether another
+// owner is its predecessor: two objects of one kind and name cannot exist at once.
 func checkReplaceable(wanted *wanted, live, owner client.Object) error {
 	err := checkOurs(wanted.String(), live, owner)
 	foreign, ok := errors.AsType[*ForeignError](err)
 	controller := metav1.GetControllerOf(live)
 	if !ok || controller == nil {
+		if inherited(wanted, live) {
+			return nil
+		}
 		return err
 	}
 	for _, reference := range wanted.object.GetOwnerReferences() {
@@ -71,6 +75,19 @@ func checkReplaceable(wanted *wanted, live, owner client.Object) error {
 			reference.APIVersion == controller.APIVersion
 	}
 	return foreign
+}
+
+// inherited says whether upstream made an object, for what it is wanted for now.
+func inherited(wanted *wanted, live client.Object) bool {
+	if !render.IsUpstreams(live) {
+		return false
+	}
+	if wanted.gvk.Group != admissionregistrationv1.GroupName {
+		return true
+	}
+	// The name is the policy's ID, which is no other's.
+	return live.GetAnnotations()[render.AnnotationPolicyName] == wanted.object.GetAnnotations()[render.AnnotationPolicyName] &&
+		live.GetAnnotations()[render.AnnotationPolicyNamespace] == wanted.object.GetAnnotations()[render.AnnotationPolicyNamespace]
 }
 
 // applied says whether the object has fields that we applied. Caches may not tell; the

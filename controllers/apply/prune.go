@@ -125,6 +125,20 @@ func (a *Applier) Delete(ctx context.Context, owner client.Object, objects ...re
 	return errors.Join(failures...)
 }
 
+// DeleteUpstreams removes objects that upstream made, as they were seen and not as they may
+// have become: what was taken over meanwhile stays.
+func (a *Applier) DeleteUpstreams(ctx context.Context, objects ...client.Object) error {
+	var failures []error
+	for _, object := range objects {
+		preconditions := client.Preconditions{UID: new(object.GetUID()), ResourceVersion: new(object.GetResourceVersion())}
+		err := a.client.Delete(ctx, object, preconditions)
+		if client.IgnoreNotFound(err) != nil {
+			failures = append(failures, fmt.Errorf("delete %T %s of upstream: %w", object, object.GetName(), err))
+		}
+	}
+	return errors.Join(failures...)
+}
+
 // readWritten returns the live object, or nil when there is none of ours. What was
 // written before this process began is in the caches; beyond them only what this process
 // wrote itself need be asked for.

@@ -146,7 +146,13 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 	if err != nil {
 		return Progress{}, err
 	}
-	plan, err := c.planAuthority(ctx, state.Now, authority, published)
+	trusted := published
+	if len(published.Current) == 0 {
+		if trusted, err = c.inheritedAuthorities(ctx); err != nil {
+			return Progress{}, err
+		}
+	}
+	plan, err := c.planAuthority(ctx, state.Now, authority, trusted)
 	if err != nil {
 		return Progress{}, err
 	}

@@ -41,7 +41,7 @@ func (c *Certificates) chains(ctx context.Context) ([]Chain, error) {
 
 // chain returns what a policy server presents.
 func (c *Certificates) chain(ctx context.Context, server string) (Chain, error) {
-	presented, err := c.secret(ctx, render.ServingSecretName(server))
+	presented, err := c.presented(ctx, server)
 	if err != nil {
 		return Chain{}, err
 	}

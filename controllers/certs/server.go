@@ -2,7 +2,6 @@ package certs
 
 import (
 	"context"
-	"fmt"
 	"strings"
 	"time"
 
@@ -74,7 +73,7 @@ func serverProgress(plan ServerPlan) Progress {
 }
 
 func (c *Certificates) observeServer(ctx context.Context, name string, issued issued) (ServerState, error) {
-	presented, err := c.secret(ctx, render.ServingSecretName(name))
+	presented, err := c.presented(ctx, name)
 	if err != nil {
 		return ServerState{}, err
 	}
@@ -85,6 +84,13 @@ func (c *Certificates) observeServer(ctx context.Context, name string, issued is
 	webhooks, err := c.webhooksOf(ctx, name)
 	if err != nil {
 		return ServerState{}, err
+	}
+	if !render.IsOurs(presented.Labels) && presented.UID != "" {
+		inherited, err := c.trustOf(ctx, c.uncached, name, client.MatchingLabels(render.UpstreamLabels()))
+		if err != nil {
+			return ServerState{}, err
+		}
+		webhooks = append(webhooks, inherited...)
 	}
 	trust := Trust{Name: secretOfAuthorities, CABundle: published.Bundle(), Since: published.ChangedAt}
 	return ServerState{
@@ -106,32 +112,7 @@ func pairOf(secret *corev1.Secret) Pair {
 // webhooksOf returns whom the webhooks that call a policy server trust; of all policy servers
 // where none is named.
 func (c *Certificates) webhooksOf(ctx context.Context, server string) ([]Trust, error) {
-	var validating admissionregistrationv1.ValidatingWebhookConfigurationList
-	if err := c.client.List(ctx, &validating, client.HasLabels{render.LabelInstallation}); err != nil {
-		return nil, fmt.Errorf("list ValidatingWebhookConfigurations: %w", err)
-	}
-	var mutating admissionregistrationv1.MutatingWebhookConfigurationList
-	if err := c.client.List(ctx, &mutating, client.HasLabels{render.LabelInstallation}); err != nil {
-		return nil, fmt.Errorf("list MutatingWebhookConfigurations: %w", err)
-	}
-	var trust []Trust
-	for i := range validating.Items {
-		configuration := &validating.Items[i]
-		for j := range configuration.Webhooks {
-			if c.calls(configuration.Webhooks[j].ClientConfig, server) {
-				trust = append(trust, trustOf("ValidatingWebhookConfiguration", configuration, configuration.Webhooks[j].ClientConfig))
-			}
-		}
-	}
-	for i := range mutating.Items {
-		configuration := &mutating.Items[i]
-		for j := range configuration.Webhooks {
-			if c.calls(configuration.Webhooks[j].ClientConfig, server) {
-				trust = append(trust, trustOf("MutatingWebhookConfiguration", configuration, configuration.Webhooks[j].ClientConfig))
-			}
-		}
-	}
-	return trust, nil
+	return c.trustOf(ctx, c.client, server, client.HasLabels{render.LabelInstallation})
 }
 
 func (c *Certificates) calls(config admissionregistrationv1.WebhookClientConfig, server string) bool {
@@ -144,7 +125,7 @@ func (c *Certificates) calls(config admissionregistrationv1.WebhookClientConfig,
 	return config.Service.Name == render.ServiceName(server)
 }
 
-func trustOf(kind string, configuration metav1.Object, config admissionregistrationv1.WebhookClientConfig) Trust {
+func trustIn(kind string, configuration metav1.Object, config admissionregistrationv1.WebhookClientConfig) Trust {
 	return Trust{
 		Name:     kind + " " + configuration.GetName(),
 		CABundle: config.CABundle,

@@ -3,10 +3,13 @@ package policy
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"slices"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
@@ -39,10 +42,30 @@ func (r *Reconciler) writeCurrent(ctx context.Context, s *state) error {
 		return err
 	}
 	s.current = true
-	if s.standing.unwanted == nil {
-		return nil
+	if s.standing.unwanted != nil {
+		if err := r.Applier.Delete(ctx, nil, s.standing.unwanted); err != nil {
+			return err
+		}
 	}
-	return r.Applier.Delete(ctx, nil, s.standing.unwanted)
+	return r.removeUpstreams(ctx, s)
+}
+
+// removeUpstreams removes what upstream made for the policy beside the one configuration
+// that was taken over: of former names, and of the other kind, which upstream leaves behind.
+func (r *Reconciler) removeUpstreams(ctx context.Context, s *state) error {
+	webhooks, err := r.Upstream.WebhooksOf(ctx, s.policy)
+	if err != nil {
+		return err
+	}
+	wanted, _, err := render.Webhooks(s.policy)
+	if err != nil {
+		return err
+	}
+	// The cache may not know yet that this one is ours.
+	taken := func(webhook client.Object) bool {
+		return webhook.GetName() == wanted.GetName() && reflect.TypeOf(webhook) == reflect.TypeOf(wanted)
+	}
+	return r.Applier.DeleteUpstreams(ctx, slices.DeleteFunc(webhooks, taken)...)
 }
 
 // write writes the webhook that a policy asks for, which is the current one or what is
@@ -94,6 +117,13 @@ func (r *Reconciler) withdraw(ctx context.Context, s *state) error {
 		}
 	}
 	s.stands = false
+	upstreams, err := r.Upstream.WebhooksOf(ctx, s.policy)
+	if err != nil {
+		return err
+	}
+	if err := r.Applier.DeleteUpstreams(ctx, upstreams...); err != nil {
+		return err
+	}
 	return resource.RemoveFinalizers(ctx, r.Client, s.policy, policiesv1.Finalizer, policiesv1.FinalizerLegacy)
 }
 

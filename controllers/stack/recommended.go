@@ -47,6 +47,10 @@ func (r *Reconciler) syncRecommended(ctx context.Context, s *state) error {
 // rule for people; this one's mode is the Kubewarden's to choose, so it is replaced.
 func (r *Reconciler) applyRecommended(ctx context.Context, s *state, policy *policiesv1.ClusterAdmissionPolicy) error {
 	live := s.clusterPolicy(policy.Name)
+	if live != nil && render.IsUpstreams(live) && live.GetMode() == policiesv1.PolicyModeProtect {
+		// It becomes ours first as it is, and is treated as any other of ours then.
+		policy.Spec.Mode = policiesv1.PolicyModeProtect
+	}
 	leaving := live != nil && !live.DeletionTimestamp.IsZero()
 	loosened := live != nil && metav1.IsControlledBy(live, s.kubewarden) &&
 		live.GetMode() == policiesv1.PolicyModeProtect && policy.GetMode() == policiesv1.PolicyModeMonitor

@@ -86,11 +86,6 @@ func (r *Reconciler) removeAbandonedWebhooks(ctx context.Context) error {
 	}
 	for _, webhook := range abandoned {
 		ctrl.LoggerFrom(ctx).Info("Removing a webhook that nobody answers any more", "webhook", webhook.GetName())
-		uid, version := webhook.GetUID(), webhook.GetResourceVersion()
-		err := r.Client.Delete(ctx, webhook, client.Preconditions{UID: &uid, ResourceVersion: &version})
-		if client.IgnoreNotFound(err) != nil {
-			return fmt.Errorf("remove %s of upstream's controller: %w", webhook.GetName(), err)
-		}
 	}
-	return nil
+	return r.Applier.DeleteUpstreams(ctx, abandoned...)
 }

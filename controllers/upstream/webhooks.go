@@ -3,11 +3,13 @@ package upstream
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
@@ -70,4 +72,24 @@ func (o *Observer) webhooks(ctx context.Context) ([]webhook, error) {
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// WebhooksOf are the webhook configurations that upstream made for a policy, of both kinds
+// and of all names that upstream gave them.
+func (o *Observer) WebhooksOf(ctx context.Context, policy policiesv1.Policy) ([]client.Object, error) {
+	names, err := render.UpstreamWebhookNames(policy)
+	if err != nil {
+		return nil, err
+	}
+	all, err := o.webhooks(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var chosen []client.Object
+	for _, one := range all {
+		if slices.Contains(names, one.GetName()) && render.IsUpstreams(one) && render.IsAbout(one, policy) {
+			chosen = append(chosen, one.Object)
+		}
+	}
+	return chosen, nil
 }
