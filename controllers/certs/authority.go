@@ -19,6 +19,8 @@ type AuthorityState struct {
 	Issued []byte
 	// Next is that of the authority that was made to sign after it; empty when there is none.
 	Next []byte
+	// Awaited says that the issuer was asked for the next one and has not issued it yet.
+	Awaited bool
 	// Due says why another authority has to take over, and DueIn how long none has to; one of
 	// them is zero, or both where nobody knows.
 	Due   string
@@ -100,6 +102,9 @@ func PlanAuthority(state AuthorityState) AuthorityPlan {
 		return takeOver(state, next)
 	case state.Due != "":
 		return AuthorityPlan{Step: StepPrepare, Message: state.Due}
+	case state.Awaited:
+		message, after := waiting(state.Request, state.Now)
+		return AuthorityPlan{Step: StepHold, After: after, Message: message}
 	case len(old) == 0:
 		return AuthorityPlan{Step: StepNone, After: soonest(untilFirstExpiry(before, state.Now), state.DueIn)}
 	}

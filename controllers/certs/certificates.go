@@ -183,7 +183,7 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 func (c *Certificates) planAuthority(ctx context.Context, now time.Time, authority issued, published Published) (AuthorityPlan, error) {
 	state := AuthorityState{
 		Now: now, Request: authority.request, Issued: authority.pair.Certificate, Next: authority.next,
-		Due: authority.due, DueIn: authority.dueIn, Published: published,
+		Awaited: authority.awaited, Due: authority.due, DueIn: authority.dueIn, Published: published,
 	}
 	var err error
 	if len(state.Next) > 0 {
@@ -239,7 +239,10 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 // rekeying tells why another authority takes over, and how far that has come.
 func rekeying(plan AuthorityPlan, authority issued) string {
 	message := "another authority takes over"
-	if authority.because != "" {
+	switch {
+	case plan.Step == StepPrepare:
+		message += " (" + plan.Message + ")"
+	case authority.because != "":
 		message += " (" + authority.because + ")"
 	}
 	if plan.Step == StepHold {

@@ -43,19 +43,6 @@ func (c *Certificates) installed(ctx context.Context) (bool, error) {
 	return true, nil
 }
 
-func (p *certManagerProvider) authority(ctx context.Context, demand demand) (issued, error) {
-	authority, err := p.ask(ctx, demand.kubewarden, render.CertificateAuthority(p.render, render.NewInstallation(demand.kubewarden))...)
-	// Of an authority that signs itself, the first is its own certificate. Its key is
-	// cert-manager's business.
-	authority.pair.Key = nil
-	return authority, err
-}
-
-// prepare is never planned: cert-manager renews its authority without another key.
-func (p *certManagerProvider) prepare(context.Context, demand, string) error { return nil }
-
-func (p *certManagerProvider) promote(context.Context, demand) error { return nil }
-
 func (p *certManagerProvider) pair(ctx context.Context, holder holder) (issued, error) {
 	secret, err := p.secret(ctx, holder.certificate.Name)
 	if err != nil {
@@ -67,6 +54,8 @@ func (p *certManagerProvider) pair(ctx context.Context, holder holder) (issued, 
 		if err := p.applier.Delete(ctx, holder.owner, secret); err != nil {
 			return issued{}, err
 		}
+	} else if err := p.withdrawFormer(ctx, holder, secret); err != nil {
+		return issued{}, err
 	}
 	pair, err := p.ask(ctx, holder.owner, holder.certificate)
 	return pair, errors.Join(err, pair.refused)
@@ -78,8 +67,8 @@ func (p *certManagerProvider) ask(ctx context.Context, owner client.Object, obje
 	if err != nil {
 		return issued{}, err
 	}
-	name := certificateAmong(objects)
-	secret, err := p.secret(ctx, name)
+	certificate := certificateAmong(objects)
+	secret, err := p.secret(ctx, certificate.Spec.SecretName)
 	if err != nil {
 		return issued{}, err
 	}
@@ -91,12 +80,12 @@ func (p *certManagerProvider) ask(ctx context.Context, owner client.Object, obje
 		return issued{}, refused
 	}
 	if _, before := secret.Annotations[render.AnnotationBuiltIn]; before {
-		secret = p.named(name)
+		secret = p.named(secret.Name)
 	}
 	if err := p.adopt(ctx, owner, secret); err != nil {
 		return issued{}, err
 	}
-	request, err := p.request(ctx, name)
+	request, err := p.request(ctx, certificate.Name)
 	if err != nil {
 		return issued{}, err
 	}
@@ -109,14 +98,14 @@ func (p *certManagerProvider) ask(ctx context.Context, owner client.Object, obje
 	return issued{request: request, pair: pairOf(secret), refused: refused}, nil
 }
 
-// certificateAmong names the Certificate among objects; its Secret bears the same name.
-func certificateAmong(objects []render.Object) string {
+// certificateAmong is the Certificate among objects.
+func certificateAmong(objects []render.Object) *certmanagerv1.Certificate {
 	for _, object := range objects {
-		if _, ok := object.(*certmanagerv1.Certificate); ok {
-			return object.GetName()
+		if certificate, ok := object.(*certmanagerv1.Certificate); ok {
+			return certificate
 		}
 	}
-	return ""
+	return &certmanagerv1.Certificate{}
 }
 
 // request returns how the issuer treats a Certificate.
@@ -153,14 +142,6 @@ func (p *certManagerProvider) adopt(ctx context.Context, owner client.Object, se
 	reference := &corev1.Secret{}
 	reference.Name, reference.Namespace = secret.Name, secret.Namespace
 	return p.applier.Apply(ctx, owner, reference)
-}
-
-func (p *certManagerProvider) withdraw(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) error {
-	objects := render.CertificateAuthority(p.render, render.NewInstallation(kubewarden))
-	if err := p.remove(ctx, kubewarden, objects...); err != nil {
-		return err
-	}
-	return p.applier.Delete(ctx, kubewarden, p.named(render.CertificateCA))
 }
 
 // withdrawPair has cert-manager write no more into the Secret that pairs are issued into.

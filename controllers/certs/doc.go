@@ -16,8 +16,9 @@
 // kubewarden-operator-client, and used from there.
 //
 // Another authority takes over in steps (authority.go), each of which is in an object once it is
-// taken: the next one is made in Secret kubewarden-ca-built-in-next, published beside the one
-// that signs, copied over it once every webhook trusts it (succession.go); pairs are signed anew
+// taken: the next one is made in a Secret of its own, published beside the one that signs, and
+// put in its place once every webhook trusts it (succession.go for the built-in provider,
+// certmanagerca.go for cert-manager); pairs are signed anew
 // and presented; the one before is published no more once nobody presents what it signed
 // (chains.go). Why another one is needed: due.go.
 //

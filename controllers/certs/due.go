@@ -34,8 +34,11 @@ func Due(state DueState) (because string, in time.Duration, err error) {
 	case rest <= 0:
 		return "two thirds of the life of the one before are over", 0, nil
 	case state.Asked != "" && state.Asked != state.MadeFor:
-		return fmt.Sprintf("the annotation asks for it by %q", state.Asked), 0, nil
+		return askedFor(state.Asked), 0, nil
 	default:
 		return "", rest, nil
 	}
 }
+
+// askedFor says who wants another authority.
+func askedFor(value string) string { return fmt.Sprintf("the annotation asks for it by %q", value) }

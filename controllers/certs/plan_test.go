@@ -48,6 +48,7 @@ func TestPlanAuthority(t *testing.T) {
 	tests := map[string]struct {
 		request      certs.Request
 		issued, next []byte
+		awaited      bool
 		due          string
 		dueIn        time.Duration
 		published    certs.Published
@@ -65,6 +66,10 @@ func TestPlanAuthority(t *testing.T) {
 		},
 		"another one is due before the first is published": {
 			issued: first.pem(), due: "it is old", want: publish(first.pem(), nil),
+		},
+		"the next one was asked for": {
+			request: fresh, issued: first.pem(), awaited: true, published: certs.Published{Current: first.pem()},
+			want: hold(45*time.Second, "waiting for cert-manager to issue Certificate kubewarden/kubewarden-ca-cm"),
 		},
 		"the next one was made: it is published after the one that signs": {
 			issued: first.pem(), next: second.pem(), due: "it is old", published: certs.Published{Current: first.pem(), Old: third.pem()},
@@ -183,7 +188,7 @@ func TestPlanAuthority(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			state := certs.AuthorityState{
-				Now: noon, Request: tc.request, Issued: tc.issued, Next: tc.next, Due: tc.due, DueIn: tc.dueIn,
+				Now: noon, Request: tc.request, Issued: tc.issued, Next: tc.next, Awaited: tc.awaited, Due: tc.due, DueIn: tc.dueIn,
 				Published: tc.published, Webhooks: tc.webhooks, Chains: tc.chains,
 			}
 			if diff := cmp.Diff(tc.want, certs.PlanAuthority(state), cmpopts.EquateEmpty()); diff != "" {

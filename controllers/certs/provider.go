@@ -70,6 +70,8 @@ type issued struct {
 	pair Pair
 	// next is the certificate of the authority that is to sign after this one, in PEM.
 	next []byte
+	// awaited says that it was asked for and is not issued yet.
+	awaited bool
 	// because says why the authority that is to sign next, or else this one, was made.
 	because string
 	// due says why another authority is needed, and dueIn how long none is.

@@ -2,6 +2,7 @@ package certs
 
 import (
 	"context"
+	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -24,13 +25,17 @@ const (
 // KubewardenForSecret asks for the next step with the authority when a Secret of it
 // changed, in the operator's namespace.
 func KubewardenForSecret(namespace string) handler.MapFunc {
+	theKubewarden := []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
 	return func(_ context.Context, secret client.Object) []reconcile.Request {
 		if secret.GetNamespace() != namespace {
 			return nil
 		}
+		if strings.HasPrefix(secret.GetName(), render.CertificateCA) {
+			return theKubewarden
+		}
 		switch secret.GetName() {
-		case render.CertificateCA, render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient:
-			return []reconcile.Request{{NamespacedName: types.NamespacedName{Name: operatorv1alpha1.KubewardenName}}}
+		case render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient:
+			return theKubewarden
 		default:
 			return nil
 		}

@@ -19,10 +19,24 @@ const (
 	servingRenewalAhead = 60 * 24 * time.Hour
 )
 
+// CertificateAuthorityInput is what an authority of cert-manager's is rendered from.
+type CertificateAuthorityInput struct {
+	Config       Config
+	Installation Installation
+	// Issued is the Secret that the authority is issued into, and Signer that of the one that
+	// signs. They differ while the former is to take the place of the latter.
+	Issued, Signer string
+	// MadeFor and MadeBecause are the values of AnnotationMadeFor and AnnotationMadeBecause.
+	MadeFor, MadeBecause string
+}
+
 // CertificateAuthority renders what makes cert-manager an authority of our own: an issuer
 // that signs itself, the authority's certificate, and the issuer that signs with it.
-func CertificateAuthority(config Config, installation Installation) []Object {
+func CertificateAuthority(in CertificateAuthorityInput) []Object {
+	config, installation := in.Config, in.Installation
 	authority := installationMeta(config, installation, CertificateCA)
+	labels := merge(authority.Labels)
+	authority.Annotations = madeAnnotations(in.MadeFor, in.MadeBecause)
 	return []Object{
 		&certmanagerv1.Issuer{
 			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.IssuerKind),
@@ -35,7 +49,7 @@ func CertificateAuthority(config Config, installation Installation) []Object {
 			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
 			ObjectMeta: authority,
 			Spec: certmanagerv1.CertificateSpec{
-				SecretName: CertificateCA,
+				SecretName: in.Issued,
 				CommonName: SecretCA,
 				IsCA:       true,
 				Duration:   &metav1.Duration{Duration: AuthorityLifetime},
@@ -43,7 +57,7 @@ func CertificateAuthority(config Config, installation Installation) []Object {
 				// not prepared for it would cut them off.
 				PrivateKey:     privateKey(certmanagerv1.RotationPolicyNever),
 				Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageCertSign, certmanagerv1.UsageCRLSign, certmanagerv1.UsageDigitalSignature},
-				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(authority.Labels)},
+				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: labels},
 				IssuerRef:      issuer(IssuerSelfSigned),
 			},
 		},
@@ -51,7 +65,7 @@ func CertificateAuthority(config Config, installation Installation) []Object {
 			TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.IssuerKind),
 			ObjectMeta: installationMeta(config, installation, IssuerCA),
 			Spec: certmanagerv1.IssuerSpec{IssuerConfig: certmanagerv1.IssuerConfig{
-				CA: &certmanagerv1.CAIssuer{SecretName: CertificateCA},
+				CA: &certmanagerv1.CAIssuer{SecretName: in.Signer},
 			}},
 		},
 	}
@@ -210,12 +224,9 @@ func (in BuiltInAuthorityInput) secret(name string) *corev1.Secret {
 		ObjectMeta: installationMeta(in.Config, in.Installation, name),
 		Type:       corev1.SecretTypeTLS,
 	}
-	for annotation, value := range map[string]string{
-		AnnotationChosenBecause: in.Because, AnnotationMadeFor: in.MadeFor, AnnotationMadeBecause: in.MadeBecause,
-	} {
-		if value != "" {
-			secret.Annotations = merge(secret.Annotations, map[string]string{annotation: value})
-		}
+	secret.Annotations = madeAnnotations(in.MadeFor, in.MadeBecause)
+	if in.Because != "" {
+		secret.Annotations = merge(secret.Annotations, map[string]string{AnnotationChosenBecause: in.Because})
 	}
 	if len(in.Certificate) > 0 {
 		secret.Data = map[string][]byte{corev1.TLSCertKey: slices.Clone(in.Certificate), corev1.TLSPrivateKeyKey: slices.Clone(in.Key)}
@@ -273,4 +284,16 @@ func installationMeta(config Config, installation Installation, name string) met
 			labelManagedBy: managedByController,
 		}),
 	}
+}
+
+// madeAnnotations say of an authority for what and why it was made; nil when there is nothing
+// to say.
+func madeAnnotations(madeFor, because string) map[string]string {
+	var annotations map[string]string
+	for annotation, value := range map[string]string{AnnotationMadeFor: madeFor, AnnotationMadeBecause: because} {
+		if value != "" {
+			annotations = merge(annotations, map[string]string{annotation: value})
+		}
+	}
+	return annotations
 }

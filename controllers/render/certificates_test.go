@@ -12,7 +12,12 @@ import (
 )
 
 func TestCertificateAuthority(t *testing.T) {
-	golden(t, "certificate-authority", render.CertificateAuthority(config(), installation())...)
+	in := render.CertificateAuthorityInput{
+		Config: config(), Installation: installation(), Issued: render.CertificateCA, Signer: render.CertificateCA,
+	}
+	golden(t, "certificate-authority", render.CertificateAuthority(in)...)
+	in.Issued, in.MadeFor, in.MadeBecause = render.CertificateCA+"-0123abcd", "monday", "somebody asks for it"
+	golden(t, "certificate-authority-next", render.CertificateAuthority(in)...)
 }
 
 func TestCertificateSecrets(t *testing.T) {

@@ -52,7 +52,8 @@ const (
 const (
 	// IssuerSelfSigned signs the authority's own certificate.
 	IssuerSelfSigned = "kubewarden-selfsigned"
-	// CertificateCA is the authority's certificate, and the Secret that holds its key.
+	// CertificateCA is the authority's certificate, and the Secret that holds its key. An
+	// authority that followed another one is in a Secret whose name begins with it.
 	CertificateCA = "kubewarden-ca-cm"
 	// IssuerCA signs the serving certificates.
 	IssuerCA = "kubewarden-ca"

@@ -54,7 +54,10 @@ func (c *Cluster) issue(ctx context.Context) error {
 	}
 	for i := range certificates.Items {
 		certificate := &certificates.Items[i]
-		if len(certificate.Status.Conditions) > 0 {
+		if issued, err := c.issued(ctx, certificate); err != nil || issued {
+			if err != nil {
+				return unlessStopped(ctx, err)
+			}
 			continue
 		}
 		pair, err := c.sign(ctx, certificate)
@@ -69,6 +72,16 @@ func (c *Cluster) issue(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// issued says whether a Certificate has the Secret that it names now. cert-manager keeps the one
+// that it named before.
+func (c *Cluster) issued(ctx context.Context, certificate *certmanagerv1.Certificate) (bool, error) {
+	if len(certificate.Status.Conditions) == 0 {
+		return false, nil
+	}
+	err := c.Admin.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: certificate.Spec.SecretName}, &corev1.Secret{})
+	return err == nil, client.IgnoreNotFound(err)
 }
 
 // unlessAbsent drops the error of a kind that is not installed.
@@ -145,8 +158,11 @@ func (c *Cluster) sign(ctx context.Context, certificate *certmanagerv1.Certifica
 
 // authority reads the pair that signs.
 func (c *Cluster) authority(ctx context.Context) (*x509.Certificate, *ecdsa.PrivateKey, error) {
-	secret := &corev1.Secret{}
-	if err := c.Admin.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: render.CertificateCA}, secret); err != nil {
+	issuer, secret := &certmanagerv1.Issuer{}, &corev1.Secret{}
+	if err := c.Admin.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: render.IssuerCA}, issuer); err != nil {
+		return nil, nil, err
+	}
+	if err := c.Admin.Get(ctx, client.ObjectKey{Namespace: Namespace, Name: issuer.Spec.CA.SecretName}, secret); err != nil {
 		return nil, nil, err
 	}
 	block, _ := pem.Decode(secret.Data[corev1.TLSCertKey])
