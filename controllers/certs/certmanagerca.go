@@ -108,10 +108,10 @@ func (p *certManagerProvider) authority(ctx context.Context, demand demand) (iss
 		authority.next, authority.awaited = authority.pair.Certificate, !isAuthority(authority.pair.Certificate)
 	}
 	authority.pair, authority.because = signs, standing.because
-	if standing.follows() || authority.refused != nil {
-		return authority, nil
+	if !standing.follows() && authority.refused == nil {
+		err = p.removeFormer(ctx, demand.kubewarden, standing)
 	}
-	return authority, p.removeFormer(ctx, demand.kubewarden, standing)
+	return authority, err
 }
 
 // replaceLost has the authority that was made last sign at once.

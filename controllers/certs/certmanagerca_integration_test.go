@@ -136,7 +136,7 @@ func TestCertManagerIssuesAnotherAuthorityStepByStep(t *testing.T) {
 		}
 		s.asks(func(issued, signer string) bool { return issued == next && signer == next })
 	})
-	t.Run("another provider leaves nothing behind", func(t *testing.T) {
+	t.Run("another provider leaves nothing behind", func(*testing.T) {
 		s.kubewarden.Spec.Certificates.Provider = builtIn
 		s.syncAuthority()
 		s.authority()

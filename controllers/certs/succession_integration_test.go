@@ -221,8 +221,9 @@ func TestTwoOperatorsMakeOneNextAuthority(t *testing.T) {
 	s.syncAuthority()
 	s.trusts(s.authority().Data["tls.crt"], nil)
 	s.kubewarden.Annotations = map[string]string{operatorv1alpha1.AnnotationRekey: "now"}
-	var made []string
-	for i := range 3 {
+	const processes = 3
+	made := make([]string, 0, processes)
+	for i := range processes {
 		s.restart()
 		if i == 0 {
 			s.syncAuthority()

@@ -111,7 +111,7 @@ func (v versions) between(from, to time.Time) [][]byte {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{random: rand.New(rand.NewPCG(seed, 1)), now: noon, verdicts: map[string]error{}} //nolint:gosec // chance, not secrets
+	w := &world{random: rand.New(rand.NewPCG(seed, 1)), now: noon, verdicts: map[string]error{}}
 	w.signer = w.make(t)
 	for i := range w.pace {
 		w.pace[i] = []int{1, 3, 40}[w.random.IntN(3)]
@@ -236,7 +236,7 @@ func (w *world) authorityState() certs.AuthorityState {
 }
 
 func (s *server) reports() replicas.Set {
-	var set replicas.Set
+	set := make(replicas.Set, 0, len(s.pods))
 	for _, pod := range s.pods {
 		replica := replicas.Replica{Name: pod.name, Terminating: pod.terminating}
 		if pod.report != "" {
