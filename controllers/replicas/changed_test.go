@@ -74,6 +74,13 @@ func TestChangedMissesNothing(t *testing.T) {
 	}
 	ids, pods := []string{"a", "b", "c"}, []corev1.Pod{pod("p", ready), pod("q", ready), pod("r")}
 	reports := randomReports(random, ids, hash, revision)
+	judged := func(reports map[string]contract.Report, id string) replicas.Policy {
+		policy, err := replicas.NewSet(pods, reports).Policy(id, wanted)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return policy
+	}
 	noticed := 0
 	for range 3000 {
 		after := maps.Clone(reports)
@@ -84,7 +91,7 @@ func TestChangedMissesNothing(t *testing.T) {
 		}
 		changed, all := replicas.Changed(reports, after)
 		for _, id := range ids {
-			was, now := judged(t, pods, reports, id, wanted), judged(t, pods, after, id, wanted)
+			was, now := judged(reports, id), judged(after, id)
 			if all || reflect.DeepEqual(was, now) {
 				continue
 			}
@@ -98,15 +105,6 @@ func TestChangedMissesNothing(t *testing.T) {
 	if noticed < 100 {
 		t.Errorf("only %d single policies changed: the reports are not what this test needs", noticed)
 	}
-}
-
-func judged(t *testing.T, pods []corev1.Pod, reports map[string]contract.Report, id string, wanted contract.Entry) replicas.Policy {
-	t.Helper()
-	policy, err := replicas.NewSet(pods, reports).Policy(id, wanted)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return policy
 }
 
 func randomReports(random *rand.Rand, ids []string, hash, revision string) map[string]contract.Report {

@@ -23,7 +23,7 @@ const (
 	// patience is for five hundred policies on a machine that has other things to do.
 	patience = 5 * time.Minute
 	// calm is how long nothing must happen for a phase to be over.
-	calm = 2 * time.Second
+	calm = 1500 * time.Millisecond
 	// tenant is where policies of a namespace are.
 	tenant = "default"
 )

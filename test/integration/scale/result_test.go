@@ -90,7 +90,7 @@ func (r *result) table() string {
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	var failure error
 	row := func(name string, cell func(figures) string) {
-		cells := []string{name}
+		cells := append(make([]string, 0, 1+len(r.Sizes)), name)
 		for _, f := range r.Sizes {
 			cells = append(cells, cell(f))
 		}
