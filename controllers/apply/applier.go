@@ -74,27 +74,31 @@ func (a *Applier) applyOne(ctx context.Context, owner client.Object, object rend
 		if err := checkReplaceable(wanted, live, owner); err != nil {
 			return err
 		}
-		unchanged, err := a.memory.unchanged(wanted, live)
-		if err != nil {
+		if unchanged, err := a.memory.unchanged(wanted, live); err != nil || unchanged {
 			return err
 		}
-		if unchanged {
-			return nil
-		}
-		if err := a.takeOver(ctx, wanted, live); err != nil {
+		if err := a.prepare(ctx, wanted, live); err != nil {
 			return fmt.Errorf("apply %s: %w", wanted, err)
 		}
-		if err := a.freeNames(ctx, wanted, live); err != nil {
-			return fmt.Errorf("apply %s: %w", wanted, err)
-		}
-		// The write must reach the very object that was looked at, not a successor.
-		wanted.object.SetUID(live.GetUID())
 	}
 	written, err := a.write(ctx, wanted)
 	if err != nil {
 		return fmt.Errorf("apply %s: %w", wanted, err)
 	}
 	return a.memory.remember(wanted, written)
+}
+
+// prepare takes out of a live object what would be in the way of an apply.
+func (a *Applier) prepare(ctx context.Context, wanted *wanted, live client.Object) error {
+	if err := a.takeOver(ctx, wanted, live); err != nil {
+		return err
+	}
+	if err := a.freeNames(ctx, wanted, live); err != nil {
+		return err
+	}
+	// The write must reach the very object that was looked at, not a successor.
+	wanted.object.SetUID(live.GetUID())
+	return nil
 }
 
 // read returns the live object, or nil when there is none.

@@ -81,7 +81,7 @@ func inherit(object client.Object, version string) (sets.Set[string], error) {
 
 func withoutFinalizers(owned *metav1.FieldsV1) (*metav1.FieldsV1, error) {
 	var fields map[string]any
-	if err := json.Unmarshal(owned.Raw, &fields); err != nil {
+	if err := json.Unmarshal(owned.GetRawBytes(), &fields); err != nil {
 		return nil, err
 	}
 	if metadata, ok := fields["f:metadata"].(map[string]any); ok {
@@ -94,5 +94,5 @@ func withoutFinalizers(owned *metav1.FieldsV1) (*metav1.FieldsV1, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &metav1.FieldsV1{Raw: raw}, nil
+	return metav1.NewFieldsV1(string(raw)), nil
 }

@@ -13,7 +13,7 @@ import (
 func TestFieldsOfUpstreamBecomeOurs(t *testing.T) {
 	entry := func(manager string, operation metav1.ManagedFieldsOperationType, version, fields string) metav1.ManagedFieldsEntry {
 		return metav1.ManagedFieldsEntry{
-			Manager: manager, Operation: operation, APIVersion: version, FieldsType: "FieldsV1", FieldsV1: &metav1.FieldsV1{Raw: []byte(fields)},
+			Manager: manager, Operation: operation, APIVersion: version, FieldsType: "FieldsV1", FieldsV1: metav1.NewFieldsV1(fields),
 		}
 	}
 	status := entry("controller", metav1.ManagedFieldsOperationUpdate, "v1", `{"f:status":{}}`)
@@ -34,7 +34,7 @@ func TestFieldsOfUpstreamBecomeOurs(t *testing.T) {
 	}
 	got := map[string]string{}
 	for _, entry := range live.ManagedFields {
-		got[entry.Manager+" "+string(entry.Operation)+" "+entry.Subresource] = string(entry.FieldsV1.Raw)
+		got[entry.Manager+" "+string(entry.Operation)+" "+entry.Subresource] = entry.FieldsV1.GetRawString()
 	}
 	want := map[string]string{
 		FieldOwner + " Apply ":     `{"f:data":{"f:a":{},"f:b":{},"f:c":{}}}`,

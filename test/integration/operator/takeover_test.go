@@ -363,8 +363,9 @@ func mustGet[T client.Object](ctx context.Context, c *cluster, object T) T {
 }
 
 func managersOf(object client.Object) []string {
-	var managers []string
-	for _, entry := range object.GetManagedFields() {
+	entries := object.GetManagedFields()
+	managers := make([]string, 0, len(entries))
+	for _, entry := range entries {
 		managers = append(managers, entry.Manager)
 	}
 	return managers
