@@ -26,6 +26,7 @@
 //
 // A reconcile reads straight down: get, observe (every read), render/ (pure), apply/
 // (every write), status (one deferred patch, on success and on error, when it changed).
+// Beside them storage/ has objects of old versions stored anew, whatever is installed.
 // What they share: certs/ plans the steps with certificates, index/ finds the policies of
 // a PolicyServer, configured/ reads back what was written for the replicas, replicas/ reads
 // what they report, optional/ watches kinds that a cluster may lack, resource/ writes

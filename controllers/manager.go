@@ -34,6 +34,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/selfmanaged"
 	"github.com/kubewarden/kubewarden-operator/controllers/settingscheck"
 	"github.com/kubewarden/kubewarden-operator/controllers/stack"
+	"github.com/kubewarden/kubewarden-operator/controllers/storage"
 	"github.com/kubewarden/kubewarden-operator/controllers/upstream"
 )
 
@@ -220,6 +221,11 @@ func addReconcilers(manager ctrl.Manager, config Config, applier *apply.Applier,
 		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Cache: manager.GetCache(),
 		Applier: applier, Certificates: certificates, Upstream: observer, Recorder: recorder,
 		Configured: written, Reports: reports, Render: config.Render,
+	}).SetupWithManager(manager, options(1)); err != nil {
+		return err
+	}
+	if err := storage.NewReconciler(storage.Config{
+		Client: manager.GetClient(), Uncached: manager.GetAPIReader(), Now: config.Now,
 	}).SetupWithManager(manager, options(1)); err != nil {
 		return err
 	}

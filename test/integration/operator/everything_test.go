@@ -49,6 +49,7 @@ func liveThroughEverything(t *testing.T, c *cluster) {
 	c.scan(t)
 	c.followRecommendations(t)
 	c.readTheCluster(t, server.Name)
+	c.rememberOldVersions(t)
 	c.monitor(t)
 	c.wantLess(t, server, replicas)
 	c.orphan(t, policies)
