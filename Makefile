@@ -61,7 +61,7 @@ test-conformance: ## Declarative cases through engine and server
 
 .PHONY: test-integration
 test-integration: $(CLUSTER_BIN) ## Tests against a real API server and etcd (envtest), the operator under its own rights
-	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration ./audit/... ./controllers/... ./policyserver/... ./test/integration/... ./test/model
+	KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration -timeout=25m ./audit/... ./controllers/... ./policyserver/... ./test/integration/... ./test/model
 
 .PHONY: model
 model: $(CLUSTER_BIN) ## Random histories of an installation: SEEDS (5) of them, or that of SEED, of STEPS (300) operations; build/model.txt

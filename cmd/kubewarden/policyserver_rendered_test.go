@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -15,14 +16,7 @@ import (
 
 // The command line that the operator renders is one that the command takes.
 func TestPolicyServerTakesWhatTheOperatorRenders(t *testing.T) {
-	files, err := filepath.Glob(filepath.Join("..", "..", "controllers", "render", "testdata", "policyserver-*.yaml"))
-	if err != nil || len(files) == 0 {
-		t.Fatalf("got files %v, error %v", files, err)
-	}
-	for _, file := range files {
-		if strings.HasPrefix(filepath.Base(file), "policyserver-rollout-") {
-			continue // for other images
-		}
+	for _, file := range goldensOfOurs(t) {
 		deployment := rendered(t, file)
 		container := deployment.Spec.Template.Spec.Containers[0]
 		variables := map[string]string{}
@@ -48,6 +42,17 @@ func TestPolicyServerTakesWhatTheOperatorRenders(t *testing.T) {
 			t.Errorf("%s: got a grace period of %d s, want more than the drain period of %s", file, *grace, flags.drainPeriod)
 		}
 	}
+}
+
+// goldensOfOurs are the goldens of policy servers that run this image.
+func goldensOfOurs(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "controllers", "render", "testdata", "policyserver-*.yaml"))
+	files = slices.DeleteFunc(files, func(file string) bool { return strings.HasPrefix(filepath.Base(file), "policyserver-rollout-") })
+	if err != nil || len(files) == 0 {
+		t.Fatalf("got files %v, error %v", files, err)
+	}
+	return files
 }
 
 // rendered gives the Deployment in a golden file.
