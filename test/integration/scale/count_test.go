@@ -40,6 +40,11 @@ func difference(now, before map[string]int) map[string]int {
 
 func (c counts) reconciles() int { return total(c.Reconciles, func(string) bool { return true }) }
 
+// policyReconciles are those of policies of any kind.
+func (c counts) policyReconciles() int {
+	return total(c.Reconciles, func(controller string) bool { return strings.Contains(controller, "admissionpolicy") })
+}
+
 func (c counts) calls() int { return total(c.Calls, func(string) bool { return true }) }
 
 // writes are the calls that change something.

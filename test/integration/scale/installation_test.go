@@ -172,6 +172,22 @@ func (in *installation) empty(t *testing.T) {
 	})
 }
 
+// knowsAll waits until an operator that was started anew has looked at every policy: on a slow
+// machine it does nothing for longer than it is calm, until its caches are filled.
+func (in *installation) knowsAll(t *testing.T, before counts) {
+	t.Helper()
+	within(t, func(context.Context) error {
+		now, err := in.counter.now()
+		if err != nil {
+			return err
+		}
+		if looks := now.since(before).policyReconciles(); looks < in.size.policies {
+			return fmt.Errorf("there were %d reconciles of %d policies", looks, in.size.policies)
+		}
+		return nil
+	})
+}
+
 // rests waits until the operator has neither reconciled nor written anything for a while, and
 // returns what it did until then.
 func (in *installation) rests(t *testing.T, calm time.Duration) counts {

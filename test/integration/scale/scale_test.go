@@ -70,6 +70,7 @@ func measure(t *testing.T, size size) figures {
 		if err := in.StartOperator(); err != nil {
 			t.Fatal(err)
 		}
+		in.knowsAll(t, before)
 	})
 	in.rests(t, *restFlag)
 	during(phaseDelete, size.policies, func() { in.empty(t) })
