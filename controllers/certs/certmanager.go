@@ -140,8 +140,12 @@ func (p *certManagerProvider) adopt(ctx context.Context, owner client.Object, se
 		return nil
 	}
 	reference := &corev1.Secret{}
-	reference.Name, reference.Namespace = secret.Name, secret.Namespace
-	return p.applier.Apply(ctx, owner, reference)
+	reference.Name, reference.Namespace, reference.UID = secret.Name, secret.Namespace, secret.UID
+	err := p.applier.Apply(ctx, owner, reference)
+	if apierrors.IsConflict(err) {
+		return nil // it is gone by now, and an apply without its UID would make an empty one
+	}
+	return err
 }
 
 // withdrawPair has cert-manager write no more into the Secret that pairs are issued into.

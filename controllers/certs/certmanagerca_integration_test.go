@@ -10,6 +10,7 @@ import (
 
 	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -164,5 +165,50 @@ func TestLostAuthorityOfCertManagerIsFollowedAtOnce(t *testing.T) {
 	s.presents(first)
 	if bundle, err := s.certificates.CABundle(t.Context()); err != nil || !bytes.Contains(bundle, before.pem()) {
 		t.Errorf("the bundle is %q (%v), want the lost authority in it", bundle, err)
+	}
+}
+
+// lateClient shows a Secret that is gone.
+type lateClient struct {
+	client.Client
+
+	shown *corev1.Secret
+}
+
+func (c lateClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if secret, ok := object.(*corev1.Secret); ok && key == client.ObjectKeyFromObject(c.shown) {
+		c.shown.DeepCopyInto(secret)
+		return nil
+	}
+	return c.Client.Get(ctx, key, object, options...)
+}
+
+// A Secret that went while the operator looked at it is not made by the operator, without a
+// pair.
+func TestAPairThatIsGoneIsLeftToCertManager(t *testing.T) {
+	s := newServerStage(t)
+	ca := newAuthority(t, "authority", noon.Add(9*year))
+	s.replaceAuthority(ca)
+	s.sync()
+	s.issuePair(ca.issue(t, dnsName, noon.Add(year)))
+	s.sync()
+	gone := &corev1.Secret{}
+	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.IssuedName("default")}
+	if err := environment.Direct.Get(t.Context(), key, gone); err != nil {
+		t.Fatal(err)
+	}
+	gone.OwnerReferences = nil // it has not been adopted yet
+	if err := environment.Direct.Delete(t.Context(), gone.DeepCopy()); err != nil {
+		t.Fatal(err)
+	}
+	s.gone(key.Name)
+	s.certificates = certs.NewCertificates(certs.Config{
+		Client: lateClient{environment.Cached, gone}, Uncached: environment.Uncached,
+		Applier: apply.NewApplier(apply.Config{Client: environment.Cached, Uncached: environment.Uncached}),
+		Render:  s.config(), Now: func() time.Time { return s.now },
+	})
+	s.sync()
+	if err := environment.Direct.Get(t.Context(), key, gone); !apierrors.IsNotFound(err) {
+		t.Errorf("the Secret is %v (%v), want none", gone.Data, err)
 	}
 }
