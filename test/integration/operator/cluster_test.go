@@ -68,8 +68,11 @@ func within(t *testing.T, limit time.Duration, check func(ctx context.Context) e
 	t.Helper()
 	var last error
 	err := wait.PollUntilContextTimeout(t.Context(), 25*time.Millisecond, limit, true, func(ctx context.Context) (bool, error) {
-		last = check(ctx)
-		return last == nil, nil
+		complaint := check(ctx)
+		if last == nil || ctx.Err() == nil {
+			last = complaint // that the time is over is no complaint
+		}
+		return complaint == nil, nil
 	})
 	if err != nil {
 		t.Fatalf("not within %s: %v", limit, last)

@@ -20,6 +20,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
@@ -267,13 +268,13 @@ func TestUpstreamsInstallationIsTakenOver(t *testing.T) {
 
 // untilUnanswered watches, until ctx ends, for a moment in which the policy is not asked.
 func (c *cluster) untilUnanswered(ctx context.Context, left *installation) error {
-	for ctx.Err() == nil {
-		if err := c.answered(ctx, left); err != nil && ctx.Err() == nil {
-			return fmt.Errorf("admission stopped: %w", err)
-		}
-		time.Sleep(10 * time.Millisecond)
+	err := wait.PollUntilContextCancel(ctx, 10*time.Millisecond, true, func(ctx context.Context) (bool, error) {
+		return false, c.answered(ctx, left)
+	})
+	if ctx.Err() != nil {
+		return nil // a call that was cut off by the end of the watch says nothing
 	}
-	return nil
+	return fmt.Errorf("admission stopped: %w", err)
 }
 
 func (c *cluster) childrenAreOurs(ctx context.Context) error {
