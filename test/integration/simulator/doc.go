@@ -6,6 +6,8 @@
 // Deployments and ReplicaSets, the kubelet and the garbage collector, so that children come,
 // run, are replaced and go as in a real cluster.
 //
+// test/likeness holds it against a cluster with nodes.
+//
 // What belongs here: what several rooms of tests need of a cluster.
 //
 // What never does: assertions, and evaluation of policies: a replica here decides by the

@@ -11,6 +11,7 @@ import (
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -39,8 +40,8 @@ func newRollout(deployment *appsv1.Deployment, sets []appsv1.ReplicaSet, pods []
 	return r
 }
 
-// roll takes the next step: the newest ReplicaSet gets all its Pods, and once they are
-// ready the others lose theirs.
+// roll takes the next step, as far as the strategy of the Deployment allows: the newest
+// ReplicaSet gets Pods, and the others lose theirs.
 func (w *Workloads) roll(ctx context.Context, r rollout) error {
 	if r.deployment.DeletionTimestamp != nil {
 		return nil
@@ -54,29 +55,59 @@ func (w *Workloads) roll(ctx context.Context, r rollout) error {
 	if i < 0 {
 		return w.cluster.Admin.Create(ctx, replicaSet(r.deployment, newest))
 	}
-	if err := w.scale(ctx, &r.sets[i], r.pods[newest], int(*r.deployment.Spec.Replicas)); err != nil {
+	more, fewer, err := r.allowed(newest)
+	if err != nil {
 		return err
 	}
-	if readyPods(r.pods[newest]) >= *r.deployment.Spec.Replicas {
-		for i := range r.sets {
-			if err := w.retire(ctx, &r.sets[i], r.pods[r.sets[i].Name], newest); err != nil {
-				return err
-			}
+	wanted := min(int(*r.deployment.Spec.Replicas), len(alive(r.pods[newest]))+more)
+	if err := w.scale(ctx, &r.sets[i], r.pods[newest], wanted); err != nil {
+		return err
+	}
+	for i := range r.sets {
+		if r.sets[i].Name == newest {
+			continue
+		}
+		leave := min(fewer, len(alive(r.pods[r.sets[i].Name])))
+		fewer -= leave
+		if err := w.retire(ctx, &r.sets[i], r.pods[r.sets[i].Name], leave); err != nil {
+			return err
 		}
 	}
 	return w.reportRollout(ctx, r, newest)
 }
 
-// retire takes away the Pods of a ReplicaSet that is not the newest, then the set itself.
-func (w *Workloads) retire(ctx context.Context, set *appsv1.ReplicaSet, pods []corev1.Pod, newest string) error {
-	switch {
-	case set.Name == newest:
-		return nil
-	case len(pods) > 0:
-		return w.scale(ctx, set, pods, 0)
-	default:
+// allowed says how many Pods the newest ReplicaSet may get now, and how many the others may
+// lose, by the rules of a rolling update.
+func (r rollout) allowed(newest string) (more, fewer int, err error) {
+	replicas, strategy := int(*r.deployment.Spec.Replicas), r.deployment.Spec.Strategy.RollingUpdate
+	surge, err := intstr.GetScaledValueFromIntOrPercent(strategy.MaxSurge, replicas, true)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read maxSurge of Deployment %s: %w", r.deployment.Name, err)
+	}
+	unavailable, err := intstr.GetScaledValueFromIntOrPercent(strategy.MaxUnavailable, replicas, false)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read maxUnavailable of Deployment %s: %w", r.deployment.Name, err)
+	}
+	all := 0
+	for _, pods := range r.pods {
+		all += len(alive(pods))
+	}
+	unready := len(alive(r.pods[newest])) - int(readyPods(r.pods[newest]))
+	return max(0, replicas+surge-all), max(0, all-unready-(replicas-unavailable)), nil
+}
+
+// retire takes Pods away from a ReplicaSet that is not the newest; from one that has none,
+// the set itself.
+func (w *Workloads) retire(ctx context.Context, set *appsv1.ReplicaSet, pods []corev1.Pod, fewer int) error {
+	if len(pods) == 0 {
 		return w.cluster.Admin.Delete(ctx, set)
 	}
+	return w.scale(ctx, set, pods, len(alive(pods))-fewer)
+}
+
+// alive are the Pods that nobody has told to go.
+func alive(pods []corev1.Pod) []corev1.Pod {
+	return slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
 }
 
 func replicaSet(deployment *appsv1.Deployment, name string) *appsv1.ReplicaSet {
@@ -93,7 +124,7 @@ func replicaSet(deployment *appsv1.Deployment, name string) *appsv1.ReplicaSet {
 // scale makes Pods that are missing and deletes those that are too many, first those that
 // are not ready.
 func (w *Workloads) scale(ctx context.Context, set *appsv1.ReplicaSet, pods []corev1.Pod, wanted int) error {
-	alive := slices.DeleteFunc(slices.Clone(pods), func(pod corev1.Pod) bool { return pod.DeletionTimestamp != nil })
+	alive := alive(pods)
 	slices.SortStableFunc(alive, func(a, b corev1.Pod) int { return int(readyPods([]corev1.Pod{b})) - int(readyPods([]corev1.Pod{a})) })
 	for i := len(alive); i < wanted; i++ {
 		w.serial++
