@@ -15,7 +15,8 @@ const mounting = 2 * time.Minute
 type AuthorityState struct {
 	Now     time.Time
 	Request Request
-	// Issued is the certificate of the authority that signs, in PEM.
+	// Issued are the certificates of the authorities that sign, in PEM: one, unless an issuer
+	// of somebody else's has changed its authority since it issued some pair.
 	Issued []byte
 	// Next is that of the authority that was made to sign after it; empty when there is none.
 	Next []byte
@@ -35,7 +36,7 @@ type AuthorityState struct {
 
 // Published are the authorities that API servers are told to trust, in PEM.
 type Published struct {
-	// Current is the one that signs.
+	// Current are those that sign.
 	Current []byte
 	// Old are the others: those that signed before, and whose certificates may still be
 	// presented, and the one that is to sign next.
@@ -89,12 +90,12 @@ func PlanAuthority(state AuthorityState) AuthorityPlan {
 	issued, _ := parseCertificates(state.Issued)
 	// Who published a bundle that cannot be read trusted nobody.
 	before, _ := parseCertificates(state.Published.Bundle())
-	old := without(valid(before, state.Now), issued[0])
+	old := without(valid(before, state.Now), issued...)
 	next := nextAfter(issued[0], state.Next)
 	if next != nil {
 		old = append([]*x509.Certificate{next}, without(old, next)...)
 	}
-	wanted := Published{Current: encodeCertificates(issued[:1]), Old: encodeCertificates(old), ChangedAt: state.Now}
+	wanted := Published{Current: encodeCertificates(issued), Old: encodeCertificates(old), ChangedAt: state.Now}
 	switch {
 	case !bytes.Equal(wanted.Current, state.Published.Current) || !bytes.Equal(wanted.Old, state.Published.Old):
 		return AuthorityPlan{Step: StepPublish, Publish: wanted}
@@ -108,7 +109,7 @@ func PlanAuthority(state AuthorityState) AuthorityPlan {
 	case len(old) == 0:
 		return AuthorityPlan{Step: StepNone, After: soonest(untilFirstExpiry(before, state.Now), state.DueIn)}
 	}
-	if message, after := needed(state, issued[0]); message != "" {
+	if message, after := needed(state, wanted.Current); message != "" {
 		return AuthorityPlan{Step: StepHold, After: after, Message: "the authority before stays trusted: " + message}
 	}
 	wanted.Old = nil
@@ -143,13 +144,12 @@ func takeOver(state AuthorityState, next *x509.Certificate) AuthorityPlan {
 	return AuthorityPlan{Step: StepPromote}
 }
 
-// needed says who may still present what another authority than the given one signed, and
+// needed says who may still present what another authority than the given ones signed, and
 // when to look again; nothing when nobody does.
-func needed(state AuthorityState, signer *x509.Certificate) (message string, after time.Duration) {
-	authority := encodeCertificates([]*x509.Certificate{signer})
+func needed(state AuthorityState, signers []byte) (message string, after time.Duration) {
 	for _, chain := range state.Chains {
 		if len(chain.Certificate) > 0 {
-			if err := chain.Claim.trusted(Pair{Certificate: chain.Certificate}, authority, state.Now); err != nil {
+			if err := chain.Claim.trusted(Pair{Certificate: chain.Certificate}, signers, state.Now); err != nil {
 				return fmt.Sprintf("waiting for %s to be given a certificate of the authority that signs now", chain.Name), recheck
 			}
 		}

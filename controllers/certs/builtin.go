@@ -13,7 +13,11 @@ import (
 )
 
 // builtInProvider signs with an authority of the operator's own.
-type builtInProvider struct{ *Certificates }
+type builtInProvider struct {
+	*Certificates
+
+	terms render.Terms
+}
 
 var _ provider = (*builtInProvider)(nil)
 
@@ -46,6 +50,7 @@ func (p *builtInProvider) authority(ctx context.Context, demand demand) (issued,
 	due := DueState{
 		Now: p.now(), Authority: pairOf(secret),
 		Asked: demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey], MadeFor: secret.Annotations[render.AnnotationMadeFor],
+		Terms: p.terms.Authority,
 	}
 	if authority.due, authority.dueIn, err = Due(due); err != nil {
 		return issued{request: unusable(secret, err)}, nil
@@ -65,7 +70,7 @@ func (p *builtInProvider) make(ctx context.Context, demand demand) (*corev1.Secr
 	if err != nil || secret.UID != "" {
 		return secret, err
 	}
-	pair, err := NewAuthority(render.BuiltInCA, p.now())
+	pair, err := NewAuthorityOn(p.terms.Authority, render.BuiltInCA, p.now())
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +99,7 @@ func unusable(secret *corev1.Secret, cause error) Request {
 
 // pair signs a pair where the plan says so.
 func (p *builtInProvider) pair(ctx context.Context, holder holder) (issued, error) {
-	if err := (&certManagerProvider{p.Certificates}).withdrawPair(ctx, holder); err != nil {
+	if err := (&certManagerProvider{p.Certificates, p.terms}).withdrawPair(ctx, holder); err != nil {
 		return issued{}, err
 	}
 	authority, err := p.secret(ctx, render.BuiltInCA)
@@ -112,7 +117,7 @@ func (p *builtInProvider) pair(ctx context.Context, holder holder) (issued, erro
 		// What was signed before is still good while nothing new can be signed.
 		return issued{request: unusable(authority, err), pair: pairOf(secret)}, nil
 	}
-	leaf := LeafState{Now: p.now(), Claim: holder.claim, Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret)}
+	leaf := LeafState{Now: p.now(), Claim: holder.claim, Authority: authority.Data[corev1.TLSCertKey], Issued: pairOf(secret), Terms: p.terms.Leaf}
 	if leaf.Issued, err = p.signed(ctx, holder.certificate.Name, leaf, pairOf(authority)); err != nil {
 		return issued{}, err
 	}

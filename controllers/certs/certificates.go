@@ -72,6 +72,8 @@ type Progress struct {
 	After time.Duration
 	// Provider is whom to record as the provider of the installation; empty for no change.
 	Provider operatorv1alpha1.CertificateProvider
+	// Issuer is the issuer to record with it; zero for an authority of the operator's own.
+	Issuer operatorv1alpha1.IssuerReference
 }
 
 // CABundle is what webhooks must trust, in PEM: the authority that signs and those that
@@ -141,7 +143,7 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 			Ready: len(published.Current) > 0, Reason: choice.Remark.Reason, Message: choice.Remark.Message, After: choice.After,
 		}, nil
 	}
-	provider, demand := c.of(choice.Provider), demand{kubewarden: kubewarden, because: choice.Because}
+	provider, demand := c.of(choice.source(), kubewarden), demand{kubewarden: kubewarden, because: choice.Because}
 	authority, err := provider.authority(ctx, demand)
 	if err != nil {
 		return Progress{}, err
@@ -170,9 +172,9 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 		return Progress{}, err
 	}
 	// What a choice replaces is kept until the choice is recorded.
-	changing := choice.Provider == builtIn && state.asksCertManager()
-	if state.Recorded == choice.Provider && !changing {
-		if err := c.other(choice.Provider).withdraw(ctx, kubewarden); err != nil {
+	changing := state.asksCertManager() && choice.source() != state.asked()
+	if recorded(kubewarden) == choice.source() && !changing {
+		if err := c.withdrawOthers(ctx, choice.source(), kubewarden); err != nil {
 			return Progress{}, err
 		}
 	}
@@ -210,10 +212,11 @@ func (c *Certificates) publish(ctx context.Context, kubewarden *operatorv1alpha1
 // not recorded: until then the choice costs nothing to change.
 func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, published Published) Progress {
 	progress := Progress{
-		Ready:    len(published.Current) > 0,
+		Ready:    len(published.Current) > 0 && !choice.Blocked,
 		Reason:   operatorv1alpha1.ReasonIssued,
 		After:    soonest(plan.After, choice.After),
 		Provider: choice.Provider,
+		Issuer:   choice.Issuer,
 	}
 	if plan.Step == StepWait {
 		progress.Provider = ""

@@ -19,8 +19,12 @@ import (
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
 )
 
-// certManagerProvider has cert-manager issue, by Certificates.
-type certManagerProvider struct{ *Certificates }
+// certManagerProvider has cert-manager issue, by Certificates, from an authority of our own.
+type certManagerProvider struct {
+	*Certificates
+
+	terms render.Terms
+}
 
 var _ provider = (*certManagerProvider)(nil)
 
@@ -57,7 +61,8 @@ func (p *certManagerProvider) pair(ctx context.Context, holder holder) (issued, 
 	} else if err := p.withdrawFormer(ctx, holder, secret); err != nil {
 		return issued{}, err
 	}
-	pair, err := p.ask(ctx, holder.owner, holder.certificate)
+	certificate := render.RequestedFrom(render.OwnIssuer(render.IssuerCA), p.terms.Leaf, holder.certificate)
+	pair, err := p.ask(ctx, holder.owner, certificate)
 	return pair, errors.Join(err, pair.refused)
 }
 

@@ -30,6 +30,8 @@ type standing struct {
 	issued, signer string
 	// madeFor and because are the annotations of the Certificate.
 	madeFor, because string
+	// terms are what it asks for.
+	terms render.CertificateTerms
 }
 
 // follows says that the authority that was made last does not sign yet.
@@ -38,6 +40,7 @@ func (s standing) follows() bool { return s.issued != s.signer }
 func (p *certManagerProvider) standing(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (standing, error) {
 	first := standing{
 		issued: render.CertificateCA, signer: render.CertificateCA, madeFor: kubewarden.Annotations[operatorv1alpha1.AnnotationRekey],
+		terms: p.terms.Authority,
 	}
 	if installed, err := p.installed(ctx); err != nil || !installed {
 		return first, err
@@ -49,6 +52,10 @@ func (p *certManagerProvider) standing(ctx context.Context, kubewarden *operator
 	found := standing{
 		exists: true, issued: certificate.Spec.SecretName, signer: certificate.Spec.SecretName,
 		madeFor: certificate.Annotations[render.AnnotationMadeFor], because: certificate.Annotations[render.AnnotationMadeBecause],
+		terms: render.CertificateTerms{Key: render.KeyTermsOf(certificate.Spec.PrivateKey)},
+	}
+	if certificate.Spec.Duration != nil {
+		found.terms.Duration = certificate.Spec.Duration.Duration
 	}
 	// Without its issuer nothing is signed, and the authority that was made last may sign first.
 	if exists, err := p.exists(ctx, render.IssuerCA, issuer); err != nil || !exists {
@@ -72,6 +79,7 @@ func (p *certManagerProvider) objects(kubewarden *operatorv1alpha1.Kubewarden, s
 	return render.CertificateAuthority(render.CertificateAuthorityInput{
 		Config: p.render, Installation: render.NewInstallation(kubewarden),
 		Issued: standing.issued, Signer: standing.signer, MadeFor: standing.madeFor, MadeBecause: standing.because,
+		Terms: standing.terms,
 	})
 }
 
@@ -86,15 +94,17 @@ func (p *certManagerProvider) authority(ctx context.Context, demand demand) (iss
 	}
 	// Of an authority that signs itself, the first is its own certificate. Its key is
 	// cert-manager's business.
-	signs := Pair{Certificate: signer.Data[corev1.TLSCertKey]}
+	signs := Pair{Certificate: firstOf(signer.Data[corev1.TLSCertKey])}
 	if standing.follows() && !isAuthority(signs.Certificate) {
 		// Somebody deleted the Secret. Nobody would issue it again, and nothing can be signed.
 		return p.replaceLost(ctx, demand, standing)
 	}
-	asked := demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey]
-	if standing.exists && !standing.follows() && isAuthority(signs.Certificate) && asked != "" && asked != standing.madeFor {
+	if due := p.due(demand, standing); due != "" && isAuthority(signs.Certificate) {
 		// What a late cache shows must not be written now: it may be what was before.
-		return issued{pair: signs, due: askedFor(asked)}, nil
+		return issued{pair: signs, due: due}, nil
+	}
+	if standing.exists && !isAuthority(signs.Certificate) {
+		standing.terms = p.terms.Authority // nothing was issued on the terms before
 	}
 	objects := p.objects(demand.kubewarden, standing)
 	if standing.follows() {
@@ -112,6 +122,24 @@ func (p *certManagerProvider) authority(ctx context.Context, demand demand) (iss
 		err = p.removeFormer(ctx, demand.kubewarden, standing)
 	}
 	return authority, err
+}
+
+// due says why another authority has to take over; empty when none has to. That its life comes
+// to its end is cert-manager's business.
+func (p *certManagerProvider) due(demand demand, standing standing) string {
+	asked, wanted := demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey], p.terms.Authority
+	switch {
+	case !standing.exists || standing.follows():
+		return ""
+	case asked != "" && asked != standing.madeFor:
+		return askedFor(asked)
+	case wanted.Key != standing.terms.Key:
+		return otherKey(wanted.Key, standing.terms.Key)
+	case wanted.Duration != standing.terms.Duration:
+		return otherDuration(wanted.Duration, standing.terms.Duration)
+	default:
+		return ""
+	}
 }
 
 // replaceLost has the authority that was made last sign at once.
@@ -133,6 +161,7 @@ func (p *certManagerProvider) prepare(ctx context.Context, demand demand, becaus
 		return err
 	}
 	standing.madeFor, standing.because = demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey], because
+	standing.terms = p.terms.Authority
 	sum := sha256.Sum256(append(signer.Data[corev1.TLSCertKey], standing.madeFor...))
 	standing.issued = render.CertificateCA + "-" + hex.EncodeToString(sum[:4])
 	ctrl.LoggerFrom(ctx).Info("Asking for the next certificate authority", "secret", standing.issued, "because", because)

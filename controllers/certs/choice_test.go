@@ -102,3 +102,74 @@ func TestChoose(t *testing.T) {
 		})
 	}
 }
+
+func TestChooseAnIssuer(t *testing.T) {
+	vault := operatorv1alpha1.IssuerReference{Name: "vault", Kind: "ClusterIssuer", Group: "cert-manager.io"}
+	company := operatorv1alpha1.IssuerReference{Name: "company", Kind: "Issuer", Group: "cert-manager.io"}
+	request := certs.Request{Name: "cert-manager to issue it", Since: noon.Add(-20 * time.Second)}
+	missing := certs.Request{Obstacle: "install cert-manager", Reason: "CertManagerNotFound"}
+	changing := func(message string) certs.Remark {
+		return certs.Remark{Reason: "ChangingProvider", Message: "spec.certificates asks for " + message}
+	}
+	tests := map[string]struct {
+		state certs.ChoiceState
+		want  certs.Choice
+	}{
+		"the first, and it has not issued": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Installed: true, Request: request},
+			want:  certs.Choice{Provider: certManager, Issuer: vault},
+		},
+		"the first, without cert-manager: built-in is not what was asked for": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Request: missing},
+			want:  certs.Choice{Provider: certManager, Issuer: vault},
+		},
+		"the one that signs": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Recorded: certManager, RecordedIssuer: vault, Installed: true},
+			want:  certs.Choice{Provider: certManager, Issuer: vault},
+		},
+		"in the place of built-in, and it has not issued": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Recorded: builtIn, Made: true, Installed: true, Request: request},
+			want: certs.Choice{Provider: builtIn, After: 40 * time.Second, Remark: changing(
+				"ClusterIssuer vault; until that has issued, the built-in provider goes on: waiting for cert-manager to issue it")},
+		},
+		"in the place of built-in, which could not be recorded": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Made: true, Installed: true, Request: request},
+			want: certs.Choice{Provider: builtIn, After: 40 * time.Second, Remark: changing(
+				"ClusterIssuer vault; until that has issued, the built-in provider goes on: waiting for cert-manager to issue it")},
+		},
+		"in the place of another one, and it has issued": {
+			state: certs.ChoiceState{Wanted: auto, WantedIssuer: vault, Recorded: certManager, RecordedIssuer: company, Installed: true, Issued: true},
+			want:  certs.Choice{Provider: certManager, Issuer: vault},
+		},
+		"in the place of another one, and it cannot issue": {
+			state: certs.ChoiceState{
+				Wanted: certManager, WantedIssuer: vault, Recorded: certManager, RecordedIssuer: company, Installed: true,
+				Request: certs.Request{Obstacle: "it tells no authority", Reason: "IssuerWithoutAuthority"},
+			},
+			want: certs.Choice{Provider: certManager, Issuer: company, Blocked: true, Remark: certs.Remark{
+				Reason: "IssuerWithoutAuthority", Message: "spec.certificates asks for ClusterIssuer vault; until that has issued, Issuer company goes on: it tells no authority",
+			}},
+		},
+		"cert-manager's own authority in the place of an issuer, which has not been issued": {
+			state: certs.ChoiceState{Wanted: auto, Recorded: certManager, RecordedIssuer: vault, Installed: true, Request: request},
+			want: certs.Choice{Provider: certManager, Issuer: vault, After: 40 * time.Second, Remark: changing(
+				"cert-manager's authority; until that has issued, ClusterIssuer vault goes on: waiting for cert-manager to issue it")},
+		},
+		"cert-manager's own authority in the place of an issuer": {
+			state: certs.ChoiceState{Wanted: auto, Recorded: certManager, RecordedIssuer: vault, Installed: true, Issued: true},
+			want:  certs.Choice{Provider: certManager},
+		},
+		"built-in in the place of an issuer": {
+			state: certs.ChoiceState{Wanted: builtIn, Recorded: certManager, RecordedIssuer: vault, Installed: true},
+			want:  certs.Choice{Provider: builtIn},
+		},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			tc.state.Now = noon
+			if diff := cmp.Diff(tc.want, certs.Choose(tc.state)); diff != "" {
+				t.Errorf("choice (-want +got):\n%s", diff)
+			}
+		})
+	}
+}

@@ -25,10 +25,17 @@ func SetCertificatesReady(kubewarden *operatorv1alpha1.Kubewarden, progress Prog
 	}
 	if progress.Provider != "" {
 		kubewarden.Status.CertificateProvider = progress.Provider
+		kubewarden.Status.CertificateIssuer = nil
+		if progress.Issuer.Name != "" {
+			kubewarden.Status.CertificateIssuer = &progress.Issuer
+		}
 	}
 	if condition.Message == "" {
 		condition.Message = fmt.Sprintf("the certificate authority is issued by provider %s, and published",
 			kubewarden.Status.CertificateProvider)
+		if issuer := kubewarden.Status.CertificateIssuer; issuer != nil {
+			condition.Message = fmt.Sprintf("certificates are issued by %s %s of %s, and its authority is published", issuer.Kind, issuer.Name, issuer.Group)
+		}
 	}
 	apimeta.SetStatusCondition(&kubewarden.Status.Conditions, condition)
 }

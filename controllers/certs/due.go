@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
 // DueState is what decides whether another authority has to take over.
@@ -15,6 +17,16 @@ type DueState struct {
 	// Asked is the value by which somebody asks for another one, and MadeFor what it was when
 	// this one was made; empty where there was none.
 	Asked, MadeFor string
+	// Terms are what it is to be like; zero for what holds where nothing is said.
+	Terms render.CertificateTerms
+}
+
+// terms are those that hold.
+func (s DueState) terms() render.CertificateTerms {
+	if s.Terms == (render.CertificateTerms{}) {
+		return render.DefaultTerms().Authority
+	}
+	return s.Terms
 }
 
 // Due says why another authority has to take over, or else how long none has to. The error
@@ -27,7 +39,8 @@ func Due(state DueState) (because string, in time.Duration, err error) {
 	if !loaded.Leaf.IsCA {
 		return "", 0, errors.New("the certificate is not that of an authority")
 	}
-	rest := renewal(loaded.Leaf.NotBefore, loaded.Leaf.NotAfter).Sub(state.Now)
+	terms := state.terms()
+	rest := renewal(loaded.Leaf, terms).Sub(state.Now)
 	switch {
 	case !state.Now.Before(loaded.Leaf.NotAfter):
 		return fmt.Sprintf("the one before expired at %s", loaded.Leaf.NotAfter.UTC().Format(time.RFC3339)), 0, nil
@@ -35,6 +48,10 @@ func Due(state DueState) (because string, in time.Duration, err error) {
 		return "two thirds of the life of the one before are over", 0, nil
 	case state.Asked != "" && state.Asked != state.MadeFor:
 		return askedFor(state.Asked), 0, nil
+	case keyOf(loaded.Leaf) != terms.Key:
+		return otherKey(terms.Key, keyOf(loaded.Leaf)), 0, nil
+	case !lastsAs(loaded.Leaf, terms):
+		return otherDuration(terms.Duration, life(loaded.Leaf)), 0, nil
 	default:
 		return "", rest, nil
 	}
@@ -42,3 +59,12 @@ func Due(state DueState) (because string, in time.Duration, err error) {
 
 // askedFor says who wants another authority.
 func askedFor(value string) string { return fmt.Sprintf("the annotation asks for it by %q", value) }
+
+// otherKey and otherDuration say what of the spec the authority before does not fit.
+func otherKey(wanted, is render.KeyTerms) string {
+	return fmt.Sprintf("spec.certificates.caPrivateKey asks for %s, and the one before has %s", wanted, is)
+}
+
+func otherDuration(wanted, is time.Duration) string {
+	return fmt.Sprintf("spec.certificates.caDuration asks for %s, and the one before is valid for %s", wanted, is)
+}

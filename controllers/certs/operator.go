@@ -17,7 +17,7 @@ import (
 // servers, and tells when to look again though nothing happened. The pair is used from where
 // it is issued: should servers not trust its authority yet, a call fails that nobody depends on.
 func (c *Certificates) SyncOperator(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (time.Duration, error) {
-	provider := c.of(kubewarden.Status.CertificateProvider)
+	provider := c.inUse(kubewarden)
 	if provider == nil {
 		return 0, nil // a change of the status wakes this again
 	}

@@ -88,7 +88,7 @@ func lasts(authority Pair, now time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	return renewal(loaded.Leaf.NotBefore, loaded.Leaf.NotAfter).Sub(now)
+	return renewal(loaded.Leaf, render.DefaultTerms().Authority).Sub(now)
 }
 
 // signed returns a good pair for a Secret: the one it holds, or another one where the plan
@@ -107,7 +107,7 @@ func (c *Certificates) signed(ctx context.Context, secret string, leaf LeafState
 		return leaf.Issued, nil
 	}
 	ctrl.LoggerFrom(ctx).Info("Signing a certificate", "secret", secret, "because", plan.Because)
-	return Issue(authority, leaf.Claim, leaf.Now)
+	return IssueOn(leaf.terms(), authority, leaf.Claim, leaf.Now)
 }
 
 // IsOwnWebhookSecret says whether a Secret is one of those that SyncOwnWebhook keeps.

@@ -7,6 +7,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -40,11 +41,20 @@ func encodeCertificates(certificates []*x509.Certificate) []byte {
 	return text.Bytes()
 }
 
-// without returns the certificates that are not the given one.
-func without(certificates []*x509.Certificate, other *x509.Certificate) []*x509.Certificate {
+// firstOf is the first certificate of a PEM text; empty when it holds none.
+func firstOf(text []byte) []byte {
+	certificates, err := parseCertificates(text)
+	if err != nil {
+		return nil
+	}
+	return encodeCertificates(certificates[:min(1, len(certificates))])
+}
+
+// without returns the certificates that are none of the others.
+func without(certificates []*x509.Certificate, others ...*x509.Certificate) []*x509.Certificate {
 	var rest []*x509.Certificate
 	for _, certificate := range certificates {
-		if !certificate.Equal(other) {
+		if !slices.ContainsFunc(others, certificate.Equal) {
 			rest = append(rest, certificate)
 		}
 	}

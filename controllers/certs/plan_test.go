@@ -173,6 +173,23 @@ func TestPlanAuthority(t *testing.T) {
 			issued: second.pem(), published: certs.Published{Current: second.pem(), Old: expired.pem()},
 			want: publish(second.pem(), nil),
 		},
+		"two sign: both are trusted": {
+			issued: join(second.pem(), first.pem()), published: certs.Published{Current: first.pem()},
+			want: publish(join(second.pem(), first.pem()), nil),
+		},
+		"two sign in the place of a third: all three are trusted": {
+			issued: join(second.pem(), first.pem()), published: certs.Published{Current: third.pem()},
+			want: publish(join(second.pem(), first.pem()), third.pem()),
+		},
+		"two sign, and all that is presented is of either": {
+			issued: join(second.pem(), first.pem()), published: certs.Published{Current: join(second.pem(), first.pem()), Old: third.pem()},
+			chains: []certs.Chain{presenting(leaf, time.Hour), presenting(ofSecond, time.Hour)},
+			want:   publish(join(second.pem(), first.pem()), nil),
+		},
+		"one of two signs no more, and somebody has a certificate of it": {
+			issued: second.pem(), published: certs.Published{Current: second.pem(), Old: first.pem()}, chains: []certs.Chain{presenting(leaf, time.Hour)},
+			want: hold(5*time.Second, "the authority before stays trusted: waiting for PolicyServer default to be given a certificate of the authority that signs now"),
+		},
 		"somebody spoiled what was published": {
 			issued: second.pem(), published: certs.Published{Current: []byte("nonsense")},
 			want: publish(second.pem(), nil),

@@ -1,7 +1,9 @@
 package certs
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -66,7 +68,8 @@ type demand struct {
 type issued struct {
 	// request is how the provider treats it.
 	request Request
-	// pair is empty until it is issued. Of an authority the key is left out.
+	// pair is empty until it is issued. Of an authority the key is left out; where several
+	// sign, it holds the certificates of all.
 	pair Pair
 	// next is the certificate of the authority that is to sign after this one, in PEM.
 	next []byte
@@ -85,32 +88,81 @@ type issued struct {
 	refused error
 }
 
-// of returns the provider of that name; nil while none is chosen.
-func (c *Certificates) of(name operatorv1alpha1.CertificateProvider) provider {
-	switch name {
-	case certManager:
-		return &certManagerProvider{c}
-	case builtIn:
-		return &builtInProvider{c}
+// source is who signs: a provider, and the issuer that it asks in the place of an authority of
+// the operator's own, where a user named one.
+type source struct {
+	provider operatorv1alpha1.CertificateProvider
+	issuer   operatorv1alpha1.IssuerReference
+}
+
+// String is for messages.
+func (s source) String() string {
+	switch {
+	case s.issuer.Name != "":
+		return s.issuer.Kind + " " + s.issuer.Name
+	case s.provider == certManager:
+		return "cert-manager's authority"
+	default:
+		return "the built-in provider"
+	}
+}
+
+// recorded is the source that the status of a Kubewarden tells.
+func recorded(kubewarden *operatorv1alpha1.Kubewarden) source {
+	return source{provider: kubewarden.Status.CertificateProvider, issuer: issuerOr(kubewarden.Status.CertificateIssuer)}
+}
+
+// issuerOr is the issuer that a field names, with what the API server defaults; zero for none.
+func issuerOr(reference *operatorv1alpha1.IssuerReference) operatorv1alpha1.IssuerReference {
+	if reference == nil {
+		return operatorv1alpha1.IssuerReference{}
+	}
+	return operatorv1alpha1.IssuerReference{
+		Name: reference.Name, Kind: cmp.Or(reference.Kind, certmanagerv1.IssuerKind),
+		Group: cmp.Or(reference.Group, certmanagerv1.SchemeGroupVersion.Group),
+	}
+}
+
+// of returns the provider for a source, on the terms of a Kubewarden; nil while none is chosen.
+func (c *Certificates) of(source source, kubewarden *operatorv1alpha1.Kubewarden) provider {
+	terms := render.NewTerms(kubewarden.Spec.Certificates)
+	switch {
+	case source.provider == certManager && source.issuer.Name != "":
+		return &issuerProvider{certManagerProvider{c, terms}, source.issuer, kubewarden.Annotations[operatorv1alpha1.AnnotationRekey]}
+	case source.provider == certManager:
+		return &certManagerProvider{c, terms}
+	case source.provider == builtIn:
+		return &builtInProvider{c, terms}
 	default:
 		return nil
 	}
 }
 
-// other is the provider beside the one of that name.
-func (c *Certificates) other(name operatorv1alpha1.CertificateProvider) provider {
-	if name == certManager {
-		return c.of(builtIn)
-	}
-	return c.of(certManager)
+// inUse returns the provider that the status of a Kubewarden tells; nil while none is chosen.
+func (c *Certificates) inUse(kubewarden *operatorv1alpha1.Kubewarden) provider {
+	return c.of(recorded(kubewarden), kubewarden)
 }
 
-// choose decides which provider signs, after asking cert-manager where it may be the one.
+// withdrawOthers takes back what was asked of any source but the given one.
+func (c *Certificates) withdrawOthers(ctx context.Context, kept source, kubewarden *operatorv1alpha1.Kubewarden) error {
+	var failures error
+	for _, other := range []source{{provider: builtIn}, {provider: certManager}, {provider: certManager, issuer: anyIssuer}} {
+		same := other.provider == kept.provider && (other.issuer.Name == "") == (kept.issuer.Name == "")
+		if !same {
+			failures = errors.Join(failures, c.of(other, kubewarden).withdraw(ctx, kubewarden))
+		}
+	}
+	return failures
+}
+
+// choose decides who signs, after asking whom the spec names.
 func (c *Certificates) choose(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (ChoiceState, Choice, error) {
 	state := ChoiceState{
-		Now:      c.now(),
-		Wanted:   kubewarden.Spec.Certificates.Provider,
-		Recorded: kubewarden.Status.CertificateProvider,
+		Now:            c.now(),
+		Wanted:         kubewarden.Spec.Certificates.Provider,
+		WantedIssuer:   issuerOr(kubewarden.Spec.Certificates.IssuerRef),
+		Recorded:       kubewarden.Status.CertificateProvider,
+		RecordedIssuer: issuerOr(kubewarden.Status.CertificateIssuer),
 	}
 	made, err := c.secret(ctx, render.BuiltInCA)
 	if err != nil {
@@ -122,7 +174,7 @@ func (c *Certificates) choose(ctx context.Context, kubewarden *operatorv1alpha1.
 	}
 	var asked issued
 	if state.asksCertManager() {
-		if asked, err = c.of(certManager).authority(ctx, demand{kubewarden: kubewarden}); err != nil {
+		if asked, err = c.of(state.asked(), kubewarden).authority(ctx, demand{kubewarden: kubewarden}); err != nil {
 			return state, Choice{}, err
 		}
 		state.Request, state.Issued = asked.request, isAuthority(asked.pair.Certificate)

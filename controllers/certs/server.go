@@ -23,7 +23,7 @@ import (
 func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.PolicyServer, kubewarden *operatorv1alpha1.Kubewarden) (Progress, error) {
 	installation := render.NewInstallation(kubewarden)
 	issued := issued{request: Request{Obstacle: "waiting until certificates can be issued: the condition CertificatesReady of the Kubewarden tells more"}}
-	if provider := c.of(kubewarden.Status.CertificateProvider); provider != nil {
+	if provider := c.inUse(kubewarden); provider != nil {
 		var err error
 		if issued, err = provider.pair(ctx, c.serverHolder(server, installation)); err != nil {
 			return Progress{}, err
@@ -56,7 +56,7 @@ func (c *Certificates) SyncServer(ctx context.Context, server *policiesv1.Policy
 // WithdrawServer has nothing issued any more for a policy server. The Secrets are children
 // like others, for the caller to remove.
 func (c *Certificates) WithdrawServer(ctx context.Context, server *policiesv1.PolicyServer) error {
-	return (&certManagerProvider{c}).withdrawPair(ctx, c.serverHolder(server, render.Installation{}))
+	return (&certManagerProvider{Certificates: c}).withdrawPair(ctx, c.serverHolder(server, render.Installation{}))
 }
 
 func serverProgress(plan ServerPlan) Progress {

@@ -51,11 +51,12 @@ func (p *builtInProvider) prepare(ctx context.Context, demand demand, because st
 	asked := demand.kubewarden.Annotations[operatorv1alpha1.AnnotationRekey]
 	due, _, err := Due(DueState{
 		Now: p.now(), Authority: pairOf(signer), Asked: asked, MadeFor: signer.Annotations[render.AnnotationMadeFor],
+		Terms: p.terms.Authority,
 	})
 	if err != nil || due == "" {
 		return err
 	}
-	pair, err := NewAuthority(render.BuiltInCA, p.now())
+	pair, err := NewAuthorityOn(p.terms.Authority, render.BuiltInCA, p.now())
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
@@ -33,8 +34,11 @@ func KubewardenForSecret(namespace string) handler.MapFunc {
 		if strings.HasPrefix(secret.GetName(), render.CertificateCA) {
 			return theKubewarden
 		}
+		if _, issued := secret.GetAnnotations()[certmanagerv1.IssuerNameAnnotationKey]; issued {
+			return theKubewarden // it may tell of another authority
+		}
 		switch secret.GetName() {
-		case render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient:
+		case render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient, render.IssuerProbeName:
 			return theKubewarden
 		default:
 			return nil
@@ -42,13 +46,14 @@ func KubewardenForSecret(namespace string) handler.MapFunc {
 	}
 }
 
-// ProviderChanged passes events after which another provider may sign: SyncServer has
-// something to do then.
+// ProviderChanged passes events after which somebody else may sign, or sign anew: SyncServer
+// has something to do then.
 func ProviderChanged() predicate.Predicate {
 	return predicate.Funcs{UpdateFunc: func(event event.UpdateEvent) bool {
 		before, _ := event.ObjectOld.(*operatorv1alpha1.Kubewarden)
 		after, _ := event.ObjectNew.(*operatorv1alpha1.Kubewarden)
-		return before != nil && after != nil && before.Status.CertificateProvider != after.Status.CertificateProvider
+		return before != nil && after != nil && (recorded(before) != recorded(after) ||
+			before.Annotations[operatorv1alpha1.AnnotationRekey] != after.Annotations[operatorv1alpha1.AnnotationRekey])
 	}}
 }
 

@@ -12,13 +12,6 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// Lifetimes of certificates; those of upstream (certs package of its controller).
-const (
-	AuthorityLifetime   = 10 * 365 * 24 * time.Hour
-	ServingLifetime     = 365 * 24 * time.Hour
-	servingRenewalAhead = 60 * 24 * time.Hour
-)
-
 // CertificateAuthorityInput is what an authority of cert-manager's is rendered from.
 type CertificateAuthorityInput struct {
 	Config       Config
@@ -28,6 +21,8 @@ type CertificateAuthorityInput struct {
 	Issued, Signer string
 	// MadeFor and MadeBecause are the values of AnnotationMadeFor and AnnotationMadeBecause.
 	MadeFor, MadeBecause string
+	// Terms are what the authority is like that was made last.
+	Terms CertificateTerms
 }
 
 // CertificateAuthority renders what makes cert-manager an authority of our own: an issuer
@@ -52,13 +47,13 @@ func CertificateAuthority(in CertificateAuthorityInput) []Object {
 				SecretName: in.Issued,
 				CommonName: SecretCA,
 				IsCA:       true,
-				Duration:   &metav1.Duration{Duration: AuthorityLifetime},
+				Duration:   &metav1.Duration{Duration: in.Terms.Duration},
 				// To change the key is to change whom API servers trust; a renewal that is
 				// not prepared for it would cut them off.
-				PrivateKey:     privateKey(certmanagerv1.RotationPolicyNever),
+				PrivateKey:     in.Terms.Key.privateKey(certmanagerv1.RotationPolicyNever),
 				Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageCertSign, certmanagerv1.UsageCRLSign, certmanagerv1.UsageDigitalSignature},
 				SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: labels},
-				IssuerRef:      issuer(IssuerSelfSigned),
+				IssuerRef:      OwnIssuer(IssuerSelfSigned),
 			},
 		},
 		&certmanagerv1.Issuer{
@@ -82,18 +77,14 @@ func ServingCertificate(config Config, installation Installation, policyServer s
 			SecretName: meta.Name,
 			// No common name: it is limited to 64 bytes, and nobody looks at it any more.
 			DNSNames:       []string{DNSName(policyServer, config.Namespace)},
-			Duration:       &metav1.Duration{Duration: ServingLifetime},
-			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
-			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
 			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
-			IssuerRef:      issuer(IssuerCA),
 		},
 	}
 }
 
 // OperatorCertificate asks cert-manager for the pair with which the operator calls policy
-// servers.
+// servers, as ServingCertificate does.
 func OperatorCertificate(config Config, installation Installation) *certmanagerv1.Certificate {
 	meta := installationMeta(config, installation, OperatorClient)
 	return &certmanagerv1.Certificate{
@@ -102,25 +93,30 @@ func OperatorCertificate(config Config, installation Installation) *certmanagerv
 		Spec: certmanagerv1.CertificateSpec{
 			SecretName:     meta.Name,
 			URIs:           []string{contract.OperatorIdentity},
-			Duration:       &metav1.Duration{Duration: ServingLifetime},
-			RenewBefore:    &metav1.Duration{Duration: servingRenewalAhead},
-			PrivateKey:     privateKey(certmanagerv1.RotationPolicyAlways),
 			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageClientAuth},
 			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
-			IssuerRef:      issuer(IssuerCA),
 		},
 	}
 }
 
-func privateKey(rotation certmanagerv1.PrivateKeyRotationPolicy) *certmanagerv1.CertificatePrivateKey {
-	return &certmanagerv1.CertificatePrivateKey{
-		Algorithm:      certmanagerv1.ECDSAKeyAlgorithm,
-		Size:           256,
-		RotationPolicy: rotation,
+// IssuerProbe asks an issuer for a certificate that nobody presents: whether it issues, and by
+// which authority, is known by that.
+func IssuerProbe(config Config, installation Installation) *certmanagerv1.Certificate {
+	meta := installationMeta(config, installation, IssuerProbeName)
+	return &certmanagerv1.Certificate{
+		TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
+		ObjectMeta: meta,
+		Spec: certmanagerv1.CertificateSpec{
+			SecretName:     meta.Name,
+			DNSNames:       []string{meta.Name + "." + config.Namespace + ".svc"},
+			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageServerAuth},
+			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
+		},
 	}
 }
 
-func issuer(name string) cmmetav1.IssuerReference {
+// OwnIssuer refers to an issuer of cert-manager's that the operator made.
+func OwnIssuer(name string) cmmetav1.IssuerReference {
 	return cmmetav1.IssuerReference{
 		Group: certmanagerv1.SchemeGroupVersion.Group,
 		Kind:  certmanagerv1.IssuerKind,

@@ -4,6 +4,9 @@ import (
 	"testing"
 	"time"
 
+	certmanagerv1 "github.com/cert-manager/cert-manager/pkg/apis/certmanager/v1"
+	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
+	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -14,6 +17,7 @@ import (
 func TestCertificateAuthority(t *testing.T) {
 	in := render.CertificateAuthorityInput{
 		Config: config(), Installation: installation(), Issued: render.CertificateCA, Signer: render.CertificateCA,
+		Terms: render.DefaultTerms().Authority,
 	}
 	golden(t, "certificate-authority", render.CertificateAuthority(in)...)
 	in.Issued, in.MadeFor, in.MadeBecause = render.CertificateCA+"-0123abcd", "monday", "somebody asks for it"
@@ -51,12 +55,36 @@ func TestBuiltInProvider(t *testing.T) {
 	}))
 }
 
+// requested is a Certificate of the operator's own authority where nothing is said.
+func requested(certificate *certmanagerv1.Certificate) *certmanagerv1.Certificate {
+	return render.RequestedFrom(render.OwnIssuer(render.IssuerCA), render.DefaultTerms().Leaf, certificate)
+}
+
+func TestCertificatesOnOtherTerms(t *testing.T) {
+	size := int32(384)
+	terms := render.NewTerms(operatorv1alpha1.Certificates{
+		CADuration: &metav1.Duration{Duration: 1000 * time.Hour}, CAPrivateKey: &operatorv1alpha1.CertificateKey{Size: &size},
+		Duration: &metav1.Duration{Duration: 48 * time.Hour}, RenewBefore: &metav1.Duration{Duration: time.Hour},
+		PrivateKey: &operatorv1alpha1.CertificateKey{Algorithm: operatorv1alpha1.KeyAlgorithmRSA},
+	})
+	issuer := cmmetav1.IssuerReference{Group: "issuers.example.com", Kind: "CloudIssuer", Name: "company"}
+	before := render.ServingCertificate(config(), installation(), "default")
+	untouched := before.DeepCopy()
+	authority := render.CertificateAuthority(render.CertificateAuthorityInput{
+		Config: config(), Installation: installation(), Issued: render.CertificateCA, Signer: render.CertificateCA, Terms: terms.Authority,
+	})
+	golden(t, "certificate-terms", authority[1], render.RequestedFrom(issuer, terms.Leaf, before))
+	if diff := cmp.Diff(untouched, before); diff != "" {
+		t.Errorf("the Certificate itself changed (-was +is):\n%s", diff)
+	}
+}
+
 func TestServingCertificate(t *testing.T) {
-	golden(t, "certificate-serving", render.ServingCertificate(config(), installation(), "default"))
+	golden(t, "certificate-serving", requested(render.ServingCertificate(config(), installation(), "default")))
 }
 
 func TestOperatorCertificate(t *testing.T) {
-	golden(t, "certificate-operator", render.OperatorCertificate(config(), installation()),
+	golden(t, "certificate-operator", requested(render.OperatorCertificate(config(), installation())),
 		render.OperatorSecret(config(), installation(), []byte("chain"), []byte("key")))
 }
 

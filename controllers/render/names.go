@@ -71,6 +71,10 @@ const BuiltInCANext = BuiltInCA + "-next"
 // policy servers.
 const OperatorClient = "kubewarden-operator-client"
 
+// IssuerProbeName is the Certificate and the Secret by which the authority of an issuer is
+// known that a user named. Nobody presents what is in it.
+const IssuerProbeName = "kubewarden-issuer"
+
 // childName is the base name of all children of a PolicyServer
 // (api/policies/v1/policyserver_types.go, NameWithPrefix).
 func childName(policyServer string) string { return contract.ConfigMapName(policyServer) }

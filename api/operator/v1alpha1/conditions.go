@@ -82,6 +82,9 @@ const (
 	// ReasonCertManagerNotIssuing: cert-manager was the first choice and issued nothing, so
 	// the built-in provider took over. Status True.
 	ReasonCertManagerNotIssuing = "CertManagerNotIssuing"
+	// ReasonIssuerWithoutAuthority: the issuer of spec.certificates.issuerRef does not tell
+	// which authority signs what it issues.
+	ReasonIssuerWithoutAuthority = "IssuerWithoutAuthority"
 	// ReasonChangingProvider: the spec names another provider, which has not issued yet; the
 	// one in the status goes on. Status True.
 	ReasonChangingProvider = "ChangingProvider"

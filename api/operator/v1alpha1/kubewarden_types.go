@@ -118,36 +118,6 @@ type DefaultPolicyServer struct {
 	Spec policiesv1.PolicyServerSpec `json:"spec,omitzero"`
 }
 
-// AnnotationRekey asks for another certificate authority, with a key of its own: each new
-// value, usually a time, once. No request is lost by it.
-const AnnotationRekey = "kubewarden.io/rekey"
-
-// Certificates says where certificates come from.
-type Certificates struct {
-	// Provider issues the certificates: cert-manager, the operator's own authority
-	// (built-in), or auto. What auto stands for is decided once, when the first certificate
-	// is made: cert-manager where it is installed and issues, built-in elsewhere. The status
-	// records it. To change the provider later costs no request: what the old one issued is
-	// trusted until it expires.
-	// +optional
-	// +kubebuilder:default=auto
-	Provider CertificateProvider `json:"provider,omitempty"`
-}
-
-// CertificateProvider issues certificates.
-// +kubebuilder:validation:Enum=auto;cert-manager;built-in
-type CertificateProvider string
-
-// The providers of certificates.
-const (
-	// CertificateProviderAuto is decided once, when the first certificate is made.
-	CertificateProviderAuto CertificateProvider = "auto"
-	// CertificateProviderCertManager is cert-manager.
-	CertificateProviderCertManager CertificateProvider = "cert-manager"
-	// CertificateProviderBuiltIn is an authority of the operator's own.
-	CertificateProviderBuiltIn CertificateProvider = "built-in"
-)
-
 // KubewardenStatus is what became of the installation.
 type KubewardenStatus struct {
 	// ObservedGeneration is the generation of the spec that this status tells of.
@@ -158,6 +128,11 @@ type KubewardenStatus struct {
 	// spec.certificates.provider to another one changes it.
 	// +optional
 	CertificateProvider CertificateProvider `json:"certificateProvider,omitempty"`
+
+	// CertificateIssuer is the issuer of spec.certificates.issuerRef that signs; it is absent
+	// while an authority of the operator's own does.
+	// +optional
+	CertificateIssuer *IssuerReference `json:"certificateIssuer,omitempty"`
 
 	// NeverLockOut lists, in words, the requests that no policy is ever asked about, so
 	// that no policy can lock out nodes, the control plane or the repair of this

@@ -31,7 +31,7 @@ func TestKubewardenDefaults(t *testing.T) {
 			}
 			want := map[string]any{
 				"enforcement":  "Enabled",
-				"certificates": map[string]any{"provider": "auto"},
+				"certificates": map[string]any{"provider": "auto", "caDuration": "87600h", "duration": "8760h"},
 				"audit": map[string]any{
 					"enabled": true, "schedule": "0 * * * *", "reportKind": "policyreport", "logLevel": "info",
 					"parallelNamespaces": int64(1), "parallelResources": int64(100), "parallelPolicies": int64(5), "pageSize": int64(100),
@@ -57,10 +57,45 @@ func TestKubewardenIsTakenOrRefused(t *testing.T) {
 		"another name": {
 			edits: []edit{with("metadata.name", "second")}, wantError: "metadata.name: a cluster has one Kubewarden, and its name is kubewarden",
 		},
-		"suspended":                     {edits: []edit{with("spec.enforcement", "Suspended")}},
-		"unknown enforcement":           {edits: []edit{with("spec.enforcement", "Never")}, wantError: `spec.enforcement: Unsupported value: "Never"`},
-		"certificates by name":          {edits: []edit{with("spec.certificates", "{provider: cert-manager}")}},
-		"unknown provider":              {edits: []edit{with("spec.certificates", "{provider: vault}")}, wantError: `spec.certificates.provider: Unsupported value: "vault"`},
+		"suspended":                 {edits: []edit{with("spec.enforcement", "Suspended")}},
+		"unknown enforcement":       {edits: []edit{with("spec.enforcement", "Never")}, wantError: `spec.enforcement: Unsupported value: "Never"`},
+		"certificates by name":      {edits: []edit{with("spec.certificates", "{provider: cert-manager}")}},
+		"unknown provider":          {edits: []edit{with("spec.certificates", "{provider: vault}")}, wantError: `spec.certificates.provider: Unsupported value: "vault"`},
+		"certificates of an issuer": {edits: []edit{with("spec.certificates", "{issuerRef: {name: vault, kind: ClusterIssuer}}")}},
+		"an issuer without a name":  {edits: []edit{with("spec.certificates", "{issuerRef: {kind: ClusterIssuer}}")}, wantError: "spec.certificates.issuerRef.name: Required value"},
+		"an issuer of built-in": {
+			edits:     []edit{with("spec.certificates", "{provider: built-in, issuerRef: {name: vault}}")},
+			wantError: "spec.certificates.issuerRef: Invalid value",
+		},
+		"short lives": {edits: []edit{with("spec.certificates", `{caDuration: 72h, duration: "1h30m", renewBefore: 5m}`)}},
+		"a life that is no duration": {
+			edits: []edit{with("spec.certificates", "{duration: a year}")}, wantError: "spec.certificates.duration: Invalid value",
+		},
+		"too short a life": {
+			edits: []edit{with("spec.certificates", "{duration: 59m}")}, wantError: `spec.certificates.duration: Invalid value: "59m": allowed is from 1h to 87600h (10 years)`,
+		},
+		"an authority for a century": {
+			edits: []edit{with("spec.certificates", "{caDuration: 876000h}")}, wantError: `spec.certificates.caDuration: Invalid value: "876000h": allowed is from 1h to 175200h (20 years)`,
+		},
+		"a life that is beyond reckoning": {
+			edits: []edit{with("spec.certificates", "{caDuration: 99999999999999h}")}, wantError: "spec.certificates.caDuration",
+		},
+		"a pair outlasts its authority": {
+			edits:     []edit{with("spec.certificates", "{caDuration: 24h, duration: 48h}")},
+			wantError: "spec.certificates.duration: Invalid value: duration: 48h is longer than the life of the authority; allowed is at most caDuration, 24h",
+		},
+		"an issuer's pair may": {edits: []edit{with("spec.certificates", "{caDuration: 24h, duration: 48h, issuerRef: {name: vault}}")}},
+		"renewed before it is issued": {
+			edits:     []edit{with("spec.certificates", "{duration: 24h, renewBefore: 24h}")},
+			wantError: "renewBefore: 24h is not before the certificate is issued; allowed is less than duration, 24h",
+		},
+		"renewed at the last moment": {
+			edits: []edit{with("spec.certificates", "{renewBefore: 1m}")}, wantError: `spec.certificates.renewBefore: Invalid value: "1m": allowed is from 5m to less than duration`,
+		},
+		"keys of RSA":                   {edits: []edit{with("spec.certificates", "{privateKey: {algorithm: RSA}, caPrivateKey: {algorithm: RSA, size: 4096}}")}},
+		"keys of a size":                {edits: []edit{with("spec.certificates", "{privateKey: {size: 384}}")}},
+		"unknown key":                   {edits: []edit{with("spec.certificates", "{privateKey: {algorithm: DSA}}")}, wantError: `spec.certificates.privateKey.algorithm: Unsupported value: "DSA"`},
+		"a size of others":              {edits: []edit{with("spec.certificates", "{caPrivateKey: {size: 2048}}")}, wantError: "size: allowed is 256, 384 or 521 for ECDSA, and 2048, 3072 or 4096 for RSA"},
 		"schedule of upstream":          {edits: []edit{with("spec.audit", `{schedule: "*/60 * * * *"}`)}},
 		"schedule by word":              {edits: []edit{with("spec.audit", `{schedule: "@daily"}`)}},
 		"schedule by interval":          {edits: []edit{with("spec.audit", `{schedule: "@every 1h30m"}`)}},
