@@ -227,10 +227,10 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 		if progress.Ready {
 			progress.Message += "; what was issued before stays in use until it expires"
 		}
-	case plan.Step == StepWait:
-		progress.Reason, progress.Message = operatorv1alpha1.ReasonWaitingForIssuer, plan.Message
 	case choice.Remark.Reason != "":
 		progress.Reason, progress.Message = choice.Remark.Reason, choice.Remark.Message
+	case plan.Step == StepWait:
+		progress.Reason, progress.Message = operatorv1alpha1.ReasonWaitingForIssuer, plan.Message
 	case plan.Step == StepHold, plan.Step == StepPrepare, plan.Step == StepPromote, len(published.Old) > 0:
 		progress.Reason, progress.Message = operatorv1alpha1.ReasonRekeying, rekeying(plan, authority)
 	case authority.remark.Reason != "":

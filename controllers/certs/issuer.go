@@ -31,6 +31,8 @@ type issuerProvider struct {
 	issuer operatorv1alpha1.IssuerReference
 	// asked is the value by which somebody asks for everything to be issued anew.
 	asked string
+	// leaving says that the spec names another one by now, which is asked in its place.
+	leaving bool
 }
 
 var _ provider = (*issuerProvider)(nil)
@@ -53,10 +55,13 @@ func (p *issuerProvider) requested(certificate *certmanagerv1.Certificate) *cert
 // authority asks the issuer for a certificate that nobody uses, so that its authority is known
 // before a server's certificate is asked of it, and an issuer that does not issue is not used.
 func (p *issuerProvider) authority(ctx context.Context, demand demand) (issued, error) {
-	holder := holder{owner: demand.kubewarden, certificate: render.IssuerProbe(p.render, render.NewInstallation(demand.kubewarden))}
-	authority, err := p.pair(ctx, holder)
-	if err != nil && authority.refused == nil {
-		return issued{}, err
+	var authority issued
+	if !p.leaving {
+		var err error
+		holder := holder{owner: demand.kubewarden, certificate: render.IssuerProbe(p.render, render.NewInstallation(demand.kubewarden))}
+		if authority, err = p.pair(ctx, holder); err != nil && authority.refused == nil {
+			return issued{}, err
+		}
 	}
 	secrets, err := p.secrets(ctx)
 	if err != nil {

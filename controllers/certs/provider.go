@@ -128,7 +128,11 @@ func (c *Certificates) of(source source, kubewarden *operatorv1alpha1.Kubewarden
 	terms := render.NewTerms(kubewarden.Spec.Certificates)
 	switch {
 	case source.provider == certManager && source.issuer.Name != "":
-		return &issuerProvider{certManagerProvider{c, terms}, source.issuer, kubewarden.Annotations[operatorv1alpha1.AnnotationRekey]}
+		return &issuerProvider{
+			certManagerProvider: certManagerProvider{c, terms}, issuer: source.issuer,
+			asked:   kubewarden.Annotations[operatorv1alpha1.AnnotationRekey],
+			leaving: issuerOr(kubewarden.Spec.Certificates.IssuerRef) != source.issuer,
+		}
 	case source.provider == certManager:
 		return &certManagerProvider{c, terms}
 	case source.provider == builtIn:
