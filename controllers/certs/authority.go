@@ -65,6 +65,10 @@ type Chain struct {
 // AuthorityPlan is the next step for the authority.
 type AuthorityPlan struct {
 	Step Step
+	// Stage is how far it has come that another authority takes over: it is being made (1), it
+	// is published and waits to be trusted (2), certificates are issued by it (3), and
+	// replicas come to present them (4). At rest it is 0.
+	Stage int
 	// Publish is what to publish with StepPublish.
 	Publish Published
 	// Message says what is waited for, with StepWait and StepHold, and why another authority
@@ -95,22 +99,30 @@ func PlanAuthority(state AuthorityState) AuthorityPlan {
 	if next != nil {
 		old = append([]*x509.Certificate{next}, without(old, next)...)
 	}
+	stage := 0
+	switch {
+	case next != nil:
+		stage = 2
+	case len(old) > 0:
+		stage = 3
+	}
 	wanted := Published{Current: encodeCertificates(issued), Old: encodeCertificates(old), ChangedAt: state.Now}
 	switch {
 	case !bytes.Equal(wanted.Current, state.Published.Current) || !bytes.Equal(wanted.Old, state.Published.Old):
-		return AuthorityPlan{Step: StepPublish, Publish: wanted}
+		return AuthorityPlan{Step: StepPublish, Stage: stage, Publish: wanted}
 	case next != nil:
 		return takeOver(state, next)
 	case state.Due != "":
-		return AuthorityPlan{Step: StepPrepare, Message: state.Due}
+		return AuthorityPlan{Step: StepPrepare, Stage: 1, Message: state.Due}
 	case state.Awaited:
 		message, after := waiting(state.Request, state.Now)
-		return AuthorityPlan{Step: StepHold, After: after, Message: message}
+		return AuthorityPlan{Step: StepHold, Stage: 1, After: after, Message: message}
 	case len(old) == 0:
 		return AuthorityPlan{Step: StepNone, After: soonest(untilFirstExpiry(before, state.Now), state.DueIn)}
 	}
-	if message, after := needed(state, wanted.Current); message != "" {
-		return AuthorityPlan{Step: StepHold, After: after, Message: "the authority before stays trusted: " + message}
+	if hold := needed(state, wanted.Current); hold.Message != "" {
+		hold.Message = "the authority before stays trusted: " + hold.Message
+		return hold
 	}
 	wanted.Old = nil
 	return AuthorityPlan{Step: StepPublish, Publish: wanted}
@@ -133,36 +145,42 @@ func nextAfter(signer *x509.Certificate, text []byte) *x509.Certificate {
 func takeOver(state AuthorityState, next *x509.Certificate) AuthorityPlan {
 	for _, trust := range state.Webhooks {
 		if trusted, err := parseCertificates(trust.CABundle); err != nil || len(without(trusted, next)) == len(trusted) {
-			return AuthorityPlan{Step: StepHold, After: recheck, Message: fmt.Sprintf(
+			return AuthorityPlan{Step: StepHold, Stage: 2, After: recheck, Message: fmt.Sprintf(
 				"the next authority is published: waiting for %s to trust it", trust.Name)}
 		}
 	}
 	published := Trust{Name: secretOfAuthorities, CABundle: state.Published.Bundle(), Since: state.Published.ChangedAt}
 	if message, rest := unsettled(append([]Trust{published}, state.Webhooks...), state.Now); rest > 0 {
-		return AuthorityPlan{Step: StepHold, After: rest, Message: "the next authority is published: " + message}
+		return AuthorityPlan{Step: StepHold, Stage: 2, After: rest, Message: "the next authority is published: " + message}
 	}
-	return AuthorityPlan{Step: StepPromote}
+	return AuthorityPlan{Step: StepPromote, Stage: 3}
 }
 
-// needed says who may still present what another authority than the given ones signed, and
-// when to look again; nothing when nobody does.
-func needed(state AuthorityState, signers []byte) (message string, after time.Duration) {
+// needed holds while somebody may still present what another authority than the given ones
+// signed; it is zero when nobody does.
+func needed(state AuthorityState, signers []byte) AuthorityPlan {
 	for _, chain := range state.Chains {
-		if len(chain.Certificate) > 0 {
-			if err := chain.Claim.trusted(Pair{Certificate: chain.Certificate}, signers, state.Now); err != nil {
-				return fmt.Sprintf("waiting for %s to be given a certificate of the authority that signs now", chain.Name), recheck
-			}
+		if len(chain.Certificate) == 0 {
+			continue
 		}
+		if err := chain.Claim.trusted(Pair{Certificate: chain.Certificate}, signers, state.Now); err != nil {
+			return AuthorityPlan{Step: StepHold, Stage: 3, After: recheck, Message: fmt.Sprintf(
+				"waiting for %s to be given a certificate of the authority that signs now", chain.Name)}
+		}
+	}
+	for _, chain := range state.Chains {
 		if len(chain.Behind) > 0 {
-			return fmt.Sprintf("waiting for %s to present the certificate of %s", some(chain.Behind), chain.Name), recheck
+			return AuthorityPlan{Step: StepHold, Stage: 4, After: recheck, Message: fmt.Sprintf(
+				"waiting for %s to present the certificate of %s", some(chain.Behind), chain.Name)}
 		}
 	}
 	for _, chain := range state.Chains {
 		if rest := mounting - state.Now.Sub(chain.Since); rest > 0 {
-			return fmt.Sprintf("waiting until the certificate of %s has been mounted for %s", chain.Name, mounting), rest
+			return AuthorityPlan{Step: StepHold, Stage: 4, After: rest, Message: fmt.Sprintf(
+				"waiting until the certificate of %s has been mounted for %s", chain.Name, mounting)}
 		}
 	}
-	return "", 0
+	return AuthorityPlan{}
 }
 
 // some names the first of many.

@@ -74,6 +74,8 @@ type Progress struct {
 	Provider operatorv1alpha1.CertificateProvider
 	// Issuer is the issuer to record with it; zero for an authority of the operator's own.
 	Issuer operatorv1alpha1.IssuerReference
+	// Rekeying tells how another authority takes over; nil while none does.
+	Rekeying *operatorv1alpha1.Rekeying
 }
 
 // CABundle is what webhooks must trust, in PEM: the authority that signs and those that
@@ -221,6 +223,9 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 	if plan.Step == StepWait {
 		progress.Provider = ""
 	}
+	if plan.Stage > 0 {
+		progress.Rekeying = rekeying(plan, authority)
+	}
 	switch {
 	case authority.request.Obstacle != "":
 		progress.Reason, progress.Message = authority.request.Reason, authority.request.Obstacle
@@ -231,8 +236,8 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 		progress.Reason, progress.Message = choice.Remark.Reason, choice.Remark.Message
 	case plan.Step == StepWait:
 		progress.Reason, progress.Message = operatorv1alpha1.ReasonWaitingForIssuer, plan.Message
-	case plan.Step == StepHold, plan.Step == StepPrepare, plan.Step == StepPromote, len(published.Old) > 0:
-		progress.Reason, progress.Message = operatorv1alpha1.ReasonRekeying, rekeying(plan, authority)
+	case plan.Stage > 0:
+		progress.Reason, progress.Message = operatorv1alpha1.ReasonRekeying, rekeyingMessage(progress.Rekeying)
 	case authority.remark.Reason != "":
 		progress.Reason, progress.Message = authority.remark.Reason, authority.remark.Message
 	}
@@ -240,16 +245,27 @@ func authorityProgress(plan AuthorityPlan, choice Choice, authority issued, publ
 }
 
 // rekeying tells why another authority takes over, and how far that has come.
-func rekeying(plan AuthorityPlan, authority issued) string {
-	message := "another authority takes over"
-	switch {
-	case plan.Step == StepPrepare:
-		message += " (" + plan.Message + ")"
-	case authority.because != "":
-		message += " (" + authority.because + ")"
+func rekeying(plan AuthorityPlan, authority issued) *operatorv1alpha1.Rekeying {
+	rekeying := &operatorv1alpha1.Rekeying{Step: int32(plan.Stage), Because: authority.because} //nolint:gosec // it is 4 at most
+	switch plan.Step {
+	case StepPrepare:
+		rekeying.Because = plan.Message
+	case StepHold:
+		rekeying.WaitingFor = plan.Message
+	case StepNone, StepWait, StepPublish, StepPromote, StepPresent, StepIssue:
 	}
-	if plan.Step == StepHold {
-		message += ": " + plan.Message
+	return rekeying
+}
+
+// rekeyingMessage is the same in words.
+func rekeyingMessage(rekeying *operatorv1alpha1.Rekeying) string {
+	message := "another authority takes over"
+	if rekeying.Because != "" {
+		message += " (" + rekeying.Because + ")"
+	}
+	message += fmt.Sprintf(", step %d of %d", rekeying.Step, operatorv1alpha1.RekeyingSteps)
+	if rekeying.WaitingFor != "" {
+		message += ": " + rekeying.WaitingFor
 	}
 	return message
 }

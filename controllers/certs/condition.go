@@ -13,6 +13,7 @@ import (
 // CertificatesReady and, once it has issued, the provider.
 // Nothing is written to the API server.
 func SetCertificatesReady(kubewarden *operatorv1alpha1.Kubewarden, progress Progress) {
+	kubewarden.Status.Rekeying = progress.Rekeying
 	condition := metav1.Condition{
 		Type:               operatorv1alpha1.ConditionCertificatesReady,
 		Status:             metav1.ConditionFalse,

@@ -67,6 +67,7 @@ func (p *issuerProvider) authority(ctx context.Context, demand demand) (issued, 
 	if err != nil {
 		return issued{}, err
 	}
+	authority.because = p.title() + " signs"
 	authority.request.Name += " from " + p.title()
 	authority.pair, authority.dueIn = Pair{}, authority.plan.After
 	for i := range secrets {

@@ -181,7 +181,7 @@ func TestIssuersFollowEachOther(t *testing.T) {
 	name := func(issuer string) {
 		s.kubewarden.Spec.Certificates.IssuerRef = &operatorv1alpha1.IssuerReference{Name: issuer, Kind: "ClusterIssuer"}
 	}
-	t.Run("one that does not issue leaves everything as it is", func(t *testing.T) {
+	t.Run("one that does not issue leaves everything as it is", func(*testing.T) {
 		name("a")
 		s.settle(issuers{signers: map[string]authority{render.IssuerCA: own}})
 		s.condition(metav1.ConditionTrue, "ChangingProvider", "ClusterIssuer a; until that has issued, cert-manager's authority goes on: waiting for cert-manager to issue Certificate kubewarden/kubewarden-issuer from ClusterIssuer a of cert-manager.io")
@@ -196,7 +196,7 @@ func TestIssuersFollowEachOther(t *testing.T) {
 		}
 		s.gone(render.IssuerProbeName)
 	})
-	t.Run("an issuer in the place of the own authority", func(t *testing.T) {
+	t.Run("an issuer in the place of the own authority", func(*testing.T) {
 		s.settle(issuers{signers: map[string]authority{"a": a}})
 		s.inForce("a", a)
 		s.gone(render.CertificateCA)

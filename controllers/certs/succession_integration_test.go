@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,7 +126,7 @@ func TestAnotherAuthorityTakesOverStepByStep(t *testing.T) {
 	s.restart()
 	s.now = time.Now().Add(time.Minute)
 	s.syncAuthority()
-	s.condition(metav1.ConditionTrue, "Rekeying", `(the annotation asks for it by "monday"): the next authority is published: waiting for ValidatingWebhookConfiguration`)
+	s.condition(metav1.ConditionTrue, "Rekeying", `(the annotation asks for it by "monday"), step 2 of 4: the next authority is published: waiting for ValidatingWebhookConfiguration`)
 	s.sync()
 	if string(s.presented(anything)) != string(first) || string(s.authority().Data["tls.crt"]) != string(before) {
 		t.Fatal("the next authority signs before a webhook trusts it")
@@ -166,6 +167,9 @@ func TestAnotherAuthorityTakesOverStepByStep(t *testing.T) {
 		t.Errorf("%+v, want to look again: nothing tells of a report", progress)
 	}
 	s.condition(metav1.ConditionTrue, "Rekeying", "waiting for Pod replica-a to present the certificate of PolicyServer default")
+	if rekeying := s.kubewarden.Status.Rekeying; rekeying == nil || rekeying.Step != 4 || !strings.Contains(rekeying.WaitingFor, "Pod replica-a") {
+		t.Errorf("the status tells %+v, want step 4 and the Pod", rekeying)
+	}
 	s.trusts(next, before)
 	s.reports("replica-a", second)
 	s.restart()

@@ -4,6 +4,7 @@ package certs_test
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,4 +114,37 @@ func TestBuiltInAuthorityFollowsTheSpec(t *testing.T) {
 		t.Errorf("the authority lasts until %s", after.NotAfter)
 	}
 	s.trusts(s.authority().Data[corev1.TLSCertKey], nil)
+}
+
+func TestLateCertificatesAreTold(t *testing.T) {
+	s := newServerStage(t)
+	s.kubewarden.Spec.Certificates.Provider = builtIn
+	s.settle(issuers{})
+	const day = 24 * time.Hour
+	start := s.now
+	soon := func(age time.Duration, parts ...string) {
+		t.Helper()
+		s.now = start.Add(age)
+		expiry, err := s.certificates.Expiry(t.Context(), s.kubewarden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(expiry.Soon) != len(parts) || expiry.After < 0 || len(parts) == 0 && expiry.After == 0 {
+			t.Fatalf("after %s late are %q, and it is looked again after %s; want %q", age, expiry.Soon, expiry.After, parts)
+		}
+		for i, part := range parts {
+			if !strings.Contains(expiry.Soon[i], part) {
+				t.Errorf("late is %q, want %q", expiry.Soon[i], part)
+			}
+		}
+	}
+	soon(0)
+	soon(303 * day)
+	soon(305*day, "the operator's certificate, in Secret kubewarden-operator-client, expires at ", "the certificate of PolicyServer default, in Secret policy-server-default, expires at ")
+	s.settle(issuers{})
+	soon(305 * day)
+	soon(10*year-day, "the authority, in Secret kubewarden-ca, expires at ", "the operator's", "PolicyServer default")
+	s.kubewarden.Spec.Certificates.RenewBefore = duration(30 * day)
+	soon(305*day + 349*day)
+	soon(305*day+351*day, "the operator's", "PolicyServer default")
 }

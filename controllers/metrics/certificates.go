@@ -12,7 +12,9 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/certs"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
 )
 
@@ -21,9 +23,13 @@ var (
 		"When a certificate that is in use expires, in Unix time, by the Secret that holds it: the authority, and what policy servers, "+
 			"the operator's own webhooks and the operator itself present.", []string{"secret"}, nil)
 
+	late = prometheus.NewDesc("kubewarden_certificate_late_timestamp_seconds",
+		"When a certificate that is in use should have been renewed long since, in Unix time, by the Secret that holds it: half way "+
+			"between its renewal and its end.", []string{"secret"}, nil)
+
 	certificatesPart = part{
 		name:         "certificates",
-		descriptions: []*prometheus.Desc{expiry},
+		descriptions: []*prometheus.Desc{expiry, late},
 		collect:      collectCertificates,
 	}
 )
@@ -34,6 +40,10 @@ func collectCertificates(ctx context.Context, config Config, metrics chan<- prom
 	var servers policiesv1.PolicyServerList
 	if err := config.Reader.List(ctx, &servers, shared); err != nil {
 		return fmt.Errorf("list PolicyServers: %w", err)
+	}
+	terms, err := termsOf(ctx, config)
+	if err != nil {
+		return err
 	}
 	keys := map[string]string{render.SecretCA: render.KeyCA, render.OwnWebhookPair: corev1.TLSCertKey, render.OperatorClient: corev1.TLSCertKey}
 	for i := range servers.Items {
@@ -47,9 +57,23 @@ func collectCertificates(ctx context.Context, config Config, metrics chan<- prom
 		}
 		if certificate != nil {
 			metrics <- gauge(expiry, float64(certificate.NotAfter.Unix()), name)
+			metrics <- gauge(late, float64(certs.Late(certificate, terms[name == render.SecretCA]).Unix()), name)
 		}
 	}
 	return failures
+}
+
+// termsOf are those of the installation, for an authority (true) and for what it signs (false).
+func termsOf(ctx context.Context, config Config) (map[bool]render.CertificateTerms, error) {
+	terms := render.DefaultTerms()
+	var found operatorv1alpha1.KubewardenList
+	if err := config.Reader.List(ctx, &found, shared); err != nil {
+		return nil, fmt.Errorf("list Kubewardens: %w", err)
+	}
+	for i := range found.Items {
+		terms = render.NewTerms(found.Items[i].Spec.Certificates)
+	}
+	return map[bool]render.CertificateTerms{true: terms.Authority, false: terms.Leaf}, nil
 }
 
 // readCertificate returns the first certificate of a Secret; nil when there is none.

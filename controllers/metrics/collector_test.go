@@ -122,6 +122,7 @@ func TestTheInstallationIsTold(t *testing.T) {
 	kubewarden.Spec.Enforcement = operatorv1alpha1.EnforcementSuspended
 	kubewarden.Status.Conditions = append(ready(metav1.ConditionFalse, operatorv1alpha1.ReasonSuspended),
 		metav1.Condition{Type: operatorv1alpha1.ConditionCertificatesReady, Status: metav1.ConditionTrue})
+	kubewarden.Status.Rekeying = &operatorv1alpha1.Rekeying{Step: 3}
 	kubewarden.Status.Audit = &operatorv1alpha1.AuditStatus{
 		LastSuccessfulTime: &metav1.Time{Time: time.Unix(1900000000, 0)},
 		LastRun:            &operatorv1alpha1.AuditRun{Outcome: operatorv1alpha1.AuditOutcomeFailed},
@@ -143,6 +144,9 @@ kubewarden_installation_condition{condition="Ready"} 0
 # HELP kubewarden_installations Number of Kubewardens, 0 or 1. Without one nothing is enforced.
 # TYPE kubewarden_installations gauge
 kubewarden_installations 1
+# HELP kubewarden_rekeying_step Step of four by which another certificate authority takes over; 0 while none does.
+# TYPE kubewarden_rekeying_step gauge
+kubewarden_rekeying_step 3
 `
 	if err := testutil.CollectAndCompare(collector(builder(t, kubewarden).Build()), strings.NewReader(want)); err != nil {
 		t.Error(err)
@@ -175,11 +179,18 @@ func TestCertificatesInUseExpire(t *testing.T) {
 # TYPE kubewarden_certificate_expiry_timestamp_seconds gauge
 kubewarden_certificate_expiry_timestamp_seconds{secret="kubewarden-ca"} AUTHORITY
 kubewarden_certificate_expiry_timestamp_seconds{secret="policy-server-default"} PAIR
+# HELP kubewarden_certificate_late_timestamp_seconds When a certificate that is in use should have been renewed long since, in Unix time, by the Secret that holds it: half way between its renewal and its end.
+# TYPE kubewarden_certificate_late_timestamp_seconds gauge
+kubewarden_certificate_late_timestamp_seconds{secret="kubewarden-ca"} AUTHORITYLATE
+kubewarden_certificate_late_timestamp_seconds{secret="policy-server-default"} PAIRLATE
 `
+	const backdating = 5 * time.Minute
+	lateIn := func(life time.Duration) string { return seconds(born.Add(life - (life+backdating)/3/2)) }
 	want = strings.NewReplacer(
-		"AUTHORITY", seconds(born.Add(render.AuthorityLifetime)), "PAIR", seconds(born.Add(render.ServingLifetime)),
+		"AUTHORITYLATE", lateIn(render.AuthorityLifetime), "PAIRLATE", lateIn(render.ServingLifetime), "AUTHORITY", seconds(born.Add(render.AuthorityLifetime)), "PAIR", seconds(born.Add(render.ServingLifetime)),
 	).Replace(want)
-	err = testutil.CollectAndCompare(collector(reader), strings.NewReader(want), "kubewarden_certificate_expiry_timestamp_seconds")
+	err = testutil.CollectAndCompare(collector(reader), strings.NewReader(want),
+		"kubewarden_certificate_expiry_timestamp_seconds", "kubewarden_certificate_late_timestamp_seconds")
 	if err != nil {
 		t.Error(err)
 	}

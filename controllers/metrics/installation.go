@@ -17,6 +17,8 @@ var (
 		"Whether a condition of the Kubewarden is True.", []string{"condition"}, nil)
 	suspended = prometheus.NewDesc("kubewarden_enforcement_suspended",
 		"Whether the Kubewarden says that no policy is to be enforced.", nil, nil)
+	rekeyingStep = prometheus.NewDesc("kubewarden_rekeying_step",
+		"Step of four by which another certificate authority takes over; 0 while none does.", nil, nil)
 	lastAudit = prometheus.NewDesc("kubewarden_audit_last_success_timestamp_seconds",
 		"When an audit was last complete, in Unix time. Absent before the first one, and while audits are disabled.", nil, nil)
 	auditFailed = prometheus.NewDesc("kubewarden_audit_last_run_failed",
@@ -24,7 +26,7 @@ var (
 
 	installationPart = part{
 		name:         "installation",
-		descriptions: []*prometheus.Desc{installations, installationCondition, suspended, lastAudit, auditFailed},
+		descriptions: []*prometheus.Desc{installations, installationCondition, suspended, rekeyingStep, lastAudit, auditFailed},
 		collect:      collectInstallation,
 	}
 )
@@ -39,6 +41,11 @@ func collectInstallation(ctx context.Context, config Config, metrics chan<- prom
 	for i := range found.Items {
 		kubewarden := &found.Items[i]
 		metrics <- gauge(suspended, truth(kubewarden.Spec.Enforcement == operatorv1alpha1.EnforcementSuspended))
+		step := int32(0)
+		if kubewarden.Status.Rekeying != nil {
+			step = kubewarden.Status.Rekeying.Step
+		}
+		metrics <- gauge(rekeyingStep, float64(step))
 		for _, condition := range kubewarden.Status.Conditions {
 			metrics <- gauge(installationCondition, truth(condition.Status == metav1.ConditionTrue), condition.Type)
 		}

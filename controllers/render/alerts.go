@@ -59,11 +59,26 @@ func installationAlerts() []alert {
 			summary:  "{{ $value }} of kind {{ $labels.kind }} are not enforced as their specs say: {{ $labels.reason }}.",
 		},
 		{
-			name:     "KubewardenCertificateExpiresSoon",
-			expr:     `min by (secret) (kubewarden_certificate_expiry_timestamp_seconds{OURS}) - time() < 7 * 24 * 3600`,
-			after:    "1h",
+			name: "KubewardenCertificateExpiresSoon",
+			expr: `min by (secret) (kubewarden_certificate_expiry_timestamp_seconds{OURS}) - time() > 0` +
+				` and min by (secret) (kubewarden_certificate_late_timestamp_seconds{OURS}) < time()`,
+			after:    "5m",
 			severity: "warning",
 			summary:  "The certificate in Secret {{ $labels.secret }} expires in {{ $value | humanizeDuration }} and was not renewed.",
+		},
+		{
+			name:     "KubewardenCertificateExpired",
+			expr:     `min by (secret) (kubewarden_certificate_expiry_timestamp_seconds{OURS}) - time() <= 0`,
+			after:    "1m",
+			severity: "critical",
+			summary:  "The certificate in Secret {{ $labels.secret }} has expired: whoever calls with it or is called under it is refused.",
+		},
+		{
+			name:     "KubewardenRekeyingStuck",
+			expr:     `max(kubewarden_rekeying_step{OURS}) > 0`,
+			after:    "1h",
+			severity: "warning",
+			summary:  "Another certificate authority has been taking over for an hour; it is at step {{ $value }} of 4, and the one before stays trusted.",
 		},
 		{
 			name:     "KubewardenAuditFailed",

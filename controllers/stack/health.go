@@ -121,11 +121,15 @@ func (s *state) installing() *verdict {
 // troubled says what of the installation itself needs somebody; nil for nothing.
 func (s *state) troubled(cause error) *verdict {
 	certificates := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionCertificatesReady)
+	current := apimeta.FindStatusCondition(s.kubewarden.Status.Conditions, operatorv1alpha1.ConditionCertificatesCurrent)
 	switch {
 	case cause != nil:
 		return &verdict{metav1.ConditionTrue, operatorv1alpha1.ReasonReconciliationFailed, resource.Text(cause)}
-	case certificates != nil && certificates.Status != metav1.ConditionTrue && certificates.Reason != operatorv1alpha1.ReasonWaitingForIssuer:
+	case certificates != nil && certificates.Status != metav1.ConditionTrue && certificates.Reason != operatorv1alpha1.ReasonWaitingForIssuer,
+		certificates != nil && slices.Contains(stuck, certificates.Reason):
 		return &verdict{metav1.ConditionTrue, certificates.Reason, certificates.Message}
+	case current != nil && current.Status != metav1.ConditionTrue:
+		return &verdict{metav1.ConditionTrue, current.Reason, current.Message}
 	case s.auditTrouble() != "" && s.kubewarden.Spec.Enforcement != operatorv1alpha1.EnforcementSuspended:
 		return &verdict{metav1.ConditionTrue, operatorv1alpha1.ReasonAuditNotScheduled, s.auditTrouble()}
 	default:

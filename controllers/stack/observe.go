@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -131,13 +134,37 @@ func (r *Reconciler) syncAuthority(ctx context.Context, s *state) error {
 	return err
 }
 
+// syncExpiry tells of certificates that should have been replaced long since.
+func (r *Reconciler) syncExpiry(ctx context.Context, s *state) error {
+	expiry, err := r.Certificates.Expiry(ctx, s.kubewarden)
+	if err != nil {
+		return err
+	}
+	s.lookAgain(expiry.After)
+	condition := metav1.Condition{
+		Type: operatorv1alpha1.ConditionCertificatesCurrent, Status: metav1.ConditionTrue,
+		Reason: operatorv1alpha1.ReasonRenewedInTime, Message: "every certificate in use is renewed in time",
+	}
+	if len(expiry.Soon) > 0 {
+		condition.Status, condition.Reason = metav1.ConditionFalse, operatorv1alpha1.ReasonExpiresSoon
+		condition.Message = strings.Join(expiry.Soon, "; ") + ": it should have been renewed long since"
+	}
+	s.setCondition(condition)
+	return nil
+}
+
+// lookAgain has the next reconcile come after some time at the latest; 0 is never.
+func (s *state) lookAgain(after time.Duration) {
+	if after > 0 && (s.authority.After == 0 || after < s.authority.After) {
+		s.authority.After = after
+	}
+}
+
 // syncOperator takes the next step with the certificate by which policy servers know the
 // operator.
 func (r *Reconciler) syncOperator(ctx context.Context, s *state) error {
 	after, err := r.Certificates.SyncOperator(ctx, s.kubewarden)
-	if after > 0 && (s.authority.After == 0 || after < s.authority.After) {
-		s.authority.After = after
-	}
+	s.lookAgain(after)
 	return err
 }
 

@@ -193,6 +193,9 @@ func (r *Reconciler) recordTransition(s *state) {
 	if kind := transitionOf(before, after); kind != "" {
 		r.Recorder.Eventf(s.kubewarden, nil, kind, after.Reason, "Install", "%s", resource.Note(after.Message))
 	}
+	for _, event := range certificateEvents(&s.original.Status, &s.kubewarden.Status) {
+		r.Recorder.Eventf(s.kubewarden, nil, event.kind, event.reason, "IssueCertificates", "%s", resource.Note(event.message))
+	}
 }
 
 // transitionOf is the type of the Event that a change of Ready is worth; empty for none.

@@ -137,3 +137,22 @@ const (
 	// CertificateProviderBuiltIn is an authority of the operator's own.
 	CertificateProviderBuiltIn CertificateProvider = "built-in"
 )
+
+// RekeyingSteps is how many steps it takes for another certificate authority to take over.
+const RekeyingSteps = 4
+
+// Rekeying tells how another certificate authority takes over.
+type Rekeying struct {
+	// Step is what is being done: the next authority is made (1), it is published and every
+	// webhook comes to trust it (2), certificates are issued by it (3), and every replica comes
+	// to present them, until which the authority before stays trusted (4).
+	Step int32 `json:"step"`
+
+	// Because says why.
+	// +optional
+	Because string `json:"because,omitempty"`
+
+	// WaitingFor says what is waited for, and names the Pod or the object.
+	// +optional
+	WaitingFor string `json:"waitingFor,omitempty"`
+}

@@ -13,6 +13,9 @@ const (
 	// ConditionCertificatesReady is True when there is a certificate authority, and the
 	// webhooks can be given its certificate.
 	ConditionCertificatesReady = "CertificatesReady"
+	// ConditionCertificatesCurrent is True unless a certificate is in use that should have been
+	// replaced long since: the message names it, and when it expires.
+	ConditionCertificatesCurrent = "CertificatesCurrent"
 	// ConditionReportKindsServed is True when the cluster serves the kinds that audit
 	// reports are written as.
 	ConditionReportKindsServed = "ReportKindsServed"
@@ -93,6 +96,14 @@ const (
 	ReasonRekeying = "Rekeying"
 	// ReasonAuthorityUnusable: the Secret of the built-in authority cannot be used.
 	ReasonAuthorityUnusable = "AuthorityUnusable"
+)
+
+// Reasons of CertificatesCurrent.
+const (
+	// ReasonRenewedInTime: every certificate is renewed in time. Status True.
+	ReasonRenewedInTime = "RenewedInTime"
+	// ReasonExpiresSoon: some certificate was not renewed in time.
+	ReasonExpiresSoon = "ExpiresSoon"
 )
 
 // Reasons of ReportKindsServed.

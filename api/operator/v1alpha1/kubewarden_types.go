@@ -134,6 +134,11 @@ type KubewardenStatus struct {
 	// +optional
 	CertificateIssuer *IssuerReference `json:"certificateIssuer,omitempty"`
 
+	// Rekeying tells how another certificate authority takes over; it is absent while none
+	// does.
+	// +optional
+	Rekeying *Rekeying `json:"rekeying,omitempty"`
+
 	// NeverLockOut lists, in words, the requests that no policy is ever asked about, so
 	// that no policy can lock out nodes, the control plane or the repair of this
 	// installation.
@@ -211,6 +216,8 @@ type PolicyCounts struct {
 // +kubebuilder:printcolumn:name="Policies",type=integer,JSONPath=`.status.policies.total`
 // +kubebuilder:printcolumn:name="Active",type=integer,JSONPath=`.status.policies.active`
 // +kubebuilder:printcolumn:name="Last Audit",type=date,JSONPath=`.status.audit.lastSuccessfulTime`
+// +kubebuilder:printcolumn:name="Rekeying",type=integer,JSONPath=`.status.rekeying.step`,priority=1
+// +kubebuilder:printcolumn:name="Waiting For",type=string,JSONPath=`.status.rekeying.waitingFor`,priority=1
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
 // +kubebuilder:validation:XValidation:rule="self.metadata.name == 'kubewarden'",message="metadata.name: a cluster has one Kubewarden, and its name is kubewarden"
 type Kubewarden struct {

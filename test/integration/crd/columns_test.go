@@ -77,11 +77,13 @@ func TestColumns(t *testing.T) {
 		},
 		"Kubewarden": {
 			manifest: minimalKubewarden,
-			status:   "{policyServers: {total: 1, ready: 1}, policies: {total: 3, active: 2}, " + ready + "}",
-			path:     "/apis/operator.kubewarden.io/v1alpha1/kubewardens/kubewarden",
+			status: "{policyServers: {total: 1, ready: 1}, policies: {total: 3, active: 2}, " +
+				"rekeying: {step: 4, because: it is old, waitingFor: waiting for Pod a}, " + ready + "}",
+			path: "/apis/operator.kubewarden.io/v1alpha1/kubewardens/kubewarden",
 			want: []string{
 				"Name: kubewarden", "Enforcement: Enabled", "Ready: False", "Reason: InvalidSettings",
-				"Policy Servers: 1", "Policies: 3", "Active: 2", "Last Audit: <nil>", "Age: recent",
+				"Policy Servers: 1", "Policies: 3", "Active: 2", "Last Audit: <nil>",
+				"[Rekeying: 4]", "[Waiting For: waiting for Pod a]", "Age: recent",
 			},
 		},
 	} {
