@@ -8,6 +8,7 @@ import (
 
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
@@ -65,4 +66,16 @@ func replaceServerPods(t *testing.T) {
 	gomega.NewWithT(t).Expect(cluster.DeleteAllOf(t.Context(), &corev1.Pod{}, client.InNamespace(operatorNamespace), replicaLabels(server))).
 		To(gomega.Succeed())
 	eventuallyReplaced(t, server, before, len(before))
+}
+
+// touch has the kubelet look at the replicas of a policy server, and at what they mount, at
+// once: by itself it would within two minutes.
+func touch(t *testing.T, server string) {
+	t.Helper()
+	patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"annotations":{"example.org/looked-at":"`+time.Now().Format(time.RFC3339Nano)+`"}}}`))
+	for _, pod := range replicasOf(t, server) {
+		if err := client.IgnoreNotFound(cluster.Patch(t.Context(), &pod, patch)); err != nil {
+			t.Fatalf("touch Pod %s: %v", pod.Name, err)
+		}
+	}
 }

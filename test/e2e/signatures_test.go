@@ -9,7 +9,6 @@ import (
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature/signaturetest"
@@ -63,15 +62,10 @@ func demand(demands *corev1.ConfigMap, signer *signaturetest.Signer) {
 	demands.Data = map[string]string{"verification-config": string(signer.Verification())}
 }
 
-// redemand changes what a policy server demands. The kubelet would bring it to the Pods within
-// two minutes; a changed annotation has it look at them at once.
+// redemand changes what a policy server demands.
 func redemand(t *testing.T, server *policiesv1.PolicyServer, demands *corev1.ConfigMap, signer *signaturetest.Signer) {
 	t.Helper()
-	g := gomega.NewWithT(t)
 	demand(demands, signer)
-	g.Expect(cluster.Update(t.Context(), demands)).To(gomega.Succeed())
-	for _, pod := range replicasOf(t, server.Name) {
-		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"example.org/looked-at":"`+time.Now().Format(time.RFC3339Nano)+`"}}}`))
-		g.Expect(cluster.Patch(t.Context(), &pod, patch)).To(gomega.Succeed())
-	}
+	gomega.NewWithT(t).Expect(cluster.Update(t.Context(), demands)).To(gomega.Succeed())
+	touch(t, server.Name)
 }

@@ -38,11 +38,8 @@ const (
 // be a kill loses nothing.
 func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 	ns := namespace(t)
-	server := newServer(t, trafficServer)
-	create(t, server)
-	policy := newPolicy(t, ns, moduleContainerLimits, cpuLimit(0))
-	policy.Spec.PolicyServer = trafficServer
-	policy.Spec.Rules[0].Operations = []admissionregistrationv1.OperationType{admissionregistrationv1.Create}
+	create(t, newServer(t, trafficServer))
+	policy := trafficPolicy(t, ns, trafficServer)
 	create(t, policy)
 	eventuallyReady(t, policy, time.Minute)
 	eventuallyReplaced(t, trafficServer, nil, 2)
@@ -116,6 +113,15 @@ func TestNoAdmissionFailsUnderTraffic(t *testing.T) {
 		awaitEvenShares(t, 4)
 		load.stopWithoutFailure(t, asEver)
 	})
+}
+
+// trafficPolicy judges the Pods that traffic creates.
+func trafficPolicy(t *testing.T, namespace, server string) *policiesv1.ClusterAdmissionPolicy {
+	t.Helper()
+	policy := newPolicy(t, namespace, moduleContainerLimits, cpuLimit(0))
+	policy.Spec.PolicyServer = server
+	policy.Spec.Rules[0].Operations = []admissionregistrationv1.OperationType{admissionregistrationv1.Create}
+	return policy
 }
 
 // newServer is a policy server with two replicas that trusts the cluster's registry.
