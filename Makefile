@@ -79,14 +79,27 @@ e2e: cluster-up image-load standin-load policies-push deploy ## End-to-end tests
 # What certificates have no part in runs once, in e2e.
 NO_CERTIFICATES := TestAChangeAmongFifty|TestAClusterShows|TestAnImageOfUpstreamsContractIsRolledOut|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)
 
+BUILT_IN_TESTS := -tags=e2e -timeout=15m -skip='$(NO_CERTIFICATES)'
+
 .PHONY: e2e-built-in
 e2e-built-in: cluster-up image-load policies-push undeploy ## The same without cert-manager, which is taken away for the time of the tests
 	@if [[ "$(CLUSTER)" == existing ]]; then echo 'e2e-built-in takes cert-manager away: not from a cluster that is not ours' >&2; exit 1; fi
 	@eval "$$($(CLUSTER_BIN) env)"; kubectl delete namespace cert-manager --ignore-not-found >/dev/null; \
 		kubectl delete $$(kubectl get crds --output=name | grep 'cert-manager[.]io$$') >/dev/null
 	@$(MAKE) deploy
-	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -tags=e2e -timeout=15m -v -skip='$(NO_CERTIFICATES)' ./test/e2e/
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -v $(BUILT_IN_TESTS) ./test/e2e/
 	@$(MAKE) undeploy cluster-up
+
+# Another authority needs minutes to take over: the kubelet brings its certificates into Pods.
+ROTATION_TESTS := -tags=e2e,e2e_rotation -timeout=60m -run=^TestCertificatesChangeUnderTraffic
+
+.PHONY: e2e-rotation
+e2e-rotation: cluster-up image-load policies-push deploy ## Authorities, issuers and keys change under 200 admissions a second, by cert-manager; some 25 minutes
+	@eval "$$($(CLUSTER_BIN) env)"; go test -count=1 -v $(ROTATION_TESTS) ./test/e2e/
+
+.PHONY: e2e-rotation-built-in
+e2e-rotation-built-in: ## The same by the built-in provider, without cert-manager; some 10 minutes
+	@$(MAKE) e2e-built-in BUILT_IN_TESTS="$(ROTATION_TESTS)"
 
 .PHONY: e2e-cold-start
 e2e-cold-start: cluster-up image-load policies-push deploy ## Stop and start the whole cluster while a policy refuses everything; CLUSTER=local only

@@ -22,11 +22,15 @@
 // and presented; the one before is published no more once nobody presents what it signed
 // (chains.go). Why another one is needed: due.go.
 //
+// An issuer that a user named (issuer.go) takes the place of both authorities above: what it signs
+// goes the same way, and whom to trust is read off what it has issued. When it is asked again:
+// foreign.go. What was not renewed in time: expiry.go.
+//
 // Which provider signs is chosen once (choice.go). A provider (provider.go) only issues, into
 // Secrets of its own; to publish and to present is one path for both.
 //
 // What belongs here: the plans, which are pure functions of what was observed and of the
-// time (choice.go, authority.go, due.go, plan.go, leaf.go), what a pair proves (claim.go), the code that observes and takes the step that was
+// time (choice.go, authority.go, due.go, plan.go, leaf.go, foreign.go), what a pair proves (claim.go), the code that observes and takes the step that was
 // planned, the signing (signing.go), and what wakes it. It runs inside the reconcilers whose
 // objects it is about: controllers/stack calls SyncAuthority, controllers/policyserver calls
 // SyncServer, so that each status has one writer.
