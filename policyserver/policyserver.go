@@ -146,6 +146,7 @@ func (p *PolicyServer) open(ctx context.Context) (err error) {
 		p.certificates, err = server.LoadCertificates(server.CertificatesConfig{
 			Files: *p.config.Certificates, Logger: p.config.Logger,
 			Observe: p.metrics.CertificateLoaded, Changed: func() { p.source.changed() },
+			ObserveClient: p.metrics.ClientSeen, Now: p.config.Now,
 		})
 		if err != nil {
 			return err
@@ -272,7 +273,7 @@ func (p *PolicyServer) report() contract.Report {
 		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Cause)
 	}
 	if p.certificates != nil {
-		report.ServingCertificate, report.ClientCA = p.certificates.Fingerprints()
+		p.certificates.Report(&report)
 	}
 	return report
 }

@@ -128,7 +128,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 		return scan.Config{}, err
 	}
 	parallel := min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies)
-	transport, err := f.transport(parallel)
+	transport, err := scan.NewFollowing(func() (scan.TransportConfig, error) { return f.transport(parallel) }, time.Now)
 	if err != nil {
 		return scan.Config{}, err
 	}
@@ -177,7 +177,8 @@ func newAuditClients(ctx context.Context, restConfig *rest.Config) (auditClients
 	return auditClients{typed: typed, dynamic: dynamicClient, discovery: discoveryClient.WithLegacyWithContext(ctx)}, nil
 }
 
-func (f *auditFlags) transport(connections int) (*http.Transport, error) {
+// transport reads the files of certificates. They may change while a scan runs.
+func (f *auditFlags) transport(connections int) (scan.TransportConfig, error) {
 	transport := scan.TransportConfig{
 		Insecure:    f.insecure,
 		Proxy:       http.ProxyFromEnvironment,
@@ -196,11 +197,11 @@ func (f *auditFlags) transport(connections int) (*http.Transport, error) {
 		}
 		content, err := os.ReadFile(file.path)
 		if err != nil {
-			return nil, fmt.Errorf("--%s: %w", file.flag, err)
+			return scan.TransportConfig{}, fmt.Errorf("--%s: %w", file.flag, err)
 		}
 		*file.content = content
 	}
-	return scan.NewTransport(transport)
+	return transport, nil
 }
 
 // auditLevels are the levels that upstream's scanner takes, and those that its

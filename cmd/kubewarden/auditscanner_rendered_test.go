@@ -33,7 +33,8 @@ func TestAuditScannerTakesWhatIsRendered(t *testing.T) {
 	want := map[string]string{
 		"kubewarden-namespace": "guarded", "loglevel": "warning", "ignore-namespaces": "[kube-system,scratch]",
 		"parallel-namespaces": "2", "parallel-resources": "3", "parallel-policies": "4", "page-size": "5",
-		"disable-store": "true", "output-scan": "true", "extra-ca": "/pki/ca.crt", "report-kind": "openreports",
+		"disable-store": "true", "output-scan": "true", "extra-ca": "/pki/ca.crt", "client-cert": "/client-cert/tls.crt", "client-key": "/client-cert/tls.key",
+		"report-kind": "openreports",
 	}
 	got := map[string]string{}
 	for name := range want {

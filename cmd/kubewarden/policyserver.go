@@ -167,7 +167,10 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		config.PolicyTimeout = time.Duration(f.policyTimeout) * time.Second
 	}
 	if f.certFile != "" {
-		config.Certificates = &server.CertificateFiles{Certificate: f.certFile, Key: f.keyFile, ClientCAs: list(f.clientCAFiles), OperatorCAs: list(f.operatorCAFiles)}
+		config.Certificates = &server.CertificateFiles{
+			Certificate: f.certFile, Key: f.keyFile,
+			ClientCAs: list(f.clientCAFiles), ClientCAMode: f.clientCAMode, OperatorCAs: list(f.operatorCAFiles),
+		}
 	}
 	if f.configMap == "" {
 		config.Files = &policyserver.Files{Policies: f.policies, Sources: f.sources}

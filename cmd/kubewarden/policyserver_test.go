@@ -58,6 +58,7 @@ func TestPolicyServerConfig(t *testing.T) {
 				c.Files = &policyserver.Files{Policies: "/config/policies.yml", Sources: "/sources/sources.yml"}
 				c.Certificates = &server.CertificateFiles{
 					Certificate: "/pki/tls.crt", Key: "/pki/tls.key", ClientCAs: []string{"/ca/ca.crt", "/client-ca/ca.crt"},
+					ClientCAMode: "require",
 				}
 			},
 		},

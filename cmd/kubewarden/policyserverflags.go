@@ -22,6 +22,7 @@ type policyServerFlags struct {
 	enableMetrics                          bool
 	certFile, keyFile                      string
 	clientCAFiles, operatorCAFiles         string
+	clientCAMode                           string
 	policies, sources, downloadDir         string
 	dockerConfigDir, verification          string
 	logLevel, logFormat                    string
@@ -47,6 +48,7 @@ var policyServerEnv = map[string]string{
 	"cert-file":               contract.EnvCertFile,
 	"key-file":                contract.EnvKeyFile,
 	"client-ca-file":          contract.EnvClientCAFile,
+	"client-ca-mode":          contract.EnvClientCAMode,
 	"operator-ca-file":        contract.EnvOperatorCAFile,
 	"policies":                contract.EnvPolicies,
 	"policies-download-dir":   contract.EnvDownloadDir,
@@ -94,8 +96,11 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.StringVar(&f.certFile, "cert-file", "", "PEM file of the serving certificate; goes with --key-file, without both the API is plain HTTP")
 	flags.StringVar(&f.keyFile, "key-file", "", "PEM file of the serving certificate's key")
 	flags.StringVar(&f.clientCAFiles, "client-ca-file", "", "comma-separated PEM files of authorities; with any, clients need a certificate of one of them")
+	flags.Var(choice(&f.clientCAMode, contract.ClientsRequired, contract.ClientsObserved), "client-ca-mode",
+		"what becomes of clients without a certificate of --client-ca-file: require refuses them, observe lets them in and tells of them")
 	flags.StringVar(&f.operatorCAFiles, "operator-ca-file", "",
-		"comma-separated PEM files of authorities, which may come later; with any, who has a certificate of one of them for "+contract.OperatorIdentity+" may have settings checked")
+		"comma-separated PEM files of authorities, which may come later; who has a certificate of one of them for "+contract.OperatorIdentity+
+			" may have settings checked, and who has one for that or for "+contract.AuditScannerIdentity+" needs none of --client-ca-file")
 	flags.StringVar(&f.policies, "policies", "policies.yml", "file with the policies")
 	flags.StringVar(&f.sources, "sources-path", "", "file that says which sources are trusted how")
 	flags.StringVar(&f.verification, "verification-path", "", "file with the signatures that modules must have; it is read again when it changes")

@@ -93,7 +93,7 @@ func (s *stage) clear() {
 			s.t.Errorf("delete all %T: %v", object, err)
 		}
 	}
-	for _, name := range []string{render.SecretCA, render.CertificateCA, render.BuiltInCA, render.BuiltInCANext, render.OwnWebhookCA, render.OwnWebhookPair, render.OperatorClient, render.IssuedName("default"), render.ServingSecretName("default")} {
+	for _, name := range []string{render.SecretCA, render.CertificateCA, render.BuiltInCA, render.BuiltInCANext, render.OwnWebhookCA, render.OwnWebhookPair, render.OperatorClient, render.OperatorAsClient().Presented, render.ScannerAsClient().Issued, render.ScannerAsClient().Presented, render.IssuedName("default"), render.ServingSecretName("default")} {
 		s.gone(name)
 	}
 }
@@ -199,7 +199,7 @@ func TestSyncAuthority(t *testing.T) {
 		t.Errorf("once it is issued: %+v, want it ready", progress)
 	}
 	published := s.published()
-	if diff := cmp.Diff(map[string][]byte{"ca.crt": first.pem()}, published.Data); diff != "" {
+	if diff := cmp.Diff(map[string][]byte{"ca.crt": first.pem(), "ca-bundle.crt": first.pem()}, published.Data); diff != "" {
 		t.Errorf("published (-want +got):\n%s", diff)
 	}
 	bundle, err := s.certificates.CABundle(t.Context())
@@ -223,7 +223,7 @@ func TestSyncAuthority(t *testing.T) {
 	t.Run("another authority joins the first", func(t *testing.T) {
 		s.issueAuthority(second)
 		s.syncAuthority()
-		want := map[string][]byte{"ca.crt": second.pem(), "old-ca.crt": first.pem()}
+		want := map[string][]byte{"ca.crt": second.pem(), "old-ca.crt": first.pem(), "ca-bundle.crt": join(second.pem(), first.pem())}
 		if diff := cmp.Diff(want, s.published().Data); diff != "" {
 			t.Errorf("published (-want +got):\n%s", diff)
 		}

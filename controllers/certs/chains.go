@@ -18,17 +18,16 @@ import (
 )
 
 // chains returns what everybody presents to whom the authority matters: policy servers to API
-// servers, and the operator to policy servers.
+// servers, and clients to policy servers.
 func (c *Certificates) chains(ctx context.Context) ([]Chain, error) {
 	var servers policiesv1.PolicyServerList
 	if err := c.client.List(ctx, &servers); err != nil {
 		return nil, fmt.Errorf("list PolicyServers: %w", err)
 	}
-	own, err := c.secret(ctx, render.OperatorClient)
+	chains, err := c.clientChains(ctx)
 	if err != nil {
 		return nil, err
 	}
-	chains := []Chain{{Name: "the operator", Claim: Claim{URI: contract.OperatorIdentity}, Certificate: own.Data[corev1.TLSCertKey]}}
 	for i := range servers.Items {
 		chain, err := c.chain(ctx, servers.Items[i].Name)
 		if err != nil {
@@ -54,10 +53,17 @@ func (c *Certificates) chain(ctx context.Context, server string) (Chain, error) 
 		Certificate: presented.Data[corev1.TLSCertKey],
 	}
 	chain.Behind = Behind(chain.Certificate, set)
-	if since, err := time.Parse(time.RFC3339, presented.Annotations[render.AnnotationPresentedAt]); err == nil {
-		chain.Since = since
-	}
+	chain.Since = presentedSince(presented)
 	return chain, nil
+}
+
+// presentedSince is since when a Secret has held its pair; zero for long ago.
+func presentedSince(secret *corev1.Secret) time.Time {
+	since, err := time.Parse(time.RFC3339, secret.Annotations[render.AnnotationPresentedAt])
+	if err != nil {
+		return time.Time{}
+	}
+	return since
 }
 
 // replicasOf are the Pods of a policy server that have not ended for good, with their reports.

@@ -12,8 +12,8 @@
 //	                     |                                               |
 //	         caBundle of every webhook                     Secret policy-server-<name> (mounted)
 //
-// The operator's own client certificate (operator.go) is signed the same way, into the Secret
-// kubewarden-operator-client, and used from there.
+// The operator and the audit scanner are clients of policy servers (client.go). Their pairs are
+// signed the same way, and copied to where they are used once every replica trusts them.
 //
 // Another authority takes over in steps (authority.go), each of which is in an object once it is
 // taken: the next one is made in a Secret of its own, published beside the one that signs, and

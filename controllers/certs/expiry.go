@@ -29,8 +29,8 @@ type Expiry struct {
 }
 
 // Expiry looks which certificates of an installation are still in use though they should have
-// been replaced long since: those of the authorities that sign, of policy servers, and of the
-// operator as their client.
+// been replaced long since: those of the authorities that sign, of policy servers, and of their
+// clients.
 func (c *Certificates) Expiry(ctx context.Context, kubewarden *operatorv1alpha1.Kubewarden) (Expiry, error) {
 	terms, expiry, now := render.NewTerms(kubewarden.Spec.Certificates), Expiry{}, c.now()
 	published, err := c.published(ctx)
@@ -38,11 +38,14 @@ func (c *Certificates) Expiry(ctx context.Context, kubewarden *operatorv1alpha1.
 		return expiry, err
 	}
 	expiry.look("the authority, in Secret "+render.SecretCA, published.Current, terms.Authority, now)
-	own, err := c.secret(ctx, render.OperatorClient)
-	if err != nil {
-		return expiry, err
+	for _, one := range render.Clients() {
+		presented, err := c.secret(ctx, one.Presented)
+		if err != nil {
+			return expiry, err
+		}
+		what := fmt.Sprintf("the certificate of %s, in Secret %s", one.Name, presented.Name)
+		expiry.look(what, firstOf(presented.Data[corev1.TLSCertKey]), terms.Leaf, now)
 	}
-	expiry.look("the operator's certificate, in Secret "+render.OperatorClient, firstOf(own.Data[corev1.TLSCertKey]), terms.Leaf, now)
 	var servers policiesv1.PolicyServerList
 	if err := c.client.List(ctx, &servers); err != nil {
 		return expiry, fmt.Errorf("list PolicyServers: %w", err)

@@ -35,6 +35,16 @@ func (c *Certificates) presented(ctx context.Context, server string) (*corev1.Se
 	return c.uncachedSecret(ctx, render.ServingSecretName(server))
 }
 
+// presentedBy is the Secret with the pair that a client uses, upstream's too; empty when there
+// is none.
+func (c *Certificates) presentedBy(ctx context.Context, one render.Client) (*corev1.Secret, error) {
+	secret, err := c.secret(ctx, one.Presented)
+	if err != nil || secret.UID != "" {
+		return secret, err
+	}
+	return c.uncachedSecret(ctx, one.Presented)
+}
+
 // trustOf returns whom the webhooks among those selected trust that call a policy
 // server; all policy servers where none is named.
 func (c *Certificates) trustOf(ctx context.Context, reader client.Reader, server string, selected client.ListOption) ([]Trust, error) {

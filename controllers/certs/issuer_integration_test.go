@@ -34,7 +34,7 @@ type issuers struct {
 // where there is no Secret, or one of another issuer.
 func (s *serverStage) issueFrom(issuers issuers) {
 	s.t.Helper()
-	for _, name := range []string{render.IssuerProbeName, render.OperatorClient, render.IssuedName("default")} {
+	for _, name := range []string{render.IssuerProbeName, render.OperatorAsClient().Issued, render.ScannerAsClient().Issued, render.IssuedName("default")} {
 		certificate := &certmanagerv1.Certificate{}
 		key := client.ObjectKey{Namespace: applytest.Namespace, Name: name}
 		err := environment.Direct.Get(s.t.Context(), key, certificate)
@@ -104,7 +104,11 @@ func (s *serverStage) settle(issuers issuers) {
 		s.presentsWhatIsTrusted()
 		s.issueFrom(issuers)
 		s.sync()
-		s.syncOperator()
+		s.syncClients()
+		for _, client := range render.Clients() {
+			s.upToDate(client.Issued)
+			s.upToDate(client.Presented)
+		}
 		s.upToDate(render.IssuedName("default"))
 		s.upToDate(render.ServingSecretName("default"))
 		s.presentsWhatIsTrusted()
@@ -230,7 +234,7 @@ func TestIssuersFollowEachOther(t *testing.T) {
 		environment.Requests.Take()
 		s.syncAuthority()
 		s.sync()
-		s.syncOperator()
+		s.syncClients()
 		if requests := environment.Requests.Take(); len(requests) > 0 {
 			t.Errorf("requests: %q", requests)
 		}

@@ -103,16 +103,10 @@ type ServerPlan struct {
 // else only when everyone has trusted its authority for a while.
 func PlanServer(state ServerState) ServerPlan {
 	claim := Claim{DNSName: state.DNSName}
-	presentable := claim.usable(state.Presented, state.Now) == nil
-	if err := claim.usable(state.Issued, state.Now); err != nil {
-		message, after := waiting(state.Request, state.Now)
-		return ServerPlan{Step: StepWait, Presentable: presentable, Message: message, After: after}
-	}
-	if state.Issued.equal(state.Presented) {
-		return ServerPlan{Step: StepNone, Presentable: true}
-	}
-	if !presentable {
-		return ServerPlan{Step: StepPresent, Presentable: true}
+	if plan, done := (pairState{
+		claim: claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now,
+	}).plan(); done {
+		return plan
 	}
 	for _, trust := range state.Trust {
 		if err := claim.trusted(state.Issued, trust.CABundle, state.Now); err != nil {
@@ -124,6 +118,27 @@ func PlanServer(state ServerState) ServerPlan {
 		return ServerPlan{Step: StepWait, Presentable: true, After: rest, Message: message}
 	}
 	return ServerPlan{Step: StepPresent, Presentable: true}
+}
+
+// pairState is what matters of a pair, whoever presents it to whom.
+type pairState struct {
+	claim             Claim
+	request           Request
+	issued, presented Pair
+	now               time.Time
+}
+
+// plan is the next step where nobody's trust matters; done is false where it does.
+func (s pairState) plan() (plan ServerPlan, done bool) {
+	presentable := s.claim.usable(s.presented, s.now) == nil
+	if err := s.claim.usable(s.issued, s.now); err != nil {
+		message, after := waiting(s.request, s.now)
+		return ServerPlan{Step: StepWait, Presentable: presentable, Message: message, After: after}, true
+	}
+	if s.issued.equal(s.presented) {
+		return ServerPlan{Step: StepNone, Presentable: true}, true
+	}
+	return ServerPlan{Step: StepPresent, Presentable: true}, !presentable
 }
 
 // waiting says what an issuer is waited for, and what it has to say once it took too long.

@@ -45,11 +45,12 @@ func (s *serverStage) replica(name string) {
 	}
 }
 
-// reports has a replica say that it presents a chain.
-func (s *serverStage) reports(replica string, chain []byte) {
+// reports has a replica say that it presents a chain, and whom it trusts to sign for the operator.
+func (s *serverStage) reports(replica string, chain []byte, trusted ...[]byte) {
 	s.t.Helper()
 	encoded, err := json.Marshal(contract.Report{
 		StartTime: time.Now().UTC().Format(time.RFC3339Nano), ServingCertificate: fingerprintOf(chain),
+		OwnClientCA: contract.AuthoritiesFingerprint(trusted...),
 	})
 	if err != nil {
 		s.t.Fatal(err)
@@ -104,10 +105,10 @@ func TestAnotherAuthorityTakesOverStepByStep(t *testing.T) {
 	before := s.authority().Data["tls.crt"]
 	s.trusts(before, nil)
 	s.sync()
-	s.syncOperator()
+	s.syncClients()
 	first := s.presented(anything)
 	s.replica("replica-a")
-	s.reports("replica-a", first)
+	s.reports("replica-a", first, before)
 	s.trust(before)
 	s.syncAuthority()
 	s.condition(metav1.ConditionTrue, "Issued", "")
@@ -149,9 +150,21 @@ func TestAnotherAuthorityTakesOverStepByStep(t *testing.T) {
 	s.restart()
 	s.syncAuthority()
 	s.condition(metav1.ConditionTrue, "Rekeying", "waiting for the operator to be given a certificate")
-	s.now = s.now.Add(11 * time.Second)
-	s.syncOperator()
+	s.now = s.now.Add(2 * time.Minute)
+	s.syncClients()
+	s.seen(&corev1.Secret{}, render.OperatorClient, func(cached *corev1.Secret) bool {
+		return verifyClient(t, next, cached.Data["tls.crt"], s.now) == nil
+	})
+	if err := verifyClient(t, before, s.operatorSecret(anything).Data["tls.crt"], s.now); err != nil {
+		t.Errorf("the operator presents another certificate before a replica trusts it: %v", err)
+	}
+	s.reports("replica-a", first, next, before)
+	s.restart()
+	s.syncClients()
 	s.operatorSecret(func(certificate []byte) bool { return verifyClient(t, next, certificate, s.now) == nil })
+	s.seen(&corev1.Secret{}, render.ScannerAsClient().Presented, func(cached *corev1.Secret) bool {
+		return verifyClient(t, next, cached.Data["tls.crt"], s.now) == nil
+	})
 	s.syncAuthority()
 	s.condition(metav1.ConditionTrue, "Rekeying", "waiting for PolicyServer default to be given a certificate")
 	s.sync()
@@ -171,7 +184,7 @@ func TestAnotherAuthorityTakesOverStepByStep(t *testing.T) {
 		t.Errorf("the status tells %+v, want step 4 and the Pod", rekeying)
 	}
 	s.trusts(next, before)
-	s.reports("replica-a", second)
+	s.reports("replica-a", second, next, before)
 	s.restart()
 	s.syncAuthority()
 	s.trusts(next, nil)

@@ -140,11 +140,12 @@ func TestLateCertificatesAreTold(t *testing.T) {
 	}
 	soon(0)
 	soon(303 * day)
-	soon(305*day, "the operator's certificate, in Secret kubewarden-operator-client, expires at ", "the certificate of PolicyServer default, in Secret policy-server-default, expires at ")
+	soon(305*day, "the certificate of the operator, in Secret kubewarden-operator-client-cert, expires at ",
+		"the certificate of the audit scanner, in Secret kubewarden-audit-scanner-client-cert, expires at ", "the certificate of PolicyServer default, in Secret policy-server-default, expires at ")
 	s.settle(issuers{})
 	soon(305 * day)
-	soon(10*year-day, "the authority, in Secret kubewarden-ca, expires at ", "the operator's", "PolicyServer default")
+	soon(10*year-day, "the authority, in Secret kubewarden-ca, expires at ", "the operator", "the audit scanner", "PolicyServer default")
 	s.kubewarden.Spec.Certificates.RenewBefore = duration(30 * day)
 	soon(305*day + 349*day)
-	soon(305*day+351*day, "the operator's", "PolicyServer default")
+	soon(305*day+351*day, "the operator", "the audit scanner", "PolicyServer default")
 }

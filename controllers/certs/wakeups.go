@@ -37,8 +37,13 @@ func KubewardenForSecret(namespace string) handler.MapFunc {
 		if _, issued := secret.GetAnnotations()[certmanagerv1.IssuerNameAnnotationKey]; issued {
 			return theKubewarden // it may tell of another authority
 		}
+		for _, one := range render.Clients() {
+			if secret.GetName() == one.Issued || secret.GetName() == one.Presented {
+				return theKubewarden
+			}
+		}
 		switch secret.GetName() {
-		case render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.OperatorClient, render.IssuerProbeName:
+		case render.BuiltInCA, render.BuiltInCANext, render.SecretCA, render.IssuerProbeName:
 			return theKubewarden
 		default:
 			return nil

@@ -45,7 +45,10 @@ func collectCertificates(ctx context.Context, config Config, metrics chan<- prom
 	if err != nil {
 		return err
 	}
-	keys := map[string]string{render.SecretCA: render.KeyCA, render.OwnWebhookPair: corev1.TLSCertKey, render.OperatorClient: corev1.TLSCertKey}
+	keys := map[string]string{render.SecretCA: render.KeyCA, render.OwnWebhookPair: corev1.TLSCertKey}
+	for _, one := range render.Clients() {
+		keys[one.Presented] = corev1.TLSCertKey
+	}
 	for i := range servers.Items {
 		keys[render.ServingSecretName(servers.Items[i].Name)] = corev1.TLSCertKey
 	}

@@ -186,12 +186,12 @@ func (in AuditScannerInput) podSpec() corev1.PodSpec {
 		NodeSelector:                 merge(in.Audit.NodeSelector),
 		Affinity:                     in.Audit.Affinity.DeepCopy(),
 		Containers:                   []corev1.Container{in.container()},
-		Volumes: []corev1.Volume{{Name: volumeAuditTrust, VolumeSource: corev1.VolumeSource{
-			ConfigMap: &corev1.ConfigMapVolumeSource{
-				LocalObjectReference: corev1.LocalObjectReference{Name: auditTrust},
-				Items:                []corev1.KeyToPath{{Key: KeyCA, Path: KeyCA}},
-			},
-		}}},
+		Volumes: []corev1.Volume{
+			{Name: volumeAuditTrust, VolumeSource: fromConfigMap(auditTrust, KeyCA, KeyCA)},
+			{Name: volumeAuditClient, VolumeSource: corev1.VolumeSource{
+				Secret: &corev1.SecretVolumeSource{SecretName: ScannerAsClient().Presented},
+			}},
+		},
 	}
 	for _, secret := range in.Config.ImagePullSecrets {
 		pod.ImagePullSecrets = append(pod.ImagePullSecrets, corev1.LocalObjectReference{Name: secret})
@@ -202,19 +202,24 @@ func (in AuditScannerInput) podSpec() corev1.PodSpec {
 	return pod
 }
 
-// The file of authorities in the scanner's container; the folder is upstream's.
+// The file of authorities and the pair in the scanner's container; the folders are upstream's.
 const (
-	volumeAuditTrust = "kubewarden-ca-secret"
-	dirAuditTrust    = "/pki"
+	volumeAuditTrust  = "kubewarden-ca-secret"
+	dirAuditTrust     = "/pki"
+	volumeAuditClient = "kubewarden-audit-scanner-client-cert"
+	dirAuditClient    = "/client-cert"
 )
 
 func (in AuditScannerInput) container() corev1.Container {
 	return corev1.Container{
-		Name:            AuditScannerName,
-		Image:           in.Config.Image,
-		Args:            in.arguments(),
-		Resources:       in.resources(),
-		VolumeMounts:    []corev1.VolumeMount{{Name: volumeAuditTrust, MountPath: dirAuditTrust, ReadOnly: true}},
+		Name:      AuditScannerName,
+		Image:     in.Config.Image,
+		Args:      in.arguments(),
+		Resources: in.resources(),
+		VolumeMounts: []corev1.VolumeMount{
+			{Name: volumeAuditTrust, MountPath: dirAuditTrust, ReadOnly: true},
+			{Name: volumeAuditClient, MountPath: dirAuditClient, ReadOnly: true},
+		},
 		SecurityContext: containerSecurityContext(policiesv1.PolicyServerSecurity{}),
 	}
 }
@@ -240,7 +245,8 @@ func (in AuditScannerInput) arguments() []string {
 	if in.Audit.DisableStore {
 		arguments = append(arguments, "--disable-store")
 	}
-	arguments = append(arguments, "--extra-ca", dirAuditTrust+"/"+KeyCA)
+	arguments = append(arguments, "--extra-ca", dirAuditTrust+"/"+KeyCA,
+		"--client-cert", dirAuditClient+"/"+corev1.TLSCertKey, "--client-key", dirAuditClient+"/"+corev1.TLSPrivateKeyKey)
 	if in.Audit.OutputScan {
 		arguments = append(arguments, "--output-scan")
 	}

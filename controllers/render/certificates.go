@@ -8,8 +8,6 @@ import (
 	cmmetav1 "github.com/cert-manager/cert-manager/pkg/apis/meta/v1"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-
-	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // CertificateAuthorityInput is what an authority of cert-manager's is rendered from.
@@ -83,22 +81,6 @@ func ServingCertificate(config Config, installation Installation, policyServer s
 	}
 }
 
-// OperatorCertificate asks cert-manager for the pair with which the operator calls policy
-// servers, as ServingCertificate does.
-func OperatorCertificate(config Config, installation Installation) *certmanagerv1.Certificate {
-	meta := installationMeta(config, installation, OperatorClient)
-	return &certmanagerv1.Certificate{
-		TypeMeta:   typeMeta(certmanagerv1.SchemeGroupVersion, certmanagerv1.CertificateKind),
-		ObjectMeta: meta,
-		Spec: certmanagerv1.CertificateSpec{
-			SecretName:     meta.Name,
-			URIs:           []string{contract.OperatorIdentity},
-			Usages:         []certmanagerv1.KeyUsage{certmanagerv1.UsageDigitalSignature, certmanagerv1.UsageClientAuth},
-			SecretTemplate: &certmanagerv1.CertificateSecretTemplate{Labels: merge(meta.Labels)},
-		},
-	}
-}
-
 // IssuerProbe asks an issuer for a certificate that nobody presents: whether it issues, and by
 // which authority, is known by that.
 func IssuerProbe(config Config, installation Installation) *certmanagerv1.Certificate {
@@ -143,7 +125,7 @@ func PublishedCA(in PublishedCAInput) *corev1.Secret {
 		AnnotationCertFormat:  CertFormat,
 		AnnotationCAChangedAt: in.ChangedAt.UTC().Format(time.RFC3339),
 	}
-	data := map[string][]byte{KeyCA: slices.Clone(in.Current)}
+	data := map[string][]byte{KeyCA: slices.Clone(in.Current), KeyBundle: slices.Concat(in.Current, in.Old)}
 	if len(in.Old) > 0 {
 		data[KeyOldCA] = slices.Clone(in.Old)
 	}
@@ -175,19 +157,6 @@ func IssuedSecret(in ServingSecretInput) *corev1.Secret {
 		ObjectMeta: meta,
 		Type:       corev1.SecretTypeTLS,
 		Data:       in.data(),
-	}
-}
-
-// OperatorSecret is what the built-in provider issues the operator's client pair into, in PEM.
-// Type and annotation are those of IssuedSecret, for the same reasons.
-func OperatorSecret(config Config, installation Installation, certificate, key []byte) *corev1.Secret {
-	meta := installationMeta(config, installation, OperatorClient)
-	meta.Annotations = map[string]string{AnnotationBuiltIn: "true"}
-	return &corev1.Secret{
-		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "Secret"),
-		ObjectMeta: meta,
-		Type:       corev1.SecretTypeTLS,
-		Data:       map[string][]byte{corev1.TLSCertKey: slices.Clone(certificate), corev1.TLSPrivateKeyKey: slices.Clone(key)},
 	}
 }
 

@@ -83,11 +83,6 @@ func TestServingCertificate(t *testing.T) {
 	golden(t, "certificate-serving", requested(render.ServingCertificate(config(), installation(), "default")))
 }
 
-func TestOperatorCertificate(t *testing.T) {
-	golden(t, "certificate-operator", requested(render.OperatorCertificate(config(), installation())),
-		render.OperatorSecret(config(), installation(), []byte("chain"), []byte("key")))
-}
-
 func TestServingCertificateFitsEveryName(t *testing.T) {
 	const name = "a-name-of-the-greatest-length-that-the-api-allows"
 	if len(name) != 49 {

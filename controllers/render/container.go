@@ -137,6 +137,9 @@ func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
 		variables = append(variables, in.liveEnvironment()...)
 	}
 	for _, mounted := range in.optionalFiles() {
+		if mounted.variable == "" {
+			continue
+		}
 		variables = append(variables, corev1.EnvVar{Name: mounted.variable, Value: mounted.value})
 	}
 	return variables
@@ -145,7 +148,7 @@ func (in PolicyServerInput) systemEnvironment() []corev1.EnvVar {
 // liveEnvironment is what a server needs to watch its configuration, to report, and to tell
 // the operator from others.
 func (in PolicyServerInput) liveEnvironment() []corev1.EnvVar {
-	return []corev1.EnvVar{
+	variables := []corev1.EnvVar{
 		{Name: contract.EnvOperatorCAFile, Value: contract.DirOperatorCA + "/" + KeyCA + "," + contract.DirOperatorCA + "/" + KeyOldCA},
 		{Name: contract.EnvMetricsPort, Value: strconv.Itoa(int(in.ports().metrics))},
 		{Name: contract.EnvConfigMap, Value: contract.ConfigMapName(in.Server.Name)},
@@ -153,6 +156,10 @@ func (in PolicyServerInput) liveEnvironment() []corev1.EnvVar {
 		fromField(contract.EnvNamespace, "metadata.namespace"),
 		fromField(contract.EnvReplica, "metadata.name"),
 	}
+	if mode := in.clientMode(); mode != "" {
+		variables = append(variables, corev1.EnvVar{Name: contract.EnvClientCAMode, Value: mode})
+	}
+	return variables
 }
 
 func fromField(name, path string) corev1.EnvVar {
@@ -161,7 +168,8 @@ func fromField(name, path string) corev1.EnvVar {
 	}}
 }
 
-// optionalFile is a Secret or ConfigMap that the spec asks for, and how the server finds it.
+// optionalFile is a Secret or ConfigMap that the spec asks for, and how the server finds it:
+// by a variable, which may be that of another file.
 type optionalFile struct {
 	volume, mountPath string
 	source            corev1.VolumeSource
@@ -170,7 +178,7 @@ type optionalFile struct {
 
 func (in PolicyServerInput) optionalFiles() []optionalFile {
 	spec := in.Server.Spec
-	files := in.rolloutFiles()
+	files := append(in.rolloutFiles(), in.clientFiles()...)
 	if spec.VerificationConfig != "" {
 		files = append(files, optionalFile{
 			volume: volumeVerification, mountPath: contract.DirVerification,

@@ -40,6 +40,8 @@ type Installation struct {
 	// NetworkPolicies says who may connect to policy servers, and to whom these may. It is
 	// read only.
 	NetworkPolicies operatorv1alpha1.NetworkPolicies
+	// MutualTLS says whether policy servers ask for certificates.
+	MutualTLS operatorv1alpha1.MutualTLS
 }
 
 // NewInstallation reads a Kubewarden.
@@ -50,6 +52,7 @@ func NewInstallation(kubewarden *operatorv1alpha1.Kubewarden) Installation {
 		ExemptNamespaces: slices.Clone(kubewarden.Spec.ExemptNamespaces),
 		WithoutMetrics:   !valueOr(kubewarden.Spec.Telemetry.Metrics, true),
 		NetworkPolicies:  *kubewarden.Spec.NetworkPolicies.DeepCopy(),
+		MutualTLS:        kubewarden.Spec.MutualTLS,
 	}
 }
 

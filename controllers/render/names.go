@@ -10,6 +10,8 @@ const (
 	// KeyCA and KeyOldCA are its keys: PEM certificates (constants.go).
 	KeyCA    = "ca.crt"
 	KeyOldCA = "old-ca.crt"
+	// KeyBundle has all of them in one text, for readers that take one file.
+	KeyBundle = "ca-bundle.crt"
 
 	// KeyVerificationConfig is the key of the ConfigMap that spec.verificationConfig names
 	// (constants.go).

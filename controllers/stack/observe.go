@@ -153,19 +153,26 @@ func (r *Reconciler) syncExpiry(ctx context.Context, s *state) error {
 	return nil
 }
 
-// lookAgain has the next reconcile come after some time at the latest; 0 is never.
+// syncClients takes the next step with the certificates by which policy servers know the
+// operator and the audit scanner.
+func (r *Reconciler) syncClients(ctx context.Context, s *state) error {
+	after, err := r.Certificates.SyncClients(ctx, s.kubewarden)
+	s.lookAgain(after)
+	return err
+}
+
+// observeMutualTLS tells of what replicas ask of their callers.
+func (r *Reconciler) observeMutualTLS(ctx context.Context, s *state) error {
+	after, err := r.Certificates.SyncMutualTLS(ctx, s.kubewarden)
+	s.lookAgain(after)
+	return err
+}
+
+// lookAgain has the Kubewarden looked at after some time though nothing happened; 0 is never.
 func (s *state) lookAgain(after time.Duration) {
 	if after > 0 && (s.authority.After == 0 || after < s.authority.After) {
 		s.authority.After = after
 	}
-}
-
-// syncOperator takes the next step with the certificate by which policy servers know the
-// operator.
-func (r *Reconciler) syncOperator(ctx context.Context, s *state) error {
-	after, err := r.Certificates.SyncOperator(ctx, s.kubewarden)
-	s.lookAgain(after)
-	return err
 }
 
 // applyDefaultPolicyServer makes the default PolicyServer, or removes it when it is no

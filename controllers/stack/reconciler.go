@@ -77,7 +77,8 @@ func (r *Reconciler) Reconcile(ctx context.Context, request ctrl.Request) (_ ctr
 	}
 	err = errors.Join(
 		r.syncAuthority(ctx, state),
-		r.syncOperator(ctx, state),
+		r.syncClients(ctx, state),
+		r.observeMutualTLS(ctx, state),
 		r.syncExpiry(ctx, state),
 		r.applyDefaultPolicyServer(ctx, state),
 		r.syncContext(ctx, state),

@@ -35,6 +35,8 @@ const (
 	FileTLSCertificate = DirTLS + "/tls.crt"
 	FileTLSKey         = DirTLS + "/tls.key"
 	DirOperatorCA      = "/operator-ca"
+	DirCA              = "/ca"
+	DirClientCA        = "/client-ca"
 	DirConfig          = "/config"
 	FilePolicies       = DirConfig + "/policies.yml"
 	DirSources         = "/sources"
@@ -88,8 +90,11 @@ const (
 	// the key in it: the Pod's name.
 	EnvReportConfigMap = "KUBEWARDEN_REPORT_CONFIG_MAP"
 	EnvReplica         = "KUBEWARDEN_REPLICA"
-	// EnvOperatorCAFile names the authorities of the operator's client certificate.
+	// EnvOperatorCAFile names the authorities of the client certificates of the operator and
+	// of the audit scanner.
 	EnvOperatorCAFile = "KUBEWARDEN_OPERATOR_CA_FILE"
+	// EnvClientCAMode says what becomes of clients without a certificate of EnvClientCAFile.
+	EnvClientCAMode = "KUBEWARDEN_CLIENT_CA_MODE"
 	// EnvMetricsPort is the port of the Prometheus endpoint.
 	EnvMetricsPort = "KUBEWARDEN_METRICS_PORT"
 	// EnvMaxBodyBytes bounds the body of a request, EnvQueueLimit the requests that wait

@@ -26,6 +26,11 @@ type Report struct {
 	ServingCertificate string `json:"servingCertificate,omitempty"`
 	// ClientCA is the SHA-256 fingerprint of the client authorities, in hex; empty without.
 	ClientCA string `json:"clientCA,omitempty"`
+	// OwnClientCA is AuthoritiesFingerprint of those by which the operator and the audit
+	// scanner are known; empty without.
+	OwnClientCA string `json:"ownClientCA,omitempty"`
+	// Clients is nil where nobody needs a certificate.
+	Clients *Clients `json:"clients,omitempty"`
 	// Policies maps the ID of each policy that is served to what is served of it.
 	Policies map[string]Served `json:"policies,omitempty"`
 	// Failures maps the ID of each policy whose wanted revision is not served to the reason.

@@ -14,6 +14,9 @@ import (
 	"os"
 	"slices"
 	"sync/atomic"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // CertificateFiles are the PEM files that TLS is made from.
@@ -22,11 +25,19 @@ type CertificateFiles struct {
 	Certificate string
 	Key         string
 	// ClientCAs hold the authorities of client certificates; with any, every client of
-	// the API port but the operator must have a certificate of one of them.
+	// the API port but the operator and the audit scanner must have a certificate of one of
+	// them.
 	ClientCAs []string
-	// OperatorCAs hold the authorities of the operator's client certificate. Files among
-	// them may be absent: then there is one authority less, or nobody is the operator.
+	// ClientCAMode is contract.ClientsRequired or contract.ClientsObserved; empty is the former.
+	ClientCAMode string
+	// OperatorCAs hold the authorities of the client certificates of the operator and of the
+	// audit scanner. Files among them may be absent: then there is one authority less, or
+	// nobody is the operator.
 	OperatorCAs []string
+}
+
+func (f CertificateFiles) clientCAMode() string {
+	return cmp.Or(f.ClientCAMode, contract.ClientsRequired)
 }
 
 // paths are all files.
@@ -43,6 +54,7 @@ type Certificates struct {
 	// observe is told of every attempt to load.
 	observe func(error)
 	changed func()
+	clients *clientsSeen
 }
 
 // loadedCertificates are one consistent state of the files.
@@ -51,8 +63,10 @@ type loadedCertificates struct {
 	config   *tls.Config
 	serving  string
 	clientCA string
-	// operators are the authorities of the operator's certificate; nil for none.
-	operators *x509.CertPool
+	ownCA    string
+	// clients are the authorities of clients, and operators those of the operator and of the
+	// audit scanner; nil for none.
+	clients, operators *x509.CertPool
 }
 
 // CertificatesConfig is what Certificates are made from. Every field is needed.
@@ -60,14 +74,21 @@ type CertificatesConfig struct {
 	Files CertificateFiles
 	// Observe is told of every attempt to load changed files.
 	Observe func(error)
-	// Changed is called after other certificates have taken effect.
+	// Changed is called when there is something new to report: after other certificates have
+	// taken effect, and of clients.
 	Changed func()
-	Logger  *slog.Logger
+	// ObserveClient is told of every client that was asked for a certificate.
+	ObserveClient func(ClientVerdict)
+	Logger        *slog.Logger
+	Now           func() time.Time
 }
 
 // LoadCertificates reads the files for the first time.
 func LoadCertificates(config CertificatesConfig) (*Certificates, error) {
-	certificates := &Certificates{files: config.Files, log: config.Logger, observe: config.Observe, changed: config.Changed}
+	certificates := &Certificates{
+		files: config.Files, log: config.Logger, observe: config.Observe, changed: config.Changed,
+		clients: &clientsSeen{observe: config.ObserveClient, now: config.Now, log: config.Logger},
+	}
 	loaded, err := certificates.load()
 	if err != nil {
 		return nil, err
@@ -84,6 +105,9 @@ func (c *Certificates) Watch() Watch {
 // Reload reads the files and takes them up if they changed. On an error what was there
 // stays in effect.
 func (c *Certificates) Reload() error {
+	if c.clients.forget() {
+		c.changed()
+	}
 	before := c.current.Load()
 	loaded, err := c.load()
 	if err == nil && bytes.Equal(before.content, loaded.content) {
@@ -93,17 +117,22 @@ func (c *Certificates) Reload() error {
 	if err != nil {
 		return err
 	}
+	if before.clientCA != loaded.clientCA {
+		c.clients.restart()
+	}
 	c.current.Store(loaded)
 	c.log.Info("certificates loaded", "serving_sha256", loaded.serving, "client_ca_sha256", loaded.clientCA)
 	c.changed()
 	return nil
 }
 
-// Fingerprints are the SHA-256 of the serving certificate and of the client authorities,
-// in hex; the second is empty without any.
-func (c *Certificates) Fingerprints() (serving, clientCA string) {
+// Report completes a report by what the port presents and asks for.
+func (c *Certificates) Report(into *contract.Report) {
 	current := c.current.Load()
-	return current.serving, current.clientCA
+	into.ServingCertificate, into.ClientCA, into.OwnClientCA = current.serving, current.clientCA, current.ownCA
+	if current.clients != nil {
+		into.Clients = c.clients.report(c.files.clientCAMode())
+	}
 }
 
 // config is the TLS configuration of the API port.
@@ -111,8 +140,8 @@ func (c *Certificates) config() *tls.Config {
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			return c.current.Load().config, nil
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			return c.configFor(hello), nil
 		},
 		// net/http wants to see where a certificate comes from.
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
@@ -167,26 +196,24 @@ func authoritiesOf(content []byte) []*x509.Certificate {
 
 func (c *Certificates) loadClientCAs(into *loadedCertificates) error {
 	var authorities []*x509.Certificate
+	var texts [][]byte
 	for _, path := range c.files.ClientCAs {
 		content, err := os.ReadFile(path)
 		if err != nil {
 			return fmt.Errorf("read client authorities: %w", err)
 		}
-		into.content = append(into.content, content...)
+		into.content, texts = append(into.content, content...), append(texts, content)
 		authorities = append(authorities, authoritiesOf(content)...)
 	}
 	if len(authorities) == 0 {
 		return errors.New("no client authority in " + fmt.Sprint(c.files.ClientCAs))
 	}
-	slices.SortFunc(authorities, func(a, b *x509.Certificate) int { return cmp.Compare(string(a.Raw), string(b.Raw)) })
-	pool := x509.NewCertPool()
-	var all []byte
+	into.clients = x509.NewCertPool()
 	for _, authority := range authorities {
-		pool.AddCert(authority)
-		all = append(all, authority.Raw...)
+		into.clients.AddCert(authority)
 	}
-	into.config.ClientCAs, into.config.ClientAuth = pool, tls.RequireAndVerifyClientCert
-	into.clientCA = fingerprint(all)
+	into.config.ClientCAs, into.config.ClientAuth = into.clients, tls.RequestClientCert
+	into.clientCA = contract.AuthoritiesFingerprint(texts...)
 	return nil
 }
 

@@ -20,6 +20,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // pair is a certificate with its key, in PEM.
@@ -158,12 +160,19 @@ func load(t *testing.T, dir string, clientCAs ...string) (*Certificates, *reload
 func loadFiles(t *testing.T, files CertificateFiles, told *reloads) *Certificates {
 	t.Helper()
 	certificates, err := LoadCertificates(CertificatesConfig{
-		Files: files, Observe: told.observe, Changed: told.changed, Logger: slog.New(slog.DiscardHandler),
+		Files: files, Observe: told.observe, Changed: told.changed, ObserveClient: func(ClientVerdict) {},
+		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return certificates
+}
+
+func reportOf(certificates *Certificates) contract.Report {
+	var report contract.Report
+	certificates.Report(&report)
+	return report
 }
 
 func TestCertificatesFollowASecretVolume(t *testing.T) {
@@ -187,7 +196,7 @@ func TestCertificatesFollowASecretVolume(t *testing.T) {
 		volume.writePair(t, next)
 		want := fingerprint(next.parsed.Raw)
 		waitFor(t, func() bool {
-			serving, _ := certificates.Fingerprints()
+			serving := reportOf(certificates).ServingCertificate
 			return serving == want
 		})
 		waitFor(t, func() bool { _, changes := told.count(); return changes == i+1 })
@@ -207,7 +216,7 @@ func TestCertificatesAreFoundByPolling(t *testing.T) {
 	go watch.Run(ctx)
 	volume.writePair(t, second)
 	waitFor(t, func() bool {
-		serving, _ := certificates.Fingerprints()
+		serving := reportOf(certificates).ServingCertificate
 		return serving == fingerprint(second.parsed.Raw)
 	})
 }
@@ -229,7 +238,7 @@ func TestCertificatesStayOnErrors(t *testing.T) {
 			if err := certificates.Reload(); err == nil {
 				t.Error("got no error")
 			}
-			if serving, _ := certificates.Fingerprints(); serving != fingerprint(first.parsed.Raw) {
+			if serving := reportOf(certificates).ServingCertificate; serving != fingerprint(first.parsed.Raw) {
 				t.Error("the first certificate is not served any more")
 			}
 			if attempts, changes := told.count(); attempts != 1 || changes != 0 {
@@ -239,7 +248,7 @@ func TestCertificatesStayOnErrors(t *testing.T) {
 			if err := certificates.Reload(); err != nil {
 				t.Error(err)
 			}
-			if serving, _ := certificates.Fingerprints(); serving != fingerprint(second.parsed.Raw) {
+			if serving := reportOf(certificates).ServingCertificate; serving != fingerprint(second.parsed.Raw) {
 				t.Error("the second certificate is not served")
 			}
 		})
@@ -266,7 +275,7 @@ func TestCertificatesWithIntermediates(t *testing.T) {
 	volume := &secretVolume{dir: t.TempDir()}
 	volume.write(t, map[string][]byte{"tls.crt": bytes.Join([][]byte{leaf.certificate, root.certificate}, nil), "tls.key": leaf.key})
 	certificates, _ := load(t, volume.dir)
-	if serving, _ := certificates.Fingerprints(); serving != fingerprint(leaf.parsed.Raw) {
+	if serving := reportOf(certificates).ServingCertificate; serving != fingerprint(leaf.parsed.Raw) {
 		t.Error("the fingerprint is not the leaf's")
 	}
 }
@@ -284,8 +293,8 @@ func TestCertificatesClientAuthorities(t *testing.T) {
 	}
 	forwards, told := load(t, dir, first, second)
 	backwards, _ := load(t, dir, second, first)
-	_, a := forwards.Fingerprints()
-	_, b := backwards.Fingerprints()
+	a := reportOf(forwards).ClientCA
+	b := reportOf(backwards).ClientCA
 	if a == "" || a != b {
 		t.Errorf("got fingerprints %q and %q, want equal ones", a, b)
 	}
@@ -295,7 +304,7 @@ func TestCertificatesClientAuthorities(t *testing.T) {
 	if err := forwards.Reload(); err != nil {
 		t.Fatal(err)
 	}
-	if _, c := forwards.Fingerprints(); c == a {
+	if c := reportOf(forwards).ClientCA; c == a {
 		t.Error("a changed authority was not taken up")
 	}
 	if _, changes := told.count(); changes != 1 {

@@ -4,20 +4,18 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"fmt"
 	"io/fs"
-	"net/url"
 	"os"
-	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-// loadOperatorCAs has the port ask for client certificates that the operator may answer
-// with. It never fails: what the operator may ask for is a courtesy, and must not keep a
+// loadOperatorCAs has the port ask for client certificates that the operator and the audit
+// scanner may answer with. It never fails: what the operator may ask for is a courtesy, and must not keep a
 // renewed serving certificate from being presented.
 func (c *Certificates) loadOperatorCAs(into *loadedCertificates) {
 	var authorities []*x509.Certificate
+	var texts [][]byte
 	for _, path := range c.files.OperatorCAs {
 		content, err := os.ReadFile(path)
 		if err != nil {
@@ -26,38 +24,24 @@ func (c *Certificates) loadOperatorCAs(into *loadedCertificates) {
 			}
 			continue
 		}
-		into.content = append(into.content, content...)
+		into.content, texts = append(into.content, content...), append(texts, content)
 		authorities = append(authorities, authoritiesOf(content)...)
 	}
 	if len(authorities) == 0 {
 		return
 	}
-	into.operators = x509.NewCertPool()
-	clients := into.config.ClientCAs
+	into.operators, into.ownCA = x509.NewCertPool(), contract.AuthoritiesFingerprint(texts...)
 	acceptable := x509.NewCertPool()
-	if clients != nil {
-		acceptable = clients.Clone()
+	if into.clients != nil {
+		acceptable = into.clients.Clone()
 	}
 	for _, authority := range authorities {
 		into.operators.AddCert(authority)
 		acceptable.AddCert(authority)
 	}
-	// From here on the pool only tells clients which certificates are of use here. Who has
-	// none of them, or one of somebody else's, gets in as before.
-	into.config.ClientCAs = acceptable
-	if clients == nil {
-		into.config.ClientAuth = tls.RequestClientCert
-		return
-	}
-	// Where clients need a certificate, the operator's is one more that will do.
-	into.config.ClientAuth = tls.RequireAnyClientCert
-	into.config.VerifyConnection = func(state tls.ConnectionState) error {
-		err := verifyClient(state, clients)
-		if err != nil && into.isOperator(state) == nil {
-			return nil
-		}
-		return err
-	}
+	// The pool only tells clients which certificates are of use here. What becomes of one that
+	// has none of them is decided elsewhere (clients.go).
+	into.config.ClientCAs, into.config.ClientAuth = acceptable, tls.RequestClientCert
 }
 
 // IsOperator is nil for a connection of the operator: one with a certificate for
@@ -67,27 +51,10 @@ func (c *Certificates) IsOperator(state *tls.ConnectionState) error {
 	if state == nil {
 		return errNoClientCertificate
 	}
-	return c.current.Load().isOperator(*state)
+	return c.current.Load().isOneOf(*state, contract.OperatorIdentity)
 }
 
 var errNoClientCertificate = errors.New("the connection has no client certificate")
-
-func (l *loadedCertificates) isOperator(state tls.ConnectionState) error {
-	if len(state.PeerCertificates) == 0 {
-		return errNoClientCertificate
-	}
-	if l.operators == nil {
-		return errors.New("the authority of the operator is not known yet")
-	}
-	if err := verifyClient(state, l.operators); err != nil {
-		return err
-	}
-	names := state.PeerCertificates[0].URIs
-	if !slices.ContainsFunc(names, func(name *url.URL) bool { return name.String() == contract.OperatorIdentity }) {
-		return fmt.Errorf("the client certificate is not for %s", contract.OperatorIdentity)
-	}
-	return nil
-}
 
 // verifyClient does what crypto/tls does for a client that must have a certificate.
 func verifyClient(state tls.ConnectionState, roots *x509.CertPool) error {

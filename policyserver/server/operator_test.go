@@ -75,6 +75,7 @@ func TestOnlyTheOperatorMayHaveSettingsChecked(t *testing.T) {
 		"an API server with its certificate":     {apiServer, answer{403, 200}, answer{403, 200}},
 		"another authority":                      {issueFor(t, stranger, contract.OperatorIdentity, nil), answer{403, 200}, answer{0, 0}},
 		"the operator by the clients' authority": {issueFor(t, clients, contract.OperatorIdentity, nil), answer{403, 200}, answer{403, 200}},
+		"the audit scanner":                      {issueFor(t, authority, contract.AuditScannerIdentity, nil), answer{403, 200}, answer{403, 200}},
 		"another name":                           {issueFor(t, authority, contract.OperatorIdentity+"s", nil), answer{403, 200}, answer{0, 0}},
 		"a serving certificate": {issueFor(t, authority, contract.OperatorIdentity, func(template *x509.Certificate) {
 			template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}

@@ -25,6 +25,7 @@ type traffic struct {
 	opened      prometheus.Counter
 	hostCalls   *prometheus.HistogramVec
 	modules     *prometheus.CounterVec
+	clients     *prometheus.CounterVec
 }
 
 var (
@@ -91,12 +92,16 @@ func newTraffic() traffic {
 			Name: "kubewarden_policy_server_modules_found_total",
 			Help: "Modules that policies were given, by where they were: in memory, in the store, at their source.",
 		}, []string{"place"}),
+		clients: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubewarden_policy_server_clients_total",
+			Help: "Connections to an API port that asks for certificates, by what was brought: accepted, own (operator or audit scanner), without, invalid.",
+		}, []string{"certificate"}),
 	}
 }
 
 func (t *traffic) collectors() []prometheus.Collector {
 	return []prometheus.Collector{
-		t.inFlight, t.rejections, t.requests, t.duration, t.queued, t.busy, t.workers, t.connections, t.opened, t.hostCalls, t.modules,
+		t.inFlight, t.rejections, t.requests, t.duration, t.queued, t.busy, t.workers, t.connections, t.opened, t.hostCalls, t.modules, t.clients,
 	}
 }
 
@@ -137,6 +142,11 @@ func (m *Metrics) ConnectionClosed() { m.connections.Dec() }
 // HostCalled records a call of the host; the capability is one of those that there are.
 func (m *Metrics) HostCalled(capability string, result host.Result, took time.Duration) {
 	m.hostCalls.WithLabelValues(capability, string(result)).Observe(took.Seconds())
+}
+
+// ClientSeen counts a connection whose client was asked for a certificate.
+func (m *Metrics) ClientSeen(verdict server.ClientVerdict) {
+	m.clients.WithLabelValues(string(verdict)).Inc()
 }
 
 // ModuleInMemory counts a policy whose module is compiled already.

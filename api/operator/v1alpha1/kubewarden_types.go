@@ -41,6 +41,11 @@ type KubewardenSpec struct {
 	// +kubebuilder:default={}
 	Certificates Certificates `json:"certificates,omitzero"`
 
+	// MutualTLS says whether policy servers demand certificates of those who call them.
+	// +optional
+	// +kubebuilder:default={}
+	MutualTLS MutualTLS `json:"mutualTLS,omitzero"`
+
 	// Audit says how what exists already is held against the policies.
 	// +optional
 	// +kubebuilder:default={}

@@ -219,7 +219,7 @@ func checkSettings(t *testing.T, c *cluster) {
 	sum := sha256.Sum256(module)
 	stop := c.serve(t, "checks", port, module)
 	within(t, patience, func(ctx context.Context) error {
-		return c.mustExist(ctx, named(&corev1.Secret{}, render.OperatorClient))
+		return c.mustExist(ctx, named(&corev1.Secret{}, render.OperatorAsClient().Presented))
 	})
 	replica := c.startReplica(t, "checks", "policy-server-checks-a")
 	replica.Tag = "sha256:" + hex.EncodeToString(sum[:])

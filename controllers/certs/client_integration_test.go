@@ -18,11 +18,11 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
-func (s *stage) syncOperator() time.Duration {
+func (s *stage) syncClients() time.Duration {
 	s.t.Helper()
-	after, err := s.certificates.SyncOperator(s.t.Context(), s.kubewarden)
+	after, err := s.certificates.SyncClients(s.t.Context(), s.kubewarden)
 	if err != nil {
-		s.t.Fatalf("sync the operator's certificate: %v", err)
+		s.t.Fatalf("sync the clients' certificates: %v", err)
 	}
 	return after
 }
@@ -31,14 +31,14 @@ func (s *stage) syncOperator() time.Duration {
 func (s *stage) operatorSecret(condition func(certificate []byte) bool) *corev1.Secret {
 	s.t.Helper()
 	secret := &corev1.Secret{}
-	s.seen(secret, render.OperatorClient, func(cached *corev1.Secret) bool { return condition(cached.Data["tls.crt"]) })
+	s.seen(secret, render.OperatorAsClient().Presented, func(cached *corev1.Secret) bool { return condition(cached.Data["tls.crt"]) })
 	return secret
 }
 
 func TestOperatorIsIssuedAClientCertificateByTheBuiltInProvider(t *testing.T) {
 	s := newStage(t)
 	s.certificates = s.withoutCertManager()
-	if after := s.syncOperator(); after != 0 {
+	if after := s.syncClients(); after != 0 {
 		t.Errorf("before a provider is chosen: look again after %s, want never", after)
 	}
 	if _, err := s.certificates.OperatorCertificate(t.Context()); err == nil {
@@ -46,7 +46,7 @@ func TestOperatorIsIssuedAClientCertificateByTheBuiltInProvider(t *testing.T) {
 	}
 	s.syncAuthority()
 	authority := s.authority()
-	if after := s.syncOperator(); after < 200*24*time.Hour {
+	if after := s.syncClients(); after < 200*24*time.Hour {
 		t.Errorf("look again after %s, want two thirds of a year", after)
 	}
 	secret := s.operatorSecret(anything)
@@ -61,13 +61,14 @@ func TestOperatorIsIssuedAClientCertificateByTheBuiltInProvider(t *testing.T) {
 		t.Errorf("it is not signed by the authority of the installation: %v", err)
 	}
 
+	s.seen(&corev1.Secret{}, render.ScannerAsClient().Presented, func(cached *corev1.Secret) bool { return len(cached.Data) == 2 })
 	environment.Requests.Take()
-	s.syncOperator()
+	s.syncClients()
 	if requests := environment.Requests.Take(); len(requests) > 0 {
 		t.Errorf("at rest it makes requests: %q", requests)
 	}
 	s.now = noon.Add(year * 3 / 4)
-	s.syncOperator()
+	s.syncClients()
 	renewed := s.operatorSecret(func(certificate []byte) bool { return string(certificate) != string(secret.Data["tls.crt"]) })
 	if got := parse(t, renewed.Data["tls.crt"]).NotAfter; !got.After(noon.Add(year)) {
 		t.Errorf("the renewed certificate ends at %s", got)
@@ -78,7 +79,7 @@ func TestOperatorIsIssuedAClientCertificateByCertManager(t *testing.T) {
 	s := newServerStage(t)
 	ca := newAuthority(t, "ca", noon.Add(9*year))
 	s.replaceAuthority(ca)
-	s.syncOperator()
+	s.syncClients()
 	certificate := &certmanagerv1.Certificate{}
 	key := client.ObjectKey{Namespace: applytest.Namespace, Name: render.OperatorClient}
 	if err := environment.Direct.Get(t.Context(), key, certificate); err != nil {
@@ -89,6 +90,8 @@ func TestOperatorIsIssuedAClientCertificateByCertManager(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.issue(certificate.Spec.SecretName, ca.issueClient(t, name), certificate.Spec.SecretTemplate.Labels)
+	s.syncClients()
+	s.operatorSecret(anything)
 	if _, err := s.certificates.OperatorCertificate(t.Context()); err != nil {
 		t.Errorf("once it is issued: %v", err)
 	}
@@ -98,13 +101,15 @@ func TestOperatorIsIssuedAClientCertificateByCertManager(t *testing.T) {
 		s.syncAuthority()
 		s.authority()
 		s.syncAuthority()
-		s.syncOperator()
+		s.syncClients()
 		s.withdrawn(render.OperatorClient)
-		s.operatorSecret(func(text []byte) bool { return parse(t, text).Issuer.CommonName == render.BuiltInCA })
+		s.seen(&corev1.Secret{}, render.OperatorClient, func(cached *corev1.Secret) bool {
+			return parse(t, cached.Data["tls.crt"]).Issuer.CommonName == render.BuiltInCA
+		})
 	})
 	t.Run("and back", func(t *testing.T) {
 		s.kubewarden.Status.CertificateProvider = certManager
-		s.syncOperator()
+		s.syncClients()
 		s.gone(render.OperatorClient)
 		if err := environment.Direct.Get(t.Context(), key, certificate); err != nil {
 			t.Errorf("get the Certificate: %v", err)
@@ -120,7 +125,7 @@ func TestOperatorsCertificateMustBeOne(t *testing.T) {
 		"a server's": ca.issue(t, dnsName, noon.Add(year)),
 		"text":       {Certificate: []byte("text"), Key: []byte("text")},
 	} {
-		s.issue(render.OperatorClient, pair, labels)
+		s.issue(render.OperatorAsClient().Presented, pair, labels)
 		if _, err := s.certificates.OperatorCertificate(t.Context()); err == nil {
 			t.Errorf("%s: got no error", name)
 		}
