@@ -44,6 +44,7 @@ func (n *Node) apiServer() process {
 		"--etcd-servers=http://127.0.0.1:2379",
 		"--advertise-address=" + n.Layout.NodeIP, "--secure-port=" + PortAPI, "--service-cluster-ip-range=" + ServiceRange,
 		"--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction", "--allow-privileged=true",
+		"--admission-control-config-file=" + n.Layout.path("admission.yaml"),
 		"--client-ca-file=" + n.pki("ca.crt"),
 		"--tls-cert-file=" + n.pki("apiserver.crt"), "--tls-private-key-file=" + n.pki("apiserver.key"),
 		"--kubelet-certificate-authority=" + n.pki("ca.crt"),

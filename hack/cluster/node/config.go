@@ -48,6 +48,8 @@ func renderConfig(layout Layout) (map[string][]byte, error) {
 		"Network": NetworkName, "PauseImage": PauseImage,
 	}
 	sources := map[string]string{
+		"admission.yaml":             "admission.yaml",
+		"webhooks.kubeconfig":        "webhooks.yaml",
 		"containerd.toml":            "containerd.toml",
 		"kubelet.yaml":               "kubelet.yaml",
 		"proxy.yaml":                 "proxy.yaml",
