@@ -23,7 +23,7 @@ import (
 // answer to what was sent; below the least share of the rate, it was no traffic.
 const (
 	trafficRate       = 200
-	trafficLimit      = 4 * time.Minute
+	trafficLimit      = 10 * time.Minute
 	trafficConcurrent = 100
 	trafficLeastShare = 0.5
 )
@@ -31,6 +31,7 @@ const (
 // traffic asks the API server, over and over, to create Pods with a small limit and Pods with
 // a large one. Nothing is kept but the answers.
 type traffic struct {
+	ctx     context.Context //nolint:containedctx // tells whether the traffic ended before it was stopped
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -73,7 +74,7 @@ func startTraffic(t *testing.T, namespace string) *traffic {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), trafficLimit)
-	load := &traffic{cancel: cancel}
+	load := &traffic{ctx: ctx, cancel: cancel}
 	load.running.Go(func() { load.send(ctx, sender, namespace) })
 	t.Cleanup(func() {
 		cancel()
@@ -141,6 +142,9 @@ func (a answer) mustBe(admitted bool) string {
 // stop ends the traffic, says how it went and gives what failed.
 func (l *traffic) stop(t *testing.T, wrong judge) []failedAdmission {
 	t.Helper()
+	if l.ctx.Err() != nil {
+		t.Errorf("traffic ends after %s, before what it was to go along with", trafficLimit)
+	}
 	l.cancel()
 	l.running.Wait()
 	var failures []failedAdmission
