@@ -8,7 +8,9 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	schedulingv1 "k8s.io/api/scheduling/v1"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
 	"sigs.k8s.io/controller-runtime/pkg/cache"
@@ -36,6 +38,9 @@ func cacheOptions(namespace string) cache.Options {
 			&admissionregistrationv1.ValidatingWebhookConfiguration{}: webhooks,
 			&admissionregistrationv1.MutatingWebhookConfiguration{}:   webhooks,
 			&apiextensionsv1.CustomResourceDefinition{}:               {Transform: optional.StripSchemas},
+			&schedulingv1.PriorityClass{}: {
+				Field: fields.OneTermEqualSelector("metadata.name", render.PriorityClassName),
+			},
 			&corev1.Pod{}:                      {Label: labelled(render.LabelPolicyServer)},
 			&corev1.ConfigMap{}:                ours,
 			&corev1.Secret{}:                   ours,

@@ -27,6 +27,7 @@ func (r *Reconciler) apply(ctx context.Context, s *state, children []render.Obje
 		return err
 	}
 	s.applied = true
+	r.keepPriority(ctx, s, children)
 	for _, child := range children {
 		if s.rollout.wanted && s.failed[policiesv1.ConditionConfigMapReconciled] != nil && isDeployment(child) {
 			continue // its Pods would read what was before, and count as having read this

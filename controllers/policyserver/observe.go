@@ -46,6 +46,10 @@ type state struct {
 	// webhooks are the IDs of policies whose webhooks call the server; known only while
 	// the server or the installation is being deleted.
 	webhooks []string
+	// classMissing says that there is no priority class of the name that Pods have by default,
+	// and withoutPriority why it could not be made; empty unless that was tried.
+	classMissing    bool
+	withoutPriority string
 	// unresolved says, one by one, what the spec refers to and is not there as it must be.
 	unresolved []string
 
@@ -84,6 +88,9 @@ func (s *state) result() ctrl.Result {
 	if len(s.unresolved) > 0 && (after == 0 || after > referencesDelay) {
 		after = referencesDelay
 	}
+	if s.withoutPriority != "" && (after == 0 || after > priorityDelay) {
+		after = priorityDelay
+	}
 	return ctrl.Result{RequeueAfter: after}
 }
 
@@ -100,6 +107,9 @@ func (r *Reconciler) observe(ctx context.Context, s *state) error {
 		return err
 	}
 	if err := r.observeConfigured(ctx, s); err != nil {
+		return err
+	}
+	if err := r.observePriority(ctx, s); err != nil {
 		return err
 	}
 	if err := r.observeRollout(ctx, s); err != nil {

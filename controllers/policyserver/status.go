@@ -152,6 +152,8 @@ func setChildren(s *state) {
 			condition.Message = s.waitingForCertificate()
 		case conditionType == policiesv1.ConditionCertSecretReconciled:
 			condition.Message = s.certificate.Message
+		case conditionType == policiesv1.ConditionDeploymentReconciled && s.withoutPriority != "":
+			condition.Message = "the Pods have no priority class: " + s.withoutPriority
 		case conditionType == policiesv1.ConditionServiceReconciled && !complete:
 			condition.Status = metav1.ConditionFalse
 			condition.Reason = policiesv1.ReasonReconciliationFailed

@@ -77,7 +77,7 @@ func (in PolicyServerInput) podSpec() corev1.PodSpec {
 		EnableServiceLinks:            new(false),
 		TerminationGracePeriodSeconds: new(in.gracePeriod()),
 		SecurityContext:               podSecurityContext(spec.SecurityContexts),
-		PriorityClassName:             spec.PriorityClassName,
+		PriorityClassName:             in.priorityClassName(),
 		Containers:                    []corev1.Container{in.container()},
 		Volumes:                       in.volumes(),
 	}

@@ -103,7 +103,9 @@ type PolicyServerSpec struct {
 	// +listType=atomic
 	Tolerations []corev1.Toleration `json:"tolerations,omitempty"`
 
-	// PriorityClassName is the priority class of the Pods.
+	// PriorityClassName is the priority class of the Pods. Left out, it is
+	// kubewarden-critical, which comes with the operator; for an image of upstream's
+	// contract there is none.
 	// +optional
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 

@@ -51,6 +51,7 @@ func liveThroughEverything(t *testing.T, c *cluster) {
 	c.readTheCluster(t, server.Name)
 	c.rememberOldVersions(t)
 	c.monitor(t)
+	c.losePriorityClass(t)
 	c.wantLess(t, server, replicas)
 	c.orphan(t, policies)
 	c.removeAll(t, server)

@@ -196,6 +196,9 @@ func TestHighAvailabilityIsTheDefault(t *testing.T) {
 		t.Errorf("there are %d replicas, want 2", got)
 	}
 	template := deployment.Spec.Template
+	if got := template.Spec.PriorityClassName; got != render.PriorityClassName {
+		t.Errorf("Pods have the priority class %q, want %q", got, render.PriorityClassName)
+	}
 	for _, selects := range map[string]*metav1.LabelSelector{"the budget": budget.Spec.Selector, "the NetworkPolicy": &guard.Spec.PodSelector} {
 		if selector, err := metav1.LabelSelectorAsSelector(selects); err != nil || !selector.Matches(labels.Set(template.Labels)) {
 			t.Errorf("%v does not select Pods with the labels %v: %v", selects, template.Labels, err)
