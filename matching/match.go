@@ -18,8 +18,15 @@ import (
 // Operation is what a request does to an object.
 type Operation = admission.Operation
 
-// Create is the operation that makes an object.
-const Create = admission.Create
+// The operations on objects.
+const (
+	// Create makes an object.
+	Create = admission.Create
+	// Update changes it.
+	Update = admission.Update
+	// Delete removes it.
+	Delete = admission.Delete
+)
 
 // User is somebody who makes requests.
 type User = user.DefaultInfo
@@ -53,7 +60,8 @@ type Request struct {
 	Convert func(Resource) (object, oldObject runtime.Object, err error)
 	// User makes the request; nil is a user without name and groups.
 	User user.Info
-	// Authorizer answers the checks of match conditions; nil grants nobody anything.
+	// Authorizer answers the checks of match conditions; nil grants nobody anything. What it
+	// cannot answer counts as not granted, as in an API server, and makes no error of Match.
 	Authorizer authorizer.UnconditionalAuthorizer
 }
 

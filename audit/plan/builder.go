@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
@@ -11,8 +12,9 @@ import (
 // builder collects questions by the storage of objects: whatever versions rules name, a
 // policy is asked about an object once.
 type builder struct {
-	storages []*storage
-	skips    []Skip
+	operations []matching.Operation
+	storages   []*storage
+	skips      []Skip
 }
 
 // storage is a kind of objects with all versions in which the cluster serves it.
@@ -22,10 +24,13 @@ type storage struct {
 	questions [][]Question
 }
 
-func newBuilder(resources []Resource) *builder {
-	b := &builder{}
+func newBuilder(in Input) *builder {
+	b := &builder{operations: in.Operations}
+	if len(b.operations) == 0 {
+		b.operations = []matching.Operation{matching.Create}
+	}
 	byKey := map[string]*storage{}
-	for _, resource := range resources {
+	for _, resource := range in.Resources {
 		key := resource.Storage
 		if key == "" {
 			key = resource.GVR.GroupResource().String()
@@ -65,7 +70,7 @@ func (b *builder) skip(policy *Policy, reason Reason, subject, message string) {
 // add looks for reasons not to audit the policy, first hit wins, and puts it to every kind
 // that its rules match.
 func (b *builder) add(compiler *matching.Compiler, policy *Policy) {
-	creating := creatingRules(policy.Webhook.Rules)
+	replayed := b.replayedRules(policy.Webhook.Rules)
 	switch {
 	case !policy.BackgroundAudit:
 		b.skip(policy, ReasonBackgroundAuditDisabled, "", "its spec says backgroundAudit: false")
@@ -76,8 +81,8 @@ func (b *builder) add(compiler *matching.Compiler, policy *Policy) {
 	case policy.State != StateActive:
 		b.skip(policy, ReasonNotActive, "", "its status is "+orUnknown(policy.State))
 		return
-	case len(creating) == 0:
-		b.skip(policy, ReasonNoCreateRule, "", "an audit replays the creation of objects, and no rule has the operation CREATE")
+	case len(replayed) == 0:
+		b.skip(policy, ReasonOperationNotReplayed, "", "no rule has an operation that is replayed: "+b.operationsInWords())
 		return
 	}
 	matcher, err := compiler.Compile(policy.Webhook)
@@ -85,7 +90,7 @@ func (b *builder) add(compiler *matching.Compiler, policy *Policy) {
 		b.skip(policy, ReasonInvalid, "", err.Error())
 		return
 	}
-	b.explainRules(policy, creating)
+	b.explainRules(policy, replayed)
 	asked := false
 	for _, s := range b.storages {
 		if b.put(s, policy, matcher) {
@@ -104,21 +109,25 @@ func orUnknown(state string) string {
 	return state
 }
 
-// put asks the policy about the objects of a storage, in the first version that its rules
-// match. It says whether there is one.
+// put asks the policy about each operation on the objects of a storage, in the first version
+// in which its rules match. It says whether there is one.
 func (b *builder) put(s *storage, policy *Policy, matcher *matching.Matcher) bool {
-	for i, version := range s.versions {
-		if !matching.Covers(policy.Webhook.Rules, operation, version.Resource) {
+	asked := false
+	for _, operation := range b.operations {
+		i := slices.IndexFunc(s.versions, func(version Resource) bool {
+			return matching.Covers(policy.Webhook.Rules, operation, version.Resource)
+		})
+		if i < 0 {
 			continue
 		}
-		if reason, message := excluded(policy, version); reason != "" {
-			b.skip(policy, reason, version.GVR.GroupResource().String(), message)
+		if reason, message := excluded(policy, s.versions[i]); reason != "" {
+			b.skip(policy, reason, s.versions[i].GVR.GroupResource().String(), message)
 			return false
 		}
-		s.questions[i] = append(s.questions[i], Question{Policy: policy, Matcher: matcher})
-		return true
+		s.questions[i] = append(s.questions[i], Question{Policy: policy, Operation: operation, Matcher: matcher})
+		asked = true
 	}
-	return false
+	return asked
 }
 
 // check is one reason not to ask a policy about a kind that its rules match.
@@ -178,17 +187,27 @@ func excluded(policy *Policy, resource Resource) (Reason, string) {
 	return "", ""
 }
 
-func creatingRules(rules []admissionregistrationv1.RuleWithOperations) []admissionregistrationv1.RuleWithOperations {
-	var creating []admissionregistrationv1.RuleWithOperations
+// replayedRules are those that have an operation which is replayed.
+func (b *builder) replayedRules(rules []admissionregistrationv1.RuleWithOperations) []admissionregistrationv1.RuleWithOperations {
+	var replayed []admissionregistrationv1.RuleWithOperations
 	for _, rule := range rules {
-		for _, o := range rule.Operations {
-			if o == admissionregistrationv1.Create || o == admissionregistrationv1.OperationAll {
-				creating = append(creating, rule)
-				break
-			}
+		if slices.ContainsFunc(rule.Operations, b.replays) {
+			replayed = append(replayed, rule)
 		}
 	}
-	return creating
+	return replayed
+}
+
+func (b *builder) replays(operation admissionregistrationv1.OperationType) bool {
+	return operation == admissionregistrationv1.OperationAll || slices.Contains(b.operations, matching.Operation(operation))
+}
+
+func (b *builder) operationsInWords() string {
+	words := make([]string, 0, len(b.operations))
+	for _, operation := range b.operations {
+		words = append(words, string(operation))
+	}
+	return strings.Join(words, ", ")
 }
 
 func namesResource(rules []admissionregistrationv1.RuleWithOperations, resource string) bool {
@@ -225,8 +244,18 @@ func (b *builder) servesAny(rule admissionregistrationv1.RuleWithOperations, nam
 	rule.Resources = []string{named}
 	only := []admissionregistrationv1.RuleWithOperations{rule}
 	for _, s := range b.storages {
-		for _, version := range s.versions {
-			if matching.Covers(only, operation, version.Resource) {
+		if s.matched(only, b.operations) {
+			return true
+		}
+	}
+	return false
+}
+
+// matched says whether the rules match an operation on the objects in some version.
+func (s *storage) matched(rules []admissionregistrationv1.RuleWithOperations, operations []matching.Operation) bool {
+	for _, version := range s.versions {
+		for _, operation := range operations {
+			if matching.Covers(rules, operation, version.Resource) {
 				return true
 			}
 		}

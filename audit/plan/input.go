@@ -56,4 +56,13 @@ type Input struct {
 	// preferred version first. Of several versions that a policy's rules name, the first
 	// is the one that is listed and asked about.
 	Resources []Resource
+	// Operations that are replayed on objects that exist, each once, in the order in which
+	// policies are asked; Create alone when there are none.
+	Operations []matching.Operation
+}
+
+// Operations are all that can be replayed: an object that exists was created, it could be
+// stored again as it is, and it could be deleted.
+func Operations() []matching.Operation {
+	return []matching.Operation{matching.Create, matching.Update, matching.Delete}
 }

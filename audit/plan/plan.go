@@ -29,17 +29,19 @@ type Version struct {
 	Questions []Question
 }
 
-// Question is a policy to ask, and the matcher that says about which objects.
+// Question is a policy to ask, what is done to the objects that it is asked about, and the
+// matcher that says about which.
 type Question struct {
-	Policy  *Policy
-	Matcher *matching.Matcher
+	Policy    *Policy
+	Operation matching.Operation
+	Matcher   *matching.Matcher
 }
 
 // New makes a plan. The order of its parts follows from the input alone: kinds and versions
-// as in discovery, questions by policy ID.
+// as in discovery, questions by policy ID, and of one policy in the order of the operations.
 func New(compiler *matching.Compiler, in Input) *Plan {
 	policies := slices.SortedFunc(slices.Values(in.Policies), func(a, b Policy) int { return cmp.Compare(a.ID, b.ID) })
-	builder := newBuilder(in.Resources)
+	builder := newBuilder(in)
 	for i := range policies {
 		builder.add(compiler, &policies[i])
 	}
@@ -67,12 +69,21 @@ func (p *Plan) Cluster() []Kind {
 	return p.restrict(func(kind Kind, _ Question) bool { return !kind.Namespaced })
 }
 
-// Namespace is what to list and ask in one namespace with these labels.
-func (p *Plan) Namespace(name string, labels map[string]string) []Kind {
-	return p.restrict(func(kind Kind, question Question) bool {
+// Namespace is what to list and ask in one namespace with these labels. Besides it says how
+// many questions, each about all objects of one kind, the namespace selectors leave out.
+func (p *Plan) Namespace(name string, labels map[string]string) (kinds []Kind, unselected int) {
+	kinds = p.restrict(func(kind Kind, question Question) bool {
 		own := question.Policy.Namespace
-		return kind.Namespaced && (own == "" || own == name) && question.Matcher.SelectsNamespace(labels)
+		if !kind.Namespaced || own != "" && own != name {
+			return false
+		}
+		selected := question.Matcher.SelectsNamespace(labels)
+		if !selected {
+			unselected++
+		}
+		return selected
 	})
+	return kinds, unselected
 }
 
 // restrict keeps the questions that are wanted, and the kinds that have some.
@@ -97,6 +108,3 @@ func (p *Plan) restrict(wanted func(Kind, Question) bool) []Kind {
 	}
 	return kinds
 }
-
-// operation is the one that an audit replays: an object that exists was created.
-const operation = matching.Create

@@ -100,6 +100,11 @@ func outline(kinds []Kind) []string {
 	return lines
 }
 
+func inNamespace(p *Plan, name string, labels map[string]string) []Kind {
+	kinds, _ := p.Namespace(name, labels)
+	return kinds
+}
+
 func skipLines(p *Plan) []string {
 	lines := make([]string, 0, len(p.Skips()))
 	for _, skip := range p.Skips() {
@@ -169,7 +174,7 @@ func TestNewDecidesWhatToList(t *testing.T) {
 			if diff := cmp.Diff(tc.wantCluster, outline(plan.Cluster()), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("in the cluster (-want +got):\n%s", diff)
 			}
-			if diff := cmp.Diff(tc.wantNamespace, outline(plan.Namespace("team-a", nil)), cmpopts.EquateEmpty()); diff != "" {
+			if diff := cmp.Diff(tc.wantNamespace, outline(inNamespace(plan, "team-a", nil)), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("in a namespace (-want +got):\n%s", diff)
 			}
 		})
@@ -202,7 +207,7 @@ func TestNewKeepsAReasonForWhatIsLeftOut(t *testing.T) {
 		},
 		"no rule for CREATE": {
 			policy: policy("a", rule("UPDATE,DELETE", "", "v1", "pods"), rule("CONNECT", "", "v1", "pods/exec")),
-			want:   []string{"a: NoCreateRule: an audit replays the creation of objects, and no rule has the operation CREATE"},
+			want:   []string{"a: OperationNotReplayed: no rule has an operation that is replayed: CREATE"},
 		},
 		"a selector that is not valid": {
 			policy: with(policy("a", pods), func(p *Policy) { p.Webhook.ObjectSelector = badSelector }),
@@ -279,7 +284,7 @@ func TestNamespaceAsksThePoliciesThatApplyThere(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			if diff := cmp.Diff(tc.want, outline(plan.Namespace(tc.namespace, tc.labels))); diff != "" {
+			if diff := cmp.Diff(tc.want, outline(inNamespace(plan, tc.namespace, tc.labels))); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})
@@ -298,5 +303,47 @@ func TestPoliciesAreThoseThatAreAskedSomething(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"a", "b"}, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestEachOperationIsAskedWhereARuleHasIt(t *testing.T) {
+	policies := []Policy{
+		policy("a", rule("*", "", "v1", "pods")),
+		policy("b", rule("UPDATE", "", "v1", "pods"), rule("DELETE", "", "v1", "services")),
+		policy("c", rule("CREATE", "", "v1", "pods")),
+		policy("d", rule("CREATE", "autoscaling", "v2", "*"), rule("DELETE", "autoscaling", "v1", "*")),
+		policy("e", rule("CONNECT", "", "v1", "pods/exec")),
+	}
+	plan := New(compiler, Input{Policies: policies, Resources: cluster(), Operations: Operations()})
+	var got []string
+	for _, kind := range inNamespace(plan, "team-a", nil) {
+		for _, version := range kind.Versions {
+			for _, question := range version.Questions {
+				got = append(got, fmt.Sprintf("%s %s: %s %s", version.Resource.GVR.Version, version.Resource.Kind, question.Policy.ID, question.Operation))
+			}
+		}
+	}
+	want := []string{
+		"v1 Pod: a CREATE", "v1 Pod: a UPDATE", "v1 Pod: a DELETE", "v1 Pod: b UPDATE", "v1 Pod: c CREATE",
+		"v1 Service: b DELETE", "v2 HorizontalPodAutoscaler: d CREATE", "v1 HorizontalPodAutoscaler: d DELETE",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"e: OperationNotReplayed: no rule has an operation that is replayed: CREATE, UPDATE, DELETE"}, skipLines(plan)); diff != "" {
+		t.Errorf("skips (-want +got):\n%s", diff)
+	}
+}
+
+func TestNamespaceCountsWhatSelectorsLeaveOut(t *testing.T) {
+	selective := with(policy("a", rule("*", "", "v1", "pods,services")), func(p *Policy) {
+		p.Webhook.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"env": "prod"}}
+	})
+	plan := New(compiler, Input{Policies: []Policy{selective, policy("b", rule("CREATE", "", "v1", "pods"))}, Resources: cluster(), Operations: Operations()})
+	if _, unselected := plan.Namespace("team-a", nil); unselected != 6 {
+		t.Errorf("%d questions are left out, want those about two kinds and three operations", unselected)
+	}
+	if _, unselected := plan.Namespace("team-a", map[string]string{"env": "prod"}); unselected != 0 {
+		t.Errorf("%d questions are left out where the selector selects", unselected)
 	}
 }

@@ -15,9 +15,8 @@ const (
 	ReasonNotActive Reason = "NotActive"
 	// ReasonInvalid: a selector or match condition is not valid.
 	ReasonInvalid Reason = "Invalid"
-	// ReasonNoCreateRule: no rule has the operation CREATE, which is the one that an audit
-	// can replay.
-	ReasonNoCreateRule Reason = "NoCreateRule"
+	// ReasonOperationNotReplayed: no rule has an operation that the audit replays.
+	ReasonOperationNotReplayed Reason = "OperationNotReplayed"
 	// ReasonNothingToList: none of its rules matches a kind that can be audited.
 	ReasonNothingToList Reason = "NothingToList"
 )
@@ -39,6 +38,25 @@ const (
 	ReasonVolatile Reason = "Volatile"
 	// ReasonOutsideNamespace: the policy is bound to a namespace and the kind lives in none.
 	ReasonOutsideNamespace Reason = "OutsideNamespace"
+)
+
+// Why a policy is not asked about an object of a kind that its rules match.
+const (
+	// ReasonNamespaceSelector: the labels of its namespace are not selected, or no policy
+	// judges anything in the namespace.
+	ReasonNamespaceSelector Reason = "NamespaceSelector"
+	// ReasonObjectSelector: its labels are not selected.
+	ReasonObjectSelector Reason = "ObjectSelector"
+	// ReasonMatchCondition: a match condition is false, or it failed and the failure policy
+	// is Ignore.
+	ReasonMatchCondition Reason = "MatchCondition"
+	// ReasonNeverLockOut: no policy is ever asked about it, so that none can lock out the
+	// cluster.
+	ReasonNeverLockOut Reason = "NeverLockOut"
+	// ReasonAuthorizer: a match condition asks for rights that could not be found out.
+	ReasonAuthorizer Reason = "Authorizer"
+	// ReasonRules: no rule matches the object itself, though one matches its kind.
+	ReasonRules Reason = "Rules"
 )
 
 // Skip is something that an audit leaves out, and why.

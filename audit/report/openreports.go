@@ -59,6 +59,7 @@ func (openreports) result(e entry) v1alpha1.ReportResult {
 	return v1alpha1.ReportResult{
 		Source:   Source,
 		Policy:   e.Policy,
+		Rule:     e.Rule,
 		Category: e.Category,
 		Severity: v1alpha1.ResultSeverity(e.Severity),
 		Result:   v1alpha1.Result(e.Outcome),
@@ -92,7 +93,7 @@ func (o openreports) read(report runtime.Object) (content, error) {
 	for i := range results {
 		r := &results[i]
 		c.Results = append(c.Results, entry{
-			Policy: r.Policy, Category: r.Category, Severity: string(r.Severity), Outcome: Outcome(r.Result),
+			Policy: r.Policy, Rule: r.Rule, Category: r.Category, Severity: string(r.Severity), Outcome: Outcome(r.Result),
 			Message: r.Description, Seconds: r.Timestamp.Seconds, Properties: r.Properties,
 		})
 	}

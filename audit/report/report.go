@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
 // Source is the value of `source` in every result; upstream's.
@@ -41,10 +42,12 @@ func Severities() []string { return slices.Clone(severities) }
 // object in etcd, which is refused above 1.5 MiB.
 const maxMessage = 8 << 10
 
-// Result is what one policy said about the object.
+// Result is what one policy said about one operation on the object.
 type Result struct {
-	Policy  *plan.Policy
-	Outcome Outcome
+	Policy *plan.Policy
+	// Operation that was simulated; "" is its creation.
+	Operation matching.Operation
+	Outcome   Outcome
 	// Message is the policy's own, or the error.
 	Message string
 	// Time at which the policy was asked.
@@ -88,6 +91,7 @@ type content struct {
 // entry is a result as it is written.
 type entry struct {
 	Policy     string
+	Rule       string
 	Category   string
 	Severity   string
 	Outcome    Outcome
@@ -96,9 +100,11 @@ type entry struct {
 	Properties map[string]string
 }
 
-// content sorts the results by policy, so that the same answers make the same report.
+// content sorts the results by policy and rule, so that the same answers make the same report.
 func (r Report) content() content {
-	results := slices.SortedFunc(slices.Values(r.Results), func(a, b Result) int { return cmp.Compare(a.Policy.ID, b.Policy.ID) })
+	results := slices.SortedFunc(slices.Values(r.Results), func(a, b Result) int {
+		return cmp.Or(cmp.Compare(a.Policy.ID, b.Policy.ID), cmp.Compare(a.rule(), b.rule()))
+	})
 	c := content{Scope: r.Scope}
 	for _, result := range results {
 		c.Results = append(c.Results, result.entry())
@@ -122,9 +128,18 @@ func count(results []entry) Summary {
 	return summary
 }
 
+// rule tells the results of one policy apart. As upstream has it the creation has none.
+func (r Result) rule() string {
+	if r.Operation == matching.Create {
+		return ""
+	}
+	return string(r.Operation)
+}
+
 func (r Result) entry() entry {
 	return entry{
 		Policy:     r.Policy.ID,
+		Rule:       r.rule(),
 		Category:   r.Policy.Category,
 		Severity:   severity(r.Policy),
 		Outcome:    r.Outcome,

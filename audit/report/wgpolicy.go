@@ -56,6 +56,7 @@ func (wgpolicy) result(e entry) v1alpha2.PolicyReportResult {
 	return v1alpha2.PolicyReportResult{
 		Source:   Source,
 		Policy:   e.Policy,
+		Rule:     e.Rule,
 		Category: e.Category,
 		Severity: v1alpha2.PolicySeverity(e.Severity),
 		Result:   v1alpha2.PolicyResult(e.Outcome),
@@ -89,7 +90,7 @@ func (wgpolicy) read(report runtime.Object) (content, error) {
 	for i := range results {
 		r := &results[i]
 		c.Results = append(c.Results, entry{
-			Policy: r.Policy, Category: r.Category, Severity: string(r.Severity), Outcome: Outcome(r.Result),
+			Policy: r.Policy, Rule: r.Rule, Category: r.Category, Severity: string(r.Severity), Outcome: Outcome(r.Result),
 			Message: r.Message, Seconds: r.Timestamp.Seconds, Properties: r.Properties,
 		})
 	}

@@ -8,7 +8,9 @@
 //	servers.go    PolicyServer -> URL of its Service
 //	pass.go       the objects of one namespace, or of the cluster: list, ask, write, prune
 //	list.go       paging
-//	review.go     an object -> the AdmissionReview of its creation
+//	asked.go      which questions are put about an object, and why others are not
+//	authorizer.go rights that match conditions ask for
+//	review.go     an object -> the AdmissionReview of an operation on it
 //	ask.go        one question to a policy server: deadline, retries
 //	lane.go       how many questions one policy server gets at once
 //	breaker.go    a policy server that does not answer is not waited for again and again

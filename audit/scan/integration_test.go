@@ -302,7 +302,7 @@ func TestTargetsLimitAScan(t *testing.T) {
 		"the cluster": {target: Target{ClusterOnly: true}, want: []string{"Namespace//kubewarden", "Namespace//team-f", "Namespace//team-g"}},
 		"all but one": {
 			change: func(c *Config) { c.IgnoreNamespaces = []string{"team-g"} },
-			want:   []string{"Namespace//kubewarden", "Namespace//team-f", "Namespace//team-g", "Pod/team-f/web"},
+			want:   []string{"Namespace//kubewarden", "Namespace//team-f", "Namespace//team-g", "Pod/kubewarden/web", "Pod/team-f/web"},
 		},
 		"nothing is stored": {change: func(c *Config) { c.DisableStore = true }},
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/audit/report"
+	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
 // pass is the work in one namespace, or ("") on the objects that live in none.
@@ -42,7 +43,9 @@ func (r *run) pass(ctx context.Context, namespace string, labels map[string]stri
 	}
 	kinds := r.plan.Cluster()
 	if namespace != "" {
-		kinds = r.plan.Namespace(namespace, labels)
+		selected, unselected := r.plan.Namespace(namespace, labels)
+		kinds = selected
+		p.leaveOut(plan.ReasonNamespaceSelector, unselected)
 	}
 	var errs []error
 	for _, kind := range kinds {
@@ -177,19 +180,21 @@ func (p *pass) scope(version plan.Version, object *unstructured.Unstructured) co
 // judge asks every policy that matches the object.
 func (p *pass) judge(ctx context.Context, version plan.Version, object *unstructured.Unstructured) []report.Result {
 	object.SetGroupVersionKind(version.Resource.GVK())
-	request := creation(version.Resource, object, p.labels)
+	matcher := p.matcher(version.Resource, object, p.labels)
 	var results []report.Result
-	var matching []*plan.Policy
+	var put []plan.Question
 	for _, question := range version.Questions {
-		outcome, err := question.Matcher.Match(ctx, request)
+		decision := matcher.decide(ctx, question)
 		switch {
-		case err != nil:
-			results = append(results, p.result(question.Policy, Answer{}, err))
-		case outcome.Matches:
-			matching = append(matching, question.Policy)
+		case decision.err != nil:
+			results = append(results, p.result(question, Answer{}, decision.err))
+		case decision.why != "":
+			p.leaveOut(decision.why, 1)
+		default:
+			put = append(put, question)
 		}
 	}
-	results = append(results, p.ask(ctx, version, object, matching)...)
+	results = append(results, p.ask(ctx, version, object, put)...)
 	p.counts.add(func(s *Summary) {
 		s.Objects++
 		for _, result := range results {
@@ -199,25 +204,33 @@ func (p *pass) judge(ctx context.Context, version plan.Version, object *unstruct
 	return results
 }
 
-// ask puts the object to policies, several at once.
-func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructured.Unstructured, policies []*plan.Policy) []report.Result {
-	if len(policies) == 0 {
-		return nil
+// leaveOut counts questions that are not put.
+func (r *run) leaveOut(why plan.Reason, questions int) {
+	if questions > 0 {
+		r.counts.add(func(s *Summary) { s.Unasked[why] += questions })
 	}
-	results := make([]report.Result, len(policies))
-	body, err := review(version.Resource, object)
-	if err != nil {
-		for i, policy := range policies {
-			results[i] = p.result(policy, Answer{}, err)
-		}
-		return results
-	}
-	question := Review{UID: string(object.GetUID()), Body: body}
+}
+
+// ask puts the object to policies, several at once. The operations on it are put in one
+// form each, however many policies are asked.
+func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructured.Unstructured, questions []plan.Question) []report.Result {
+	results := make([]report.Result, len(questions))
+	reviews := map[matching.Operation]Review{}
 	var work errgroup.Group
 	work.SetLimit(p.config.ParallelPolicies)
-	for i, policy := range policies {
+	for i, question := range questions {
+		put, made := reviews[question.Operation]
+		if !made {
+			body, err := review(question.Operation, version.Resource, object)
+			if err != nil {
+				results[i] = p.result(question, Answer{}, err)
+				continue
+			}
+			put = Review{UID: string(object.GetUID()), Body: body}
+			reviews[question.Operation] = put
+		}
 		work.Go(func() error {
-			results[i] = p.askOne(ctx, policy, question)
+			results[i] = p.askOne(ctx, question, put)
 			return nil
 		})
 	}
@@ -226,20 +239,21 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 	return results
 }
 
-func (p *pass) askOne(ctx context.Context, policy *plan.Policy, question Review) report.Result {
+func (p *pass) askOne(ctx context.Context, question plan.Question, put Review) report.Result {
+	policy := question.Policy
 	server := p.servers[policy.Server]
 	if server.err != nil {
-		return p.result(policy, Answer{}, server.err)
+		return p.result(question, Answer{}, server.err)
 	}
-	answer, err := p.config.Asker.Ask(ctx, server.url, policy.ID, question)
+	answer, err := p.config.Asker.Ask(ctx, server.url, policy.ID, put)
 	if err != nil {
-		p.config.Log.DebugContext(ctx, "no verdict", "policy", policy.ID, "uid", question.UID, "error", err.Error())
+		p.config.Log.DebugContext(ctx, "no verdict", "policy", policy.ID, "uid", put.UID, "error", err.Error())
 	}
-	return p.result(policy, answer, err)
+	return p.result(question, answer, err)
 }
 
-func (p *pass) result(policy *plan.Policy, answer Answer, err error) report.Result {
-	result := report.Result{Policy: policy, Outcome: report.OutcomeFail, Message: answer.Message, Time: p.config.Now()}
+func (p *pass) result(question plan.Question, answer Answer, err error) report.Result {
+	result := report.Result{Policy: question.Policy, Operation: question.Operation, Outcome: report.OutcomeFail, Message: answer.Message, Time: p.config.Now()}
 	switch {
 	case err != nil:
 		result.Outcome, result.Message = report.OutcomeError, err.Error()

@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
@@ -45,28 +46,38 @@ func (s *Scanner) policies(ctx context.Context, target Target) ([]plan.Policy, e
 func (s *Scanner) policy(object runtime.Object) (plan.Policy, error) {
 	switch policy := object.(type) {
 	case *policiesv1.ClusterAdmissionPolicy:
-		return clusterAdmissionPolicy(policy, s.config.KubewardenNamespace), nil
+		return s.exemptions().clusterAdmissionPolicy(policy), nil
 	case *policiesv1.ClusterAdmissionPolicyGroup:
-		return clusterAdmissionPolicyGroup(policy, s.config.KubewardenNamespace), nil
+		return s.exemptions().clusterAdmissionPolicyGroup(policy), nil
 	case *policiesv1.AdmissionPolicy:
-		return namespaced(policy, contract.AdmissionPolicyID(policy.Namespace, policy.Name)), nil
+		return s.exemptions().namespaced(policy, contract.AdmissionPolicyID(policy.Namespace, policy.Name)), nil
 	case *policiesv1.AdmissionPolicyGroup:
-		return namespaced(policy, contract.AdmissionPolicyGroupID(policy.Namespace, policy.Name)), nil
+		return s.exemptions().namespaced(policy, contract.AdmissionPolicyGroupID(policy.Namespace, policy.Name)), nil
 	default:
 		return plan.Policy{}, fmt.Errorf("read a policy: %T is no kind of policy", object)
 	}
 }
 
-func clusterAdmissionPolicy(policy *policiesv1.ClusterAdmissionPolicy, kubewardenNamespace string) plan.Policy {
-	p := translate(policy, contract.ClusterAdmissionPolicyID(policy.Name))
-	p.Webhook.NamespaceSelector = namespaceSelector(policy, kubewardenNamespace)
+// exemptions are what the operator leaves out of the webhooks that it makes.
+type exemptions struct {
+	// kubewardenNamespace is left out unless a policy wants it in.
+	kubewardenNamespace string
+	// namespaces are left out of every webhook.
+	namespaces []string
+}
+
+func (s *Scanner) exemptions() exemptions {
+	return exemptions{kubewardenNamespace: s.config.KubewardenNamespace, namespaces: s.config.ExemptNamespaces}
+}
+
+func (e exemptions) clusterAdmissionPolicy(policy *policiesv1.ClusterAdmissionPolicy) plan.Policy {
+	p := e.translate(policy, contract.ClusterAdmissionPolicyID(policy.Name))
 	p.ContextAware = len(policy.Spec.ContextAwareResources) > 0
 	return p
 }
 
-func clusterAdmissionPolicyGroup(group *policiesv1.ClusterAdmissionPolicyGroup, kubewardenNamespace string) plan.Policy {
-	p := translate(group, contract.ClusterAdmissionPolicyGroupID(group.Name))
-	p.Webhook.NamespaceSelector = namespaceSelector(group, kubewardenNamespace)
+func (e exemptions) clusterAdmissionPolicyGroup(group *policiesv1.ClusterAdmissionPolicyGroup) plan.Policy {
+	p := e.translate(group, contract.ClusterAdmissionPolicyGroupID(group.Name))
 	for _, member := range group.GetMembers() {
 		p.ContextAware = p.ContextAware || len(member.ContextAwareResources) > 0
 	}
@@ -76,8 +87,8 @@ func clusterAdmissionPolicyGroup(group *policiesv1.ClusterAdmissionPolicyGroup, 
 // namespaced translates a policy or group of a namespace. Whatever scope its rules name,
 // they match objects in namespaces only: those of its own, which the plan sees to. It is
 // never context-aware.
-func namespaced(policy policiesv1.Policy, id string) plan.Policy {
-	p := translate(policy, id)
+func (e exemptions) namespaced(policy policiesv1.Policy, id string) plan.Policy {
+	p := e.translate(policy, id)
 	p.Namespace = policy.GetNamespace()
 	for i := range p.Webhook.Rules {
 		p.Webhook.Rules[i].Scope = nil
@@ -86,7 +97,7 @@ func namespaced(policy policiesv1.Policy, id string) plan.Policy {
 }
 
 // translate is what all kinds of policies have in common.
-func translate(policy policiesv1.Policy, id string) plan.Policy {
+func (e exemptions) translate(policy policiesv1.Policy, id string) plan.Policy {
 	spec := policy.GetAdmissionSpec()
 	return plan.Policy{
 		ID:              id,
@@ -102,12 +113,13 @@ func translate(policy policiesv1.Policy, id string) plan.Policy {
 		Severity:        policy.GetAnnotations()[policiesv1.AnnotationSeverity],
 		Category:        policy.GetAnnotations()[policiesv1.AnnotationCategory],
 		Webhook: matching.Webhook{
-			Name:            id,
-			Rules:           rules(spec),
-			MatchPolicy:     spec.MatchPolicy,
-			FailurePolicy:   spec.FailurePolicy,
-			ObjectSelector:  spec.ObjectSelector,
-			MatchConditions: matchConditions(spec),
+			Name:              id,
+			Rules:             rules(spec),
+			MatchPolicy:       spec.MatchPolicy,
+			FailurePolicy:     spec.FailurePolicy,
+			NamespaceSelector: e.namespaceSelector(policy),
+			ObjectSelector:    spec.ObjectSelector,
+			MatchConditions:   matchConditions(spec),
 		},
 	}
 }
@@ -131,11 +143,15 @@ func matchConditions(spec *policiesv1.AdmissionSpec) []admissionregistrationv1.M
 // namespaceName is the label that the API server puts on every namespace: its name.
 const namespaceName = "kubernetes.io/metadata.name"
 
-// namespaceSelector is that of the policy's webhook: the policy's own, without the
-// namespace of the operator, unless the policy wants that in.
-func namespaceSelector(policy policiesv1.Policy, kubewardenNamespace string) *metav1.LabelSelector {
+// namespaceSelector is that of the policy's webhook: the policy's own, without the exempt
+// namespaces, and without that of the operator, unless the policy wants it in.
+func (e exemptions) namespaceSelector(policy policiesv1.Policy) *metav1.LabelSelector {
 	selector := policy.GetNamespaceSelector()
-	if policy.AllowsInsideAdmissionControllerNamespace() {
+	exempt := slices.Clone(e.namespaces)
+	if !policy.AllowsInsideAdmissionControllerNamespace() {
+		exempt = append(exempt, e.kubewardenNamespace)
+	}
+	if len(exempt) == 0 {
 		return selector
 	}
 	narrowed := &metav1.LabelSelector{}
@@ -145,7 +161,7 @@ func namespaceSelector(policy policiesv1.Policy, kubewardenNamespace string) *me
 	narrowed.MatchExpressions = append(narrowed.MatchExpressions, metav1.LabelSelectorRequirement{
 		Key:      namespaceName,
 		Operator: metav1.LabelSelectorOpNotIn,
-		Values:   []string{kubewardenNamespace},
+		Values:   exempt,
 	})
 	return narrowed
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
-func notIn(namespace string) metav1.LabelSelectorRequirement {
-	return metav1.LabelSelectorRequirement{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: []string{namespace}}
+func notIn(namespaces ...string) metav1.LabelSelectorRequirement {
+	return metav1.LabelSelectorRequirement{Key: "kubernetes.io/metadata.name", Operator: metav1.LabelSelectorOpNotIn, Values: namespaces}
 }
 
 func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
@@ -65,7 +65,7 @@ func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
 		},
 	}
 	before := policy.DeepCopy()
-	if diff := cmp.Diff(want, clusterAdmissionPolicy(policy, "kubewarden")); diff != "" {
+	if diff := cmp.Diff(want, exemptions{kubewardenNamespace: "kubewarden"}.clusterAdmissionPolicy(policy)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	if diff := cmp.Diff(before, policy); diff != "" {
@@ -97,6 +97,7 @@ func TestEachKindOfPolicyHasItsOwn(t *testing.T) {
 	delete(plain.Spec.Policies, "reading")
 
 	all := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("kubewarden")}}
+	teamA := &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "team-a"}}
 	type own struct {
 		ID, Namespace          string
 		Mutating, ContextAware bool
@@ -107,8 +108,8 @@ func TestEachKindOfPolicyHasItsOwn(t *testing.T) {
 		policy policiesv1.Policy
 		want   own
 	}{
-		"AdmissionPolicy":      {namespacedPolicy, own{ID: "kw.ap.team-a.p", Namespace: "team-a", Mutating: true}},
-		"AdmissionPolicyGroup": {namespacedGroup, own{ID: "kw.apg.team-a.p", Namespace: "team-a"}},
+		"AdmissionPolicy":      {namespacedPolicy, own{ID: "kw.ap.team-a.p", Namespace: "team-a", Mutating: true, NamespaceSelector: teamA}},
+		"AdmissionPolicyGroup": {namespacedGroup, own{ID: "kw.apg.team-a.p", Namespace: "team-a", NamespaceSelector: teamA}},
 		"ClusterAdmissionPolicyGroup": {clusterGroup, own{
 			ID: "kw.capg.p", ContextAware: true, Scope: groupSpec.Rules[0].Scope, NamespaceSelector: all,
 		}},
@@ -142,29 +143,32 @@ func TestThePlanKnowsAnActivePolicy(t *testing.T) {
 }
 
 func TestDefaultsOfAPolicy(t *testing.T) {
-	got := clusterAdmissionPolicy(&policiesv1.ClusterAdmissionPolicy{}, "kubewarden")
+	got := exemptions{kubewardenNamespace: "kubewarden"}.clusterAdmissionPolicy(&policiesv1.ClusterAdmissionPolicy{})
 	if !got.BackgroundAudit || got.Monitor || got.Server != "default" {
 		t.Errorf("an empty policy is audited, in protect mode, on the default server; got %+v", got)
 	}
 }
 
-func TestNamespaceSelectorLeavesTheOperatorsNamespaceOut(t *testing.T) {
+func TestNamespaceSelectorLeavesTheOperatorsNamespaceAndExemptOnesOut(t *testing.T) {
 	own := &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{{Key: "env", Operator: metav1.LabelSelectorOpExists}}}
 	cases := map[string]struct {
 		selector *metav1.LabelSelector
 		inside   bool
+		exempt   []string
 		want     *metav1.LabelSelector
 	}{
 		"no selector":                   {want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("kubewarden")}}},
 		"a selector":                    {selector: own, want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{own.MatchExpressions[0], notIn("kubewarden")}}},
 		"no selector, allowed inside":   {inside: true},
+		"exempt namespaces":             {exempt: []string{"a", "b"}, want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("a", "b", "kubewarden")}}},
+		"exempt, allowed inside":        {exempt: []string{"a"}, inside: true, want: &metav1.LabelSelector{MatchExpressions: []metav1.LabelSelectorRequirement{notIn("a")}}},
 		"with selector, allowed inside": {selector: own, inside: true, want: own},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			policy := &policiesv1.ClusterAdmissionPolicy{}
 			policy.Spec.NamespaceSelector, policy.Spec.AllowInsideAdmissionControllerNamespace = tc.selector, tc.inside
-			if diff := cmp.Diff(tc.want, namespaceSelector(policy, "kubewarden")); diff != "" {
+			if diff := cmp.Diff(tc.want, exemptions{kubewardenNamespace: "kubewarden", namespaces: tc.exempt}.namespaceSelector(policy)); diff != "" {
 				t.Errorf("(-want +got):\n%s", diff)
 			}
 		})

@@ -23,19 +23,23 @@ var (
 	namespaces = matching.Resource{GVR: schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}, Kind: "Namespace"}
 )
 
-func TestReviewIsTheCreationOfTheObject(t *testing.T) {
-	cases := map[string]struct {
-		resource matching.Resource
-		object   string
-	}{
-		"review-pod.json": {pods, `
+func TestReviewIsTheOperationOnTheObject(t *testing.T) {
+	const pod = `
 apiVersion: v1
 kind: Pod
 metadata: {name: web, namespace: team-a, uid: 7c3a1f8e-0000-4000-8000-00000000000a, resourceVersion: "42", managedFields: [{manager: kubectl}]}
 spec: {containers: [{name: web, image: "nginx"}]}
 status: {phase: Running}
-`},
-		"review-namespace.json": {namespaces, `
+`
+	cases := map[string]struct {
+		operation matching.Operation
+		resource  matching.Resource
+		object    string
+	}{
+		"review-pod.json":        {matching.Create, pods, pod},
+		"review-pod-update.json": {matching.Update, pods, pod},
+		"review-pod-delete.json": {matching.Delete, pods, pod},
+		"review-namespace.json": {matching.Create, namespaces, `
 apiVersion: v1
 kind: Namespace
 metadata: {name: team-a, uid: 7c3a1f8e-0000-4000-8000-00000000000b}
@@ -47,7 +51,7 @@ metadata: {name: team-a, uid: 7c3a1f8e-0000-4000-8000-00000000000b}
 			if err := yaml.Unmarshal([]byte(tc.object), &object.Object); err != nil {
 				t.Fatal(err)
 			}
-			body, err := review(tc.resource, object)
+			body, err := review(tc.operation, tc.resource, object)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,9 +82,17 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 }
 
-func TestTheCreationOfANamespaceIsInsideOfIt(t *testing.T) {
-	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "team-a"}}}
-	if got := creation(namespaces, object, nil); got.Namespace != "team-a" || got.Name != "team-a" {
+func TestWhatIsDoneToANamespaceIsInsideOfIt(t *testing.T) {
+	labels := map[string]string{"env": "prod"}
+	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"name": "team-a", "labels": map[string]any{"env": "prod"}}}}
+	got := simulation(matching.Delete, namespaces, object, nil)
+	if got.Namespace != "team-a" || got.Name != "team-a" {
 		t.Errorf("namespace %q, name %q", got.Namespace, got.Name)
+	}
+	if diff := cmp.Diff(labels, got.NamespaceLabels); diff != "" {
+		t.Errorf("labels (-want +got):\n%s", diff)
+	}
+	if got.Object != nil || got.OldObject != object {
+		t.Errorf("a deletion has the old object only, got %v and %v", got.Object, got.OldObject)
 	}
 }

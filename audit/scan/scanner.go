@@ -43,12 +43,20 @@ type Config struct {
 	// Now tells the time that results bear.
 	Now func() time.Time
 
-	// KubewardenNamespace is where the policy servers run. It is not audited unless it is
-	// the one namespace that is asked for.
+	// KubewardenNamespace is where the policy servers run. Only policies that want it in, and
+	// those in it, are asked about what is there.
 	KubewardenNamespace string
+	// ExemptNamespaces are those in which no webhook is called.
+	ExemptNamespaces []string
+	// MatchCondition is the condition, in CEL, that the operator adds to every webhook; "" for
+	// none.
+	MatchCondition string
+	// Operations that are replayed; Create alone when there are none.
+	Operations []matching.Operation
 	// PolicyServerURL replaces the URL of every policy server; "" for the Services.
 	PolicyServerURL string
-	// IgnoreNamespaces are left out of a scan of all namespaces.
+	// IgnoreNamespaces are left out of a scan of all namespaces, though policies judge what
+	// is in them.
 	IgnoreNamespaces []string
 
 	// ParallelNamespaces, ParallelResources and ParallelPolicies bound how much is done at
@@ -70,6 +78,8 @@ type Target struct {
 type Scanner struct {
 	config   Config
 	compiler *matching.Compiler
+	// common is nil when no condition holds for all webhooks.
+	common *matching.Matcher
 }
 
 // NewScanner makes a Scanner. Bounds below one are an error.
@@ -84,13 +94,19 @@ func NewScanner(config Config) (*Scanner, error) {
 			return nil, fmt.Errorf("%s is %d; allowed is 1 or more", name, bound)
 		}
 	}
-	return &Scanner{config: config, compiler: matching.NewCompiler()}, nil
+	compiler := matching.NewCompiler()
+	common, err := compileCommon(compiler, config.MatchCondition)
+	if err != nil {
+		return nil, err
+	}
+	return &Scanner{config: config, compiler: compiler, common: common}, nil
 }
 
 // run is one scan on its way.
 type run struct {
 	*Scanner
 	plan    *plan.Plan
+	rights  *rights
 	servers map[string]endpoint
 	// unknownGroups are API groups that did not say what they serve.
 	unknownGroups map[string]bool
@@ -144,12 +160,12 @@ func (s *Scanner) observe(ctx context.Context, target Target) (*run, error) {
 		return nil, err
 	}
 	s.checkSeverities(ctx, policies)
-	r := &run{Scanner: s, unknownGroups: map[string]bool{}}
+	r := &run{Scanner: s, rights: newRights(s.config.Client), unknownGroups: map[string]bool{}}
 	for version, err := range served.unknown {
 		s.config.Log.WarnContext(ctx, "an API group does not say what it serves: it is not audited", "group", version.String(), "error", err.Error())
 		r.unknownGroups[version.Group] = true
 	}
-	r.plan = plan.New(s.compiler, plan.Input{Policies: policies, Resources: served.resources})
+	r.plan = plan.New(s.compiler, plan.Input{Policies: policies, Resources: served.resources, Operations: s.config.Operations})
 	s.logSkips(ctx, r.plan.Skips())
 	r.servers = s.servers(ctx, r.plan.Policies())
 	return r, nil
@@ -216,7 +232,7 @@ func (r *run) listNamespaces(ctx context.Context, target Target) ([]corev1.Names
 		return []corev1.Namespace{namespace}, nil
 	}
 	var wanted []fields.Selector
-	for _, ignored := range append(slices.Clone(r.config.IgnoreNamespaces), r.config.KubewardenNamespace) {
+	for _, ignored := range r.config.IgnoreNamespaces {
 		wanted = append(wanted, fields.OneTermNotEqualSelector("metadata.name", ignored))
 	}
 	var namespaces []corev1.Namespace

@@ -15,6 +15,10 @@ type Summary struct {
 	Objects int
 	// Results by outcome.
 	Results map[report.Outcome]int
+	// Unasked counts the questions that are not put about an object, by reason: a question
+	// is a policy and an operation on the object. One that the selector of the policy leaves
+	// out with a whole namespace counts once for all objects of the kind in it.
+	Unasked map[plan.Reason]int
 	// Reports by what became of them.
 	Reports map[report.Written]int
 	// Deleted reports: no policy covers their object any more.
@@ -42,6 +46,7 @@ func (c *counts) add(change func(*Summary)) {
 	defer c.mu.Unlock()
 	if c.s.Results == nil {
 		c.s.Results, c.s.Reports = map[report.Outcome]int{}, map[report.Written]int{}
+		c.s.Unasked = map[plan.Reason]int{}
 	}
 	change(&c.s)
 }

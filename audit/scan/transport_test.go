@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
 const doubleURL = "https://policy-server-default.kubewarden.svc:443"
@@ -18,7 +20,7 @@ func allow(*unstructured.Unstructured) (bool, string) { return true, "" }
 func reviewOf(t *testing.T, uid string) Review {
 	t.Helper()
 	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": uid, "name": "one"}}}
-	body, err := review(pods, object)
+	body, err := review(matching.Create, pods, object)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -26,8 +27,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/audit/report"
 	"github.com/kubewarden/kubewarden-operator/audit/scan"
+	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
 // auditFlags are the flags of the audit scanner; names, shorthands and defaults are
@@ -41,6 +44,10 @@ type auditFlags struct {
 	parallelNamespaces, parallelResources           int
 	parallelPolicies                                int
 	pageSize                                        int64
+
+	// What upstream's scanner does not know.
+	exemptNamespaces, operations []string
+	matchCondition               string
 }
 
 // maxConnections bounds the connections to one policy server, whatever the flags multiply
@@ -65,7 +72,7 @@ of KUBECONFIG or of ~/.kube/config.`,
 	f := command.Flags()
 	f.StringVarP(&flags.namespace, "namespace", "n", "", "scan this namespace only")
 	f.BoolVarP(&flags.cluster, "cluster", "c", false, "scan only what lives in no namespace")
-	f.StringVarP(&flags.kubewardenNamespace, "kubewarden-namespace", "k", "kubewarden", "namespace of the policy servers; it is not scanned unless --namespace names it")
+	f.StringVarP(&flags.kubewardenNamespace, "kubewarden-namespace", "k", "kubewarden", "namespace of the policy servers; only policies that judge requests in it are asked about what is there")
 	f.StringVarP(&flags.policyServerURL, "policy-server-url", "u", "", "URL to ask instead of the Services of the policy servers, to which /audit/<policy> is appended")
 	f.StringVarP(&flags.logLevel, "loglevel", "l", "info", "level of the log: debug, info, warning, error")
 	f.BoolVarP(&flags.outputScan, "output-scan", "o", false, "log every report as JSON")
@@ -80,6 +87,9 @@ of KUBECONFIG or of ~/.kube/config.`,
 	f.IntVar(&flags.parallelPolicies, "parallel-policies", 5, "policies to ask at once, about each object")
 	f.Int64Var(&flags.pageSize, "page-size", 100, "objects to list at once")
 	f.StringVar(&flags.reportKind, "report-kind", string(report.KindPolicyReport), "API of the reports: policyreport or openreports")
+	f.StringSliceVar(&flags.exemptNamespaces, "exempt-namespaces", nil, "namespaces that every webhook leaves out, separated by commas; may be given several times")
+	f.StringVar(&flags.matchCondition, "match-condition", "", "file of the match condition, in CEL, that every webhook has beside those of its policy")
+	f.StringSliceVar(&flags.operations, "operations", []string{string(matching.Create)}, "what to simulate on each object: CREATE, UPDATE, DELETE; separated by commas; may be given several times")
 	command.MarkFlagsRequiredTogether("client-cert", "client-key")
 	return command
 }
@@ -127,6 +137,14 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 	if err != nil {
 		return scan.Config{}, err
 	}
+	operations, err := parseOperations(f.operations)
+	if err != nil {
+		return scan.Config{}, err
+	}
+	condition, err := readFlagFile("match-condition", f.matchCondition)
+	if err != nil {
+		return scan.Config{}, err
+	}
 	parallel := min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies)
 	transport, err := scan.NewFollowing(func() (scan.TransportConfig, error) { return f.transport(parallel) }, time.Now)
 	if err != nil {
@@ -143,6 +161,9 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 		Now:                 time.Now,
 		KubewardenNamespace: f.kubewardenNamespace,
 		PolicyServerURL:     f.policyServerURL,
+		ExemptNamespaces:    f.exemptNamespaces,
+		MatchCondition:      string(condition),
+		Operations:          operations,
 		IgnoreNamespaces:    f.ignoreNamespaces,
 		ParallelNamespaces:  f.parallelNamespaces,
 		ParallelResources:   f.parallelResources,
@@ -192,16 +213,41 @@ func (f *auditFlags) transport(connections int) (scan.TransportConfig, error) {
 		{"client-cert", f.clientCert, &transport.ClientCertificate},
 		{"client-key", f.clientKey, &transport.ClientKey},
 	} {
-		if file.path == "" {
-			continue
-		}
-		content, err := os.ReadFile(file.path)
+		content, err := readFlagFile(file.flag, file.path)
 		if err != nil {
-			return scan.TransportConfig{}, fmt.Errorf("--%s: %w", file.flag, err)
+			return scan.TransportConfig{}, err
 		}
 		*file.content = content
 	}
 	return transport, nil
+}
+
+// readFlagFile reads the file that a flag names; nil when it names none.
+func readFlagFile(flag, path string) ([]byte, error) {
+	if path == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("--%s: %w", flag, err)
+	}
+	return content, nil
+}
+
+// parseOperations reads names of operations into the order in which they are asked about.
+func parseOperations(names []string) ([]matching.Operation, error) {
+	var wanted []matching.Operation
+	for _, operation := range plan.Operations() {
+		if slices.Contains(names, string(operation)) {
+			wanted = append(wanted, operation)
+		}
+	}
+	for _, name := range names {
+		if !slices.Contains(wanted, matching.Operation(name)) {
+			return nil, fmt.Errorf("--operations: %q is not allowed; allowed are CREATE, UPDATE, DELETE", name)
+		}
+	}
+	return wanted, nil
 }
 
 // auditLevels are the levels that upstream's scanner takes, and those that its

@@ -17,6 +17,7 @@ func TestAuditScannerTakesWhatIsRendered(t *testing.T) {
 		Installation: render.Installation{Name: "kubewarden", ExemptNamespaces: []string{"kube-system"}},
 		Audit: operatorv1alpha1.Audit{
 			ReportKind: operatorv1alpha1.AuditReportKindOpenReports, SkipNamespaces: []string{"scratch"},
+			Operations:   []operatorv1alpha1.AuditOperation{operatorv1alpha1.AuditOperationUpdate, operatorv1alpha1.AuditOperationDelete},
 			DisableStore: true, OutputScan: true, LogLevel: "warning",
 			ParallelNamespaces: 2, ParallelResources: 3, ParallelPolicies: 4, PageSize: 5,
 		},
@@ -31,7 +32,8 @@ func TestAuditScannerTakesWhatIsRendered(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := map[string]string{
-		"kubewarden-namespace": "guarded", "loglevel": "warning", "ignore-namespaces": "[kube-system,scratch]",
+		"kubewarden-namespace": "guarded", "loglevel": "warning", "ignore-namespaces": "[scratch]", "exempt-namespaces": "[kube-system]",
+		"operations": "[DELETE,UPDATE]", "match-condition": "/pki/never-lock-out.cel",
 		"parallel-namespaces": "2", "parallel-resources": "3", "parallel-policies": "4", "page-size": "5",
 		"disable-store": "true", "output-scan": "true", "extra-ca": "/pki/ca.crt", "client-cert": "/client-cert/tls.crt", "client-key": "/client-cert/tls.key",
 		"report-kind": "openreports",

@@ -21,11 +21,13 @@ func TestAuditScannerHasUpstreamsFlags(t *testing.T) {
 	})
 	want := []string{
 		"client-cert=", "client-key=", "cluster=false c", "disable-store=false", "extra-ca= f", "ignore-namespaces=[] i",
+		"exempt-namespaces=[]", "match-condition=", "operations=[CREATE]", // ours
 		"insecure-ssl=false", "kubewarden-namespace=kubewarden k", "loglevel=info l", "namespace= n", "output-scan=false o",
 		"page-size=100", "parallel-namespaces=1", "parallel-policies=5", "parallel-resources=100", "policy-server-url= u",
 		"report-kind=policyreport",
 	}
 	slices.Sort(got)
+	slices.Sort(want)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
@@ -37,12 +39,14 @@ func TestAuditScannerRefusesBadFlags(t *testing.T) {
 		args []string
 		want string
 	}{
-		"a level that does not exist":  {[]string{"--loglevel", "loud"}, `--loglevel: "loud" is not allowed; allowed are debug, info, warning, error`},
-		"a kind that does not exist":   {[]string{"--report-kind", "openreport"}, `--report-kind: report kind "openreport" is not known; allowed are policyreport, openreports`},
-		"a certificate without a key":  {[]string{"--client-cert", "cert.pem"}, "they must all be set; missing [client-key]"},
-		"an argument":                  {[]string{"now"}, `unknown command "now"`},
-		"an authority that is missing": {[]string{"--extra-ca", missing}, "--extra-ca: open "},
-		"nothing to do at once":        {[]string{"--parallel-policies", "0"}, "parallel policies is 0; allowed is 1 or more"},
+		"a level that does not exist":      {[]string{"--loglevel", "loud"}, `--loglevel: "loud" is not allowed; allowed are debug, info, warning, error`},
+		"a kind that does not exist":       {[]string{"--report-kind", "openreport"}, `--report-kind: report kind "openreport" is not known; allowed are policyreport, openreports`},
+		"a certificate without a key":      {[]string{"--client-cert", "cert.pem"}, "they must all be set; missing [client-key]"},
+		"an argument":                      {[]string{"now"}, `unknown command "now"`},
+		"an authority that is missing":     {[]string{"--extra-ca", missing}, "--extra-ca: open "},
+		"an operation that leaves nothing": {[]string{"--operations", "CREATE,CONNECT"}, `--operations: "CONNECT" is not allowed; allowed are CREATE, UPDATE, DELETE`},
+		"a condition that is missing":      {[]string{"--match-condition", missing}, "--match-condition: open "},
+		"nothing to do at once":            {[]string{"--parallel-policies", "0"}, "parallel policies is 0; allowed is 1 or more"},
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {

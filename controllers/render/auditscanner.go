@@ -79,12 +79,16 @@ func (in AuditScannerInput) meta(namespace, name string) metav1.ObjectMeta {
 	}
 }
 
-// trust holds all authorities in one file, since the scanner reads one.
+// trust holds all authorities in one file, since the scanner reads one, and beside it the
+// match condition of all webhooks, which is too long for an argument.
 func (in AuditScannerInput) trust() *corev1.ConfigMap {
 	return &corev1.ConfigMap{
 		TypeMeta:   typeMeta(corev1.SchemeGroupVersion, "ConfigMap"),
 		ObjectMeta: in.meta(in.Config.Namespace, auditTrust),
-		Data:       map[string]string{KeyCA: string(in.CABundle)},
+		Data: map[string]string{
+			KeyCA:             string(in.CABundle),
+			keyMatchCondition: neverLockOutExpression(in.Config),
+		},
 	}
 }
 
@@ -143,6 +147,8 @@ const (
 	defaultPageSize           = 100
 	defaultSuccessfulJobs     = 3
 	defaultFailedJobs         = 5
+	defaultActiveDeadline     = int64(43200)
+	defaultStartingDeadline   = int64(600)
 )
 
 // auditRetries is how often a scan that failed begins anew, before the next one is due.
@@ -159,12 +165,14 @@ func (in AuditScannerInput) cronJob() *batchv1.CronJob {
 			Schedule:                   cmp.Or(in.Audit.Schedule, defaultAuditSchedule),
 			ConcurrencyPolicy:          batchv1.ForbidConcurrent,
 			Suspend:                    new(in.Suspended),
+			StartingDeadlineSeconds:    new(cmp.Or(in.Audit.StartingDeadlineSeconds, defaultStartingDeadline)),
 			SuccessfulJobsHistoryLimit: new(valueOr(in.Audit.SuccessfulJobsHistoryLimit, defaultSuccessfulJobs)),
 			FailedJobsHistoryLimit:     new(valueOr(in.Audit.FailedJobsHistoryLimit, defaultFailedJobs)),
 			JobTemplate: batchv1.JobTemplateSpec{
 				ObjectMeta: metav1.ObjectMeta{Labels: merge(meta.Labels)},
 				Spec: batchv1.JobSpec{
-					BackoffLimit: new(int32(auditRetries)),
+					BackoffLimit:          new(int32(auditRetries)),
+					ActiveDeadlineSeconds: new(cmp.Or(in.Audit.ActiveDeadlineSeconds, defaultActiveDeadline)),
 					Template: corev1.PodTemplateSpec{
 						ObjectMeta: metav1.ObjectMeta{Labels: merge(meta.Labels)},
 						Spec:       in.podSpec(),
@@ -187,7 +195,10 @@ func (in AuditScannerInput) podSpec() corev1.PodSpec {
 		Affinity:                     in.Audit.Affinity.DeepCopy(),
 		Containers:                   []corev1.Container{in.container()},
 		Volumes: []corev1.Volume{
-			{Name: volumeAuditTrust, VolumeSource: fromConfigMap(auditTrust, KeyCA, KeyCA)},
+			{Name: volumeAuditTrust, VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
+				LocalObjectReference: corev1.LocalObjectReference{Name: auditTrust},
+				Items:                []corev1.KeyToPath{{Key: KeyCA, Path: KeyCA}, {Key: keyMatchCondition, Path: keyMatchCondition}},
+			}}},
 			{Name: volumeAuditClient, VolumeSource: corev1.VolumeSource{
 				Secret: &corev1.SecretVolumeSource{SecretName: ScannerAsClient().Presented},
 			}},
@@ -202,10 +213,12 @@ func (in AuditScannerInput) podSpec() corev1.PodSpec {
 	return pod
 }
 
-// The file of authorities and the pair in the scanner's container; the folders are upstream's.
+// The files of authorities, of the match condition and the pair in the scanner's container; the
+// folders are upstream's.
 const (
 	volumeAuditTrust  = "kubewarden-ca-secret"
 	dirAuditTrust     = "/pki"
+	keyMatchCondition = "never-lock-out.cel"
 	volumeAuditClient = "kubewarden-audit-scanner-client-cert"
 	dirAuditClient    = "/client-cert"
 )
@@ -224,7 +237,7 @@ func (in AuditScannerInput) container() corev1.Container {
 	}
 }
 
-// arguments are upstream's words, in upstream's order.
+// arguments are upstream's words, in upstream's order, and last those that upstream lacks.
 func (in AuditScannerInput) arguments() []string {
 	arguments := []string{
 		commandAuditScanner,
@@ -250,19 +263,26 @@ func (in AuditScannerInput) arguments() []string {
 	if in.Audit.OutputScan {
 		arguments = append(arguments, "--output-scan")
 	}
-	for _, namespace := range in.skipped() {
+	for _, namespace := range sorted(in.Audit.SkipNamespaces) {
 		arguments = append(arguments, "-i", namespace)
 	}
-	return append(arguments, "--report-kind",
+	arguments = append(arguments, "--report-kind",
 		string(cmp.Or(in.Audit.ReportKind, operatorv1alpha1.AuditReportKindPolicyReport)))
+	for _, namespace := range sorted(in.Installation.ExemptNamespaces) {
+		arguments = append(arguments, "--exempt-namespaces", namespace)
+	}
+	arguments = append(arguments, "--match-condition", dirAuditTrust+"/"+keyMatchCondition)
+	for _, operation := range sorted(in.Audit.Operations) {
+		arguments = append(arguments, "--operations", string(operation))
+	}
+	return arguments
 }
 
-// skipped are the namespaces that are not scanned, sorted. The scanner itself leaves out
-// that of the policy servers.
-func (in AuditScannerInput) skipped() []string {
-	namespaces := slices.Concat(in.Installation.ExemptNamespaces, in.Audit.SkipNamespaces)
-	slices.Sort(namespaces)
-	return slices.Compact(namespaces)
+// sorted has each value once; lists of the spec are sets.
+func sorted[T cmp.Ordered](values []T) []T {
+	values = slices.Clone(values)
+	slices.Sort(values)
+	return slices.Compact(values)
 }
 
 // resources are upstream's unless the spec says otherwise. Requests above limits of the

@@ -42,6 +42,17 @@ type Audit struct {
 	// +listType=set
 	SkipNamespaces []string `json:"skipNamespaces,omitempty"`
 
+	// Operations are what is simulated on each object that exists, and asked the policies
+	// whose rules name it: CREATE, as if it were created now; UPDATE, as if it were stored
+	// again as it is; DELETE, as if it were deleted. Results of UPDATE and DELETE stand beside
+	// those of CREATE, with the operation as their rule.
+	// +optional
+	// +kubebuilder:default={CREATE}
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=3
+	// +listType=set
+	Operations []AuditOperation `json:"operations,omitempty"`
+
 	// DisableStore has reports be neither written nor deleted.
 	// +optional
 	DisableStore bool `json:"disableStore,omitempty"`
@@ -82,6 +93,22 @@ type Audit struct {
 	// +kubebuilder:validation:Minimum=1
 	// +kubebuilder:validation:Maximum=10000
 	PageSize int32 `json:"pageSize,omitempty"`
+
+	// ActiveDeadlineSeconds is how long a scan may take, in seconds; one that takes longer is
+	// ended and has failed, and what it has written stays.
+	// +optional
+	// +kubebuilder:default=43200
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	ActiveDeadlineSeconds int64 `json:"activeDeadlineSeconds,omitempty"`
+
+	// StartingDeadlineSeconds is how late a scan may start, in seconds; one that could not
+	// start until then is left out.
+	// +optional
+	// +kubebuilder:default=600
+	// +kubebuilder:validation:Minimum=60
+	// +kubebuilder:validation:Maximum=604800
+	StartingDeadlineSeconds int64 `json:"startingDeadlineSeconds,omitempty"`
 
 	// SuccessfulJobsHistoryLimit is how many Jobs of complete scans are kept.
 	// +optional
@@ -131,6 +158,17 @@ type Audit struct {
 	// +kubebuilder:validation:MaxLength=253
 	PriorityClassName string `json:"priorityClassName,omitempty"`
 }
+
+// AuditOperation is an operation on objects that a scan simulates.
+// +kubebuilder:validation:Enum=CREATE;UPDATE;DELETE
+type AuditOperation string
+
+// The operations that a scan can simulate.
+const (
+	AuditOperationCreate AuditOperation = "CREATE"
+	AuditOperationUpdate AuditOperation = "UPDATE"
+	AuditOperationDelete AuditOperation = "DELETE"
+)
 
 // AuditReportKind is the API that reports are written as; the words are upstream's.
 // +kubebuilder:validation:Enum=policyreport;openreports

@@ -26,6 +26,11 @@ func (in *Audit) DeepCopyInto(out *Audit) {
 		*out = make([]string, len(*in))
 		copy(*out, *in)
 	}
+	if in.Operations != nil {
+		in, out := &in.Operations, &out.Operations
+		*out = make([]AuditOperation, len(*in))
+		copy(*out, *in)
+	}
 	if in.SuccessfulJobsHistoryLimit != nil {
 		in, out := &in.SuccessfulJobsHistoryLimit, &out.SuccessfulJobsHistoryLimit
 		*out = new(int32)

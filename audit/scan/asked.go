@@ -1,0 +1,95 @@
+package scan
+
+import (
+	"context"
+	"fmt"
+
+	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/matching"
+)
+
+// verdictOn says whether a question is put about an object: it is when why is empty. An error
+// is of a match condition that failed: an API server would refuse the request, and the
+// result says so.
+type verdictOn struct {
+	why plan.Reason
+	err error
+}
+
+// reasons are the words of a plan for what keeps a request from a webhook.
+var reasons = map[matching.Why]plan.Reason{
+	matching.WhyMatches:           "",
+	matching.WhyNamespaceSelector: plan.ReasonNamespaceSelector,
+	matching.WhyObjectSelector:    plan.ReasonObjectSelector,
+	matching.WhyRules:             plan.ReasonRules,
+	matching.WhyMatchCondition:    plan.ReasonMatchCondition,
+}
+
+// matcher decides, for one object, which questions are put. It is not safe for concurrent use.
+type matcher struct {
+	*run
+	resource matching.Resource
+	object   *unstructured.Unstructured
+	labels   map[string]string
+	// neverAsked is, by operation, whether no policy is asked at all; it is the same for all.
+	neverAsked map[matching.Operation]verdictOn
+}
+
+func (r *run) matcher(resource matching.Resource, object *unstructured.Unstructured, labels map[string]string) *matcher {
+	return &matcher{run: r, resource: resource, object: object, labels: labels, neverAsked: map[matching.Operation]verdictOn{}}
+}
+
+// decide looks for what keeps a question from being put.
+func (m *matcher) decide(ctx context.Context, question plan.Question) verdictOn {
+	decision := m.match(ctx, question.Matcher, question.Operation)
+	if decision.why != "" || decision.err != nil || m.common == nil {
+		return decision
+	}
+	common, known := m.neverAsked[question.Operation]
+	if !known {
+		common = m.match(ctx, m.common, question.Operation)
+		if common.why == plan.ReasonMatchCondition {
+			common.why = plan.ReasonNeverLockOut
+		}
+		m.neverAsked[question.Operation] = common
+	}
+	return common
+}
+
+func (m *matcher) match(ctx context.Context, webhook *matching.Matcher, operation matching.Operation) verdictOn {
+	witness := &witness{rights: m.rights}
+	request := simulation(operation, m.resource, m.object, m.labels)
+	request.Authorizer = witness
+	outcome, err := webhook.Match(ctx, request)
+	switch {
+	case witness.unanswered != nil:
+		return verdictOn{why: plan.ReasonAuthorizer}
+	case err != nil:
+		return verdictOn{err: err}
+	default:
+		return verdictOn{why: reasons[outcome.Why]}
+	}
+}
+
+// compileCommon compiles the match condition that the operator adds to every webhook; it is
+// nil when there is none.
+func compileCommon(compiler *matching.Compiler, expression string) (*matching.Matcher, error) {
+	if expression == "" {
+		return nil, nil //nolint:nilnil // without a condition every policy is asked
+	}
+	everything := admissionregistrationv1.Rule{APIGroups: []string{"*"}, APIVersions: []string{"*"}, Resources: []string{"*/*"}}
+	common, err := compiler.Compile(matching.Webhook{
+		Name: "common",
+		Rules: []admissionregistrationv1.RuleWithOperations{{
+			Operations: []admissionregistrationv1.OperationType{admissionregistrationv1.OperationAll}, Rule: everything,
+		}},
+		MatchConditions: []admissionregistrationv1.MatchCondition{{Name: "common", Expression: expression}},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("compile the match condition of all webhooks: %w", err)
+	}
+	return common, nil
+}
