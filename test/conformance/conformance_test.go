@@ -18,6 +18,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 )
 
 // fewest is how many cases there are at least.
@@ -33,7 +34,11 @@ func TestConformance(t *testing.T) {
 	}
 	requests := os.DirFS("requests")
 	policies := policiesFile(t, cases)
-	environment, remote := newEnvironment(t, policies), newRemote(t, policies)
+	engines := engines{
+		fresh:    newEnvironment(t, policy.IsolationFresh, policies),
+		pristine: newEnvironment(t, policy.IsolationPristine, policies),
+	}
+	remote := newRemote(t, policies)
 	serverOnly := 0
 	var waiting sync.WaitGroup
 	places := make(chan struct{}, atOnce)
@@ -59,7 +64,7 @@ func TestConformance(t *testing.T) {
 		} else {
 			run(tested.ID+"/engine", tested.Waits(), func(t *testing.T) {
 				t.Helper()
-				runEngine(t, environment, tested, requests)
+				engines.run(t, tested, requests)
 			})
 		}
 		run(tested.ID+"/server", tested.Waits(), func(t *testing.T) {
@@ -121,9 +126,50 @@ func TestEveryPolicyHasCases(t *testing.T) {
 	}
 }
 
-func runEngine(t *testing.T, environment *evaluation.Environment, tested *Case, requests fs.FS) {
+// engines answer without a server: one with an instance for each call, one with instances
+// that are put back after each.
+type engines struct{ fresh, pristine *evaluation.Environment }
+
+// run asks both. Their answers are what the case wants, and the same to the byte.
+func (e engines) run(t *testing.T, tested *Case, requests fs.FS) {
 	t.Helper()
 	document := documentOf(t, tested, requests)
+	request := requestOf(t, tested, document)
+	want := ask(t, e.fresh, tested, request)
+	for range 2 { // the second time finds an instance that was put back
+		if diff := gocmp.Diff(want, ask(t, e.pristine, tested, request)); diff != "" {
+			t.Errorf("-fresh +pristine\n%s", diff)
+		}
+		if tested.Waits() {
+			return
+		}
+	}
+}
+
+// ask evaluates a case and returns the answers as they are, one after the other.
+func ask(t *testing.T, environment *evaluation.Environment, tested *Case, request evaluation.Request) (answers []string) {
+	t.Helper()
+	for range tested.times() {
+		response, err := environment.Evaluate(t.Context(), tested.target(), request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		compare(t, tested, fromResponse(t, response))
+		encoded, err := json.Marshal(response)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answers = append(answers, string(encoded))
+	}
+	response, err := environment.Evaluate(t.Context(), neighbour, request)
+	if err != nil || !response.Allowed {
+		t.Errorf("got %+v, %v from another policy afterwards, want an acceptance", response, err)
+	}
+	return answers
+}
+
+func requestOf(t *testing.T, tested *Case, document []byte) evaluation.Request {
+	t.Helper()
 	request := evaluation.Request{Origin: evaluation.OriginValidate, Document: document}
 	var known struct {
 		UID, Namespace, Operation string
@@ -143,17 +189,7 @@ func runEngine(t *testing.T, environment *evaluation.Environment, tested *Case, 
 		request.Object, request.UID, request.Namespace = known.Object, known.UID, known.Namespace
 		request.Operation, request.Kind = known.Operation, known.Kind.Kind
 	}
-	for range tested.times() {
-		response, err := environment.Evaluate(t.Context(), tested.target(), request)
-		if err != nil {
-			t.Fatal(err)
-		}
-		compare(t, tested, fromResponse(t, response))
-	}
-	response, err := environment.Evaluate(t.Context(), neighbour, request)
-	if err != nil || !response.Allowed {
-		t.Errorf("got %+v, %v from another policy afterwards, want an acceptance", response, err)
-	}
+	return request
 }
 
 func (c *Case) times() int {

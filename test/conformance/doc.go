@@ -7,7 +7,8 @@
 // policies.yml (entry.go, guests.go; hostile.go makes guests that mean harm, of every
 // execution mode) and a request (request.go), and how answers are compared (answer.go).
 // conformance_test.go runs them: a case that is about a verdict through
-// policyserver/evaluation with the engine, and through a whole policy server with TLS; a
+// policyserver/evaluation with the engine, with fresh and with pristine instances, whose
+// answers are the same to the byte, and through a whole policy server with TLS; a
 // case that is about HTTP through the server alone, because there is no such thing as its
 // subject anywhere else. Subtests are named after the door. After each case another policy
 // is asked and must answer: no guest may disturb others.

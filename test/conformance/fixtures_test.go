@@ -101,11 +101,11 @@ func (nobody) ModuleInMemory() {}
 
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
-// newEnvironment serves policies by the engine, without a server.
-func newEnvironment(t *testing.T, policies []byte) *evaluation.Environment {
+// newEnvironment serves policies by an engine, without a server.
+func newEnvironment(t *testing.T, isolation policy.Isolation, policies []byte) *evaluation.Environment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	engine, err := policy.NewEngine(t.Context(), policy.Config{Logger: log, Now: time.Now})
+	engine, err := policy.NewEngine(t.Context(), policy.Config{Isolation: isolation, Logger: log, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
