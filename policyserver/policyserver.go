@@ -46,6 +46,8 @@ type Config struct {
 	AcceptNamespace string
 	// DownloadDir keeps modules, as they came and compiled.
 	DownloadDir string
+	// Isolation is how each request gets an instance of its policy; "" means pristine.
+	Isolation policy.Isolation
 	// Memory counts what the engine holds; nil does not, and bounds nothing.
 	Memory *memory.Budget
 	// Profiles serves profiles of the process on the API port.
@@ -121,12 +123,15 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	p.publicTrust = trustroot.New(config.PublicTrust)
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
-		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory,
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation,
 		HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)
 	}
+	p.metrics.ObserveEngine(p.engine.Stats)
+	instances := p.engine.Stats()
+	config.Logger.InfoContext(ctx, "engine is ready", "isolation", instances.Isolation, "method", instances.Method)
 	p.environment = evaluation.NewEnvironment(evaluation.EnvironmentConfig{
 		Observer: p.metrics, Logger: config.Logger, Now: config.Now, AcceptNamespace: config.AcceptNamespace,
 	})

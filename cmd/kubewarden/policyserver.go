@@ -21,6 +21,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
 )
@@ -147,6 +148,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		DrainPeriod:      f.drainPeriod,
 		StartupPatience:  f.startupPatience,
 		AcceptNamespace:  f.acceptNamespace,
+		Isolation:        policy.Isolation(f.isolation),
 		DownloadDir:      f.downloadDir,
 		Verification:     f.verification,
 		SigstoreTrust:    f.sigstoreTrust,

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
 )
 
@@ -35,6 +36,7 @@ type policyServerFlags struct {
 	namespace, configMap, reports, replica string
 	sigstoreCacheDir, sigstoreTrust        string
 	enablePprof                            bool
+	isolation                              string
 	upstream                               upstreamFlags
 }
 
@@ -64,6 +66,7 @@ var policyServerEnv = map[string]string{
 	"policy-timeout":          contract.EnvPolicyTimeout,
 	"drain-period":            contract.EnvDrainPeriod,
 	"startup-patience":        contract.EnvStartupPatience,
+	"isolation":               contract.EnvIsolation,
 	"namespace":               contract.EnvNamespace,
 	"config-map":              contract.EnvConfigMap,
 	"report-config-map":       contract.EnvReportConfigMap,
@@ -119,6 +122,8 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	boolFlag(flags, &f.disableTimeout, "disable-timeout-protection", "let policies without a timeout of their own take as long as they want")
 	flags.Var(duration(&f.startupPatience, 5*time.Minute), "startup-patience",
 		"how long policies that cannot be fetched keep a server that has just begun from being ready; 0s is for ever")
+	flags.Var(choice(&f.isolation, string(policy.IsolationPristine), string(policy.IsolationFresh)), "isolation",
+		"how each request gets an instance of its policy: put back to what it was before any request, or made for it")
 	flags.Var(duration(&f.drainPeriod, 10*time.Second), "drain-period", "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")

@@ -105,6 +105,8 @@ const (
 	// EnvStartupPatience is how long a policy that cannot be fetched keeps a fresh replica
 	// from being ready.
 	EnvStartupPatience = "KUBEWARDEN_STARTUP_PATIENCE"
+	// EnvIsolation is how each request gets an instance of its policy.
+	EnvIsolation = "KUBEWARDEN_ISOLATION"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -41,8 +42,11 @@ type Config struct {
 	// guest that wants more sees its growth refused; a module that wants more from the
 	// start does not load. 0 means DefaultMemoryLimitPages.
 	MemoryLimitPages uint32
-	// Isolation is how each call gets an instance of its own; "" means IsolationFresh.
+	// Isolation is how each call gets an instance of its own; "" means IsolationPristine.
 	Isolation Isolation
+	// LoadTimeout bounds what a module does while it is loaded: it is asked for lists, and
+	// initialised to see whether its instances can be put back. 0 means 10 s.
+	LoadTimeout time.Duration
 	// Memory counts what modules and running guests take, and refuses what is too much; nil
 	// does not.
 	Memory *memory.Budget
@@ -65,6 +69,7 @@ type Engine struct {
 	pools      pools
 	dispatcher *host.Dispatcher
 	logger     *slog.Logger
+	patience   time.Duration // with a module that is loaded
 	calls      *users
 	idle       chan struct{} // closed when no call runs and none will
 }
@@ -106,6 +111,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 		memory:     restorable,
 		dispatcher: dispatcher,
 		logger:     config.Logger,
+		patience:   cmp.Or(config.LoadTimeout, loadTimeout),
 		calls:      newUsers(func() { close(idle) }),
 		idle:       idle,
 	}, nil
@@ -161,19 +167,19 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	}, nil
 }
 
-// loadTimeout bounds what a module does while it is loaded. It is asked for some lists.
+// loadTimeout is LoadTimeout where nothing else is said.
 const loadTimeout = 10 * time.Second
 
 // load makes the guest of a program, which may have to be run for that.
 func (e *Engine) load(ctx context.Context, mode metadata.ExecutionMode, program *sandbox.Program) (guest, error) {
-	limited, cancel := context.WithTimeout(ctx, loadTimeout)
+	limited, cancel := context.WithTimeout(ctx, e.patience)
 	defer cancel()
 	limited, call := e.runtime.Begin(limited)
 	guest, err := guestFor(limited, mode, program)
 	if errors.Is(err, sandbox.ErrDeadline) {
 		callers, given := ctx.Deadline()
 		if deadline, _ := call.Deadline(); !given || deadline.Before(callers) {
-			return nil, fmt.Errorf("module was not ready within %v", loadTimeout)
+			return nil, fmt.Errorf("module was not ready within %v", e.patience)
 		}
 	}
 	return guest, err

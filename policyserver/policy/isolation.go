@@ -17,10 +17,10 @@ type Isolation string
 
 const (
 	// IsolationFresh makes an instance for each call. It works everywhere and is the measure
-	// of what an answer has to be.
+	// of what an answer has to be. It costs ten to a hundred times what putting one back does.
 	IsolationFresh Isolation = "fresh"
-	// IsolationPristine initialises a module once and puts instances back to what they were
-	// then. Calls cannot tell it from IsolationFresh, except that what a guest read of clocks
+	// IsolationPristine is the default. It initialises a module once and puts instances back
+	// to what they were then. Calls cannot tell it from IsolationFresh, except that what a guest read of clocks
 	// and randomness while it was initialised stays the same. Modules that cannot be put
 	// back are fresh, and all are where the system cannot do it.
 	IsolationPristine Isolation = "pristine"
@@ -30,9 +30,9 @@ const (
 // possible.
 func openMemory(ctx context.Context, config Config) (*snapshot.System, error) {
 	switch config.Isolation {
-	case "", IsolationFresh:
+	case IsolationFresh:
 		return nil, nil
-	case IsolationPristine:
+	case "", IsolationPristine:
 	default:
 		return nil, fmt.Errorf("isolation %q is not known, want %q or %q", config.Isolation, IsolationFresh, IsolationPristine)
 	}
@@ -67,7 +67,7 @@ func (e *Engine) instancesFor(ctx context.Context, guest guest, program *sandbox
 	if e.memory == nil {
 		return made, nil
 	}
-	limited, cancel := context.WithTimeout(ctx, loadTimeout)
+	limited, cancel := context.WithTimeout(ctx, e.patience)
 	defer cancel()
 	maker, why := e.makerFor(limited, guest, program)
 	if why == nil {

@@ -149,6 +149,7 @@ func TestWhoIsInitializedOnce(t *testing.T) {
 		want      int
 	}{
 		"fresh":                        {logging(), policy.IsolationFresh, calls},
+		"what is not said":             {logging(), "", 1},
 		"pristine":                     {logging(), policy.IsolationPristine, 1},
 		"a table that changes":         {g.Bytes(), policy.IsolationPristine, calls},
 		"a question to the host":       {asking.Bytes(), policy.IsolationPristine, calls + 1},

@@ -34,11 +34,12 @@ func TestConformance(t *testing.T) {
 	}
 	requests := os.DirFS("requests")
 	policies := policiesFile(t, cases)
+	store := t.TempDir() // of modules, as they came and compiled: those who start later have less to do
 	engines := engines{
-		fresh:    newEnvironment(t, policy.IsolationFresh, policies),
-		pristine: newEnvironment(t, policy.IsolationPristine, policies),
+		fresh:    newEnvironment(t, policy.IsolationFresh, store, policies),
+		pristine: newEnvironment(t, policy.IsolationPristine, store, policies),
 	}
-	remote := newRemote(t, policies)
+	remote := newRemote(t, store, policies)
 	serverOnly := 0
 	var waiting sync.WaitGroup
 	places := make(chan struct{}, atOnce)

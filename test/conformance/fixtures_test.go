@@ -29,6 +29,8 @@ const (
 	settingsTimeout = 2 * time.Second // only guests that hang need as much
 	maxBodyBytes    = 64 << 10
 	loadingTime     = 5 * time.Minute
+	// loadTimeout bounds what a module does before it is asked: guests that hang use all of it.
+	loadTimeout = time.Second
 )
 
 // neighbour is a policy that accepts every request and is asked after each case.
@@ -102,17 +104,18 @@ func (nobody) ModuleInMemory() {}
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
 // newEnvironment serves policies by an engine, without a server.
-func newEnvironment(t *testing.T, isolation policy.Isolation, policies []byte) *evaluation.Environment {
+func newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte) *evaluation.Environment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	engine, err := policy.NewEngine(t.Context(), policy.Config{Isolation: isolation, Logger: log, Now: time.Now})
+	engine, err := policy.NewEngine(t.Context(), policy.Config{
+		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	environment := evaluation.NewEnvironment(evaluation.EnvironmentConfig{
 		Observer: nobody{}, Logger: log, Now: time.Now, AcceptNamespace: acceptNamespace,
 	})
-	store := t.TempDir()
 	loader := evaluation.NewLoader(evaluation.LoaderConfig{
 		Environment: environment,
 		FetcherFor: func(sources contract.Sources, _ *contract.Verification) evaluation.Fetcher {
@@ -122,7 +125,7 @@ func newEnvironment(t *testing.T, isolation policy.Isolation, policies []byte) *
 			return engine.Compile(ctx, wasm)
 		},
 		PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout, Parallelism: 4,
-		RetryFirst: time.Second, RetryMost: time.Second, Observer: nobody{}, Logger: log, Now: time.Now,
+		RetryFirst: time.Millisecond, RetryMost: time.Second, RetrySlow: time.Hour, Observer: nobody{}, Logger: log, Now: time.Now,
 	})
 	var wanted evaluation.Wanted
 	if wanted.Policies, wanted.Refused, err = contract.DecodePolicies(policies); err != nil {
@@ -153,7 +156,7 @@ type remote struct {
 }
 
 // newRemote serves policies by a whole policy server with TLS.
-func newRemote(t *testing.T, policies []byte) *remote {
+func newRemote(t *testing.T, store string, policies []byte) *remote {
 	t.Helper()
 	dir := t.TempDir()
 	files := &policyserver.Files{Policies: filepath.Join(dir, "policies.yml")}
@@ -164,7 +167,7 @@ func newRemote(t *testing.T, policies []byte) *remote {
 	s, err := policyserver.New(t.Context(), policyserver.Config{
 		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
 		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout,
-		AcceptNamespace: acceptNamespace, DownloadDir: dir, Files: files,
+		AcceptNamespace: acceptNamespace, DownloadDir: store, Files: files,
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {
