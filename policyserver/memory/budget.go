@@ -73,10 +73,12 @@ type Budget struct {
 	mu      sync.Mutex
 	held    [2]Size
 	refused [2]int64
+	told    int64 // the bytes outside of Go's heap that changed was told last
 }
 
 // NewBudget makes a budget; changed, if not nil, is told Go's memory limit at once and
-// whenever the bytes outside of Go's heap change. It must not call the budget.
+// whenever the bytes outside of Go's heap have changed by more than a hundredth of the
+// limit: guests take and give some with every call. It must not call the budget.
 func NewBudget(plan Plan, changed func(goLimit int64)) *Budget {
 	budget := &Budget{plan: plan, changed: changed}
 	budget.tell()
@@ -84,8 +86,18 @@ func NewBudget(plan Plan, changed func(goLimit int64)) *Budget {
 }
 
 func (b *Budget) tell() {
+	mapped := b.held[Modules].Mapped + b.held[Guests].Mapped
 	if b.changed != nil {
-		b.changed(b.plan.GoLimit(b.held[Modules].Mapped + b.held[Guests].Mapped))
+		b.told = mapped
+		b.changed(b.plan.GoLimit(mapped))
+	}
+}
+
+// tellMuch tells what is worth it.
+func (b *Budget) tellMuch() {
+	since := b.held[Modules].Mapped + b.held[Guests].Mapped - b.told
+	if max(since, -since) > b.plan.Limit/100 {
+		b.tell()
 	}
 }
 
@@ -100,14 +112,38 @@ func (b *Budget) Plan() Plan {
 // Take counts memory that is about to be used; Give has to be called when it is no longer.
 // An error is an *OverError, and nothing is counted.
 func (b *Budget) Take(kind Kind, size Size) error {
+	return b.TakeOrFree(kind, size, nil)
+}
+
+// TakeOrFree is Take for those who can do without something: as long as there is no room, it
+// has them free memory, until they answer that there was nothing to free.
+func (b *Budget) TakeOrFree(kind Kind, size Size, free func() bool) error {
 	if b == nil {
 		return nil
 	}
+	for {
+		over := b.take(kind, size, free == nil)
+		if over == nil {
+			return nil
+		}
+		if free == nil {
+			return over
+		}
+		if !free() {
+			free = nil // the others may have given something back
+		}
+	}
+}
+
+// take is nil when there was room. A refusal that is final is counted.
+func (b *Budget) take(kind Kind, size Size, final bool) *OverError {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	held, allowed := b.held[kind].Total(), b.allowed(kind)
 	if b.plan.Limit > 0 && size.Total() > allowed-held {
-		b.refused[kind]++
+		if final {
+			b.refused[kind]++
+		}
 		return &OverError{Kind: kind, Needed: size.Total(), Held: held, Allowed: allowed, Limit: b.plan.Limit}
 	}
 	b.add(kind, size)
@@ -128,7 +164,7 @@ func (b *Budget) add(kind Kind, size Size) {
 	b.held[kind].Mapped += size.Mapped
 	b.held[kind].Heap += size.Heap
 	if size.Mapped != 0 {
-		b.tell()
+		b.tellMuch()
 	}
 }
 

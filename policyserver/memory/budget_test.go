@@ -83,3 +83,46 @@ func TestConcurrentGuestsStayWithinTheBudget(t *testing.T) {
 		t.Errorf("in the end: %+v", usage)
 	}
 }
+
+// Who can do without something frees it, step by step, before anything is refused.
+func TestWhatCanBeFreedGoesBeforeARefusal(t *testing.T) {
+	budget := NewBudget(Plan{Limit: 1000, Modules: 100, Guests: 100}, nil)
+	if err := budget.Take(Guests, Size{Heap: 90}); err != nil {
+		t.Fatal(err)
+	}
+	steps := 0
+	free := func() bool {
+		if steps == 3 {
+			return false
+		}
+		steps++
+		budget.Give(Guests, Size{Heap: 10})
+		return true
+	}
+	if err := budget.TakeOrFree(Guests, Size{Heap: 30}, free); err != nil || steps != 2 {
+		t.Errorf("got %v after %d steps, want 2", err, steps)
+	}
+	if err := budget.TakeOrFree(Guests, Size{Heap: 30}, free); err == nil || steps != 3 {
+		t.Errorf("got %v after %d steps, want a refusal after 3", err, steps)
+	}
+	if got, want := budget.Usage(Guests), (Usage{90, 100, 1}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestGoIsNotToldOfEveryCall(t *testing.T) {
+	told := 0
+	budget := NewBudget(NewPlan(1000*mebibyte), func(int64) { told++ })
+	for range 100 {
+		if err := budget.Take(Guests, Size{Mapped: 4 * mebibyte}); err != nil {
+			t.Fatal(err)
+		}
+		budget.Give(Guests, Size{Mapped: 4 * mebibyte})
+	}
+	if told != 1 {
+		t.Errorf("told %d times, want once", told)
+	}
+	if err := budget.Take(Guests, Size{Mapped: 11 * mebibyte}); err != nil || told != 2 {
+		t.Errorf("told %d times, %v, want twice", told, err)
+	}
+}

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
@@ -55,6 +54,9 @@ type Config struct {
 	Capabilities map[string]host.Capability
 	// HostCalls is told of what guests ask of the host; nil for nobody.
 	HostCalls host.Observer
+	// MaxIdle bounds the instances that wait for a call, of all modules together; 0 means 64
+	// for each processor, and at least 256.
+	MaxIdle int
 	// Logger takes what guests log; nil discards it.
 	Logger *slog.Logger
 	// Now is the clock that deadlines are measured by; nil means the system's.
@@ -65,8 +67,8 @@ type Config struct {
 type Engine struct {
 	runtime    *sandbox.Runtime
 	memory     *snapshot.System // nil: instances are fresh
-	restores   atomic.Uint64
-	pools      pools
+	stock      *stock
+	counts     counts
 	dispatcher *host.Dispatcher
 	logger     *slog.Logger
 	patience   time.Duration // with a module that is loaded
@@ -89,32 +91,34 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	if err != nil {
 		return nil, &Error{Kind: KindInternal, Message: err.Error()}
 	}
-	runtime, err := sandbox.New(ctx, sandbox.Config{
+	idle := make(chan struct{})
+	engine := &Engine{
+		memory:   restorable,
+		logger:   config.Logger,
+		patience: cmp.Or(config.LoadTimeout, loadTimeout),
+		calls:    newUsers(func() { close(idle) }),
+		idle:     idle,
+	}
+	engine.stock = newStock(cmp.Or(config.MaxIdle, mostIdle()), engine.giveUp)
+	engine.runtime, err = sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
 		Budget:           config.Memory,
-		Modules:          append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()),
-		Memory:           restorable,
-		Now:              config.Now,
+		Reclaim:          engine.reclaim,
+
+		Modules: append(wasi.HostModules(), wasi.Module(), wapc.Module(), rego.Module()),
+		Memory:  restorable,
+		Now:     config.Now,
 	})
 	if err != nil {
 		err = errors.Join(err, closeMemory(restorable))
 		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
 	}
-	dispatcher := host.NewDispatcher(config.Capabilities, config.Logger)
+	engine.dispatcher = host.NewDispatcher(config.Capabilities, config.Logger)
 	if config.HostCalls != nil {
-		dispatcher.Observe(config.HostCalls, config.Now)
+		engine.dispatcher.Observe(config.HostCalls, config.Now)
 	}
-	idle := make(chan struct{})
-	return &Engine{
-		runtime:    runtime,
-		memory:     restorable,
-		dispatcher: dispatcher,
-		logger:     config.Logger,
-		patience:   cmp.Or(config.LoadTimeout, loadTimeout),
-		calls:      newUsers(func() { close(idle) }),
-		idle:       idle,
-	}, nil
+	return engine, nil
 }
 
 // Compile reads the module's metadata, rewrites it so that it can be interrupted, and
@@ -159,7 +163,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		engine:    e,
 		guest:     guest,
 		instances: instances,
-		settings:  settingsInstances(guest, program, instances),
+		settings:  e.settingsInstances(guest, program, instances),
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
 		bytes:     program.Size().Total() + instances.bytes(),
@@ -231,7 +235,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return &Error{Kind: KindUnavailable, Message: "wait for running policies", Err: ctx.Err()}
 	}
-	if err := errors.Join(e.pools.close(ctx), e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
+	if err := errors.Join(e.stock.close(ctx), e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
 		return &Error{Kind: KindInternal, Message: "close policy engine", Err: err}
 	}
 	return nil

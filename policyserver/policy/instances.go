@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
@@ -27,6 +28,7 @@ type instances interface {
 type fresh struct {
 	program *sandbox.Program
 	guest   guest
+	made    *atomic.Uint64 // counts them
 }
 
 var _ instances = fresh{}
@@ -36,6 +38,7 @@ func (f fresh) take(ctx context.Context, _ string, session *host.Session) (*sand
 	if err != nil {
 		return nil, fmt.Errorf("instantiate module: %w", err)
 	}
+	f.made.Add(1)
 	if err := f.guest.init(ctx, instance, session); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}

@@ -63,7 +63,7 @@ var errHostCalled = errors.New("module calls the host while it is initialized")
 // instancesFor decides how calls of a module get their instances. The error is that of the
 // context.
 func (e *Engine) instancesFor(ctx context.Context, guest guest, program *sandbox.Program) (instances, error) {
-	made := fresh{program: program, guest: guest}
+	made := fresh{program: program, guest: guest, made: &e.counts.fresh}
 	if e.memory == nil {
 		return made, nil
 	}
@@ -82,9 +82,9 @@ func (e *Engine) instancesFor(ctx context.Context, guest guest, program *sandbox
 
 // settingsInstances are those for questions about settings. A command has its question as its
 // argument, so that one that waits for a request cannot be asked another.
-func settingsInstances(guest guest, program *sandbox.Program, others instances) instances {
+func (e *Engine) settingsInstances(guest guest, program *sandbox.Program, others instances) instances {
 	if _, is := guest.(wasiGuest); is {
-		return fresh{program: program, guest: guest}
+		return fresh{program: program, guest: guest, made: &e.counts.fresh}
 	}
 	return others
 }

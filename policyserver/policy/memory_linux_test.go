@@ -124,7 +124,7 @@ func TestMemoryOfGuestsIsBoundedTogether(t *testing.T) {
 		wasmtest.If(wasmtest.Loop(wasmtest.Br(0))), wasmtest.Unreachable).Bytes()
 	const why = "the policy needs 2.5 MiB of memory; running policies have 0.1 MiB of the 2.0 MiB that are allowed by the memory limit of 1024.0 MiB"
 	counted := budget(32, 1<<20)
-	engine := newEngine(t, policy.Config{Memory: counted, Isolation: policy.IsolationFresh})
+	engine := newEngine(t, policy.Config{Memory: counted})
 	call := policy.Call{PolicyID: "kw.cap.mine"}
 	for name, tc := range map[string]struct {
 		binary []byte

@@ -1,8 +1,10 @@
 package policy
 
 import (
+	"fmt"
 	"testing"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
@@ -10,7 +12,12 @@ import (
 
 func newTestPool(t *testing.T) (*pool, func(domain string) *sandbox.Instance) {
 	t.Helper()
-	engine, err := NewEngine(t.Context(), Config{Isolation: IsolationPristine})
+	return newTestPoolOf(t, Config{Isolation: IsolationPristine})
+}
+
+func newTestPoolOf(t *testing.T, config Config) (*pool, func(domain string) *sandbox.Instance) {
+	t.Helper()
+	engine, err := NewEngine(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,19 +96,19 @@ func TestPoolSweeps(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	pool.sweep() // they have just come
+	pool.engine.stock.sweep() // they have just come
 	if n := len(pool.shelves["a"].idle); n != 2 {
 		t.Fatalf("%d instances are left, want 2", n)
 	}
 	if err := pool.give(t.Context(), "a", take("a"), nil); err != nil {
 		t.Fatal(err)
 	}
-	pool.sweep()
-	if idle := pool.shelves["a"].idle; len(idle) != 1 || idle[0] != second {
+	pool.engine.stock.sweep()
+	if idle := pool.shelves["a"].idle; len(idle) != 1 || idle[0].instance != second {
 		t.Fatalf("%d instances are left, want the one that was used", len(idle))
 	}
-	pool.sweep()
-	if len(pool.shelves) != 0 || pool.sweeper != nil {
+	pool.engine.stock.sweep()
+	if len(pool.shelves) != 0 || pool.engine.stock.sweeper != nil {
 		t.Error("an instance that nobody needs is left")
 	}
 }
@@ -142,7 +149,9 @@ func TestWhoIsParked(t *testing.T) {
 			if _, err := module.Validate(t.Context(), Call{Settings: []byte(`{}`)}, []byte(`{}`)); err == nil {
 				t.Error("an echo is no answer, and no error came back")
 			}
-			used = append(used, pool.shelves[""].idle...)
+			for _, one := range pool.shelves[""].idle {
+				used = append(used, one.instance)
+			}
 		}
 		if len(used) != calls || used[0] != used[calls-1] || !used[0].Parked() {
 			t.Errorf("%s: %d instances were used for %d calls, want the same each time", name, len(used), calls)
@@ -151,7 +160,70 @@ func TestWhoIsParked(t *testing.T) {
 	if err := engine.Close(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if len(engine.pools.open) != 0 {
+	if len(engine.stock.pools) != 0 {
 		t.Error("the engine is closed and a pool is not")
+	}
+}
+
+// However many domains there are, no more instances are idle than the engine may have, and
+// those go that were not used for the longest time.
+func TestIdleInstancesAreBoundedOverAllDomains(t *testing.T) {
+	const most = 16
+	pool, take := newTestPoolOf(t, Config{MaxIdle: most})
+	give := func(domain string) {
+		t.Helper()
+		if err := pool.give(t.Context(), domain, take(domain), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for k := range 4 * most {
+		give(fmt.Sprint("tenant-", k))
+		give("busy")
+		if stats := pool.engine.Stats(); stats.Idle > most {
+			t.Fatalf("%d instances are idle, want at most %d", stats.Idle, most)
+		}
+	}
+	stats := pool.engine.Stats()
+	if want := uint64(4*most + 1); stats.Made != want {
+		t.Errorf("%d instances were made, want %d: one for each domain", stats.Made, want)
+	}
+	if stats.Idle < most/2 || stats.Restores != 8*most || stats.Failed != 0 || stats.Fresh != 0 {
+		t.Errorf("got %+v", stats)
+	}
+}
+
+// Idle instances are counted with the pages they have of their own, and go when a guest
+// needs the memory; the guest does not notice.
+func TestIdleInstancesMakeRoomForGuests(t *testing.T) {
+	const page, pages = 64 << 10, 40
+	budget := memory.NewBudget(memory.Plan{Limit: 1 << 30, Modules: 1 << 30, Guests: pages * page}, nil)
+	pool, take := newTestPoolOf(t, Config{Memory: budget})
+	var domains []string
+	for k := 0; budget.Usage(memory.Guests).Held+page < pages*page && k < 500; k++ {
+		domains = append(domains, fmt.Sprint("tenant-", k))
+		instance := take(domains[k])
+		if err := instance.Write(0, make([]byte, page)); err != nil { // a guest that writes
+			t.Fatal(err)
+		}
+		if err := pool.give(t.Context(), domains[k], instance, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(domains) < pages/2 || len(domains) > pages {
+		t.Fatalf("%d idle instances fill the memory of %d guests", len(domains), pages)
+	}
+	idle := pool.engine.Stats().Idle
+	take("another")
+	take("and another")
+	stats := pool.engine.Stats()
+	if stats.Idle >= idle || stats.Reclaimed == 0 || stats.Pages == 0 {
+		t.Errorf("%d were idle before, got %+v", idle, stats)
+	}
+	if usage := budget.Usage(memory.Guests); usage.Refused != 0 || usage.Held > usage.Allowed {
+		t.Errorf("got %+v, want nothing refused", usage)
+	}
+	pool.engine.giveUp(pool.engine.stock.remove(pool))
+	if usage := budget.Usage(memory.Guests); usage.Held != 2*page {
+		t.Errorf("%d bytes are held by the two that run, want %d", usage.Held, 2*page)
 	}
 }

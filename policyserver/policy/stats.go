@@ -1,6 +1,10 @@
 package policy
 
-import "github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
+import (
+	"sync/atomic"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
+)
 
 // Stats is how an engine's modules get their instances.
 type Stats struct {
@@ -8,11 +12,30 @@ type Stats struct {
 	Isolation Isolation
 	// Method is how memory is put back, "pagemap" or "copy"; "none" with IsolationFresh.
 	Method string
+
+	// Idle is how many instances wait for a call.
+	Idle int
+	// Made counts instances that were made to be put back, Fresh those that were made for
+	// one call.
+	Made, Fresh uint64
+	// Restores counts how often one was put back, Pages the pages of memory that were
+	// written for that, Failed those that could not be put back.
+	Restores, Pages, Failed uint64
+	// Reclaimed counts idle ones that were given up because a guest needed memory.
+	Reclaimed uint64
 }
+
+// counts are those of Stats.
+type counts struct{ made, fresh, restores, pages, failed, reclaimed atomic.Uint64 }
 
 // Stats is what there is now.
 func (e *Engine) Stats() Stats {
-	return Stats{Isolation: e.isolation(), Method: method(e.memory)}
+	return Stats{
+		Isolation: e.isolation(), Method: method(e.memory), Idle: e.stock.idle(),
+		Made: e.counts.made.Load(), Fresh: e.counts.fresh.Load(),
+		Restores: e.counts.restores.Load(), Pages: e.counts.pages.Load(), Failed: e.counts.failed.Load(),
+		Reclaimed: e.counts.reclaimed.Load(),
+	}
 }
 
 func (e *Engine) isolation() Isolation {

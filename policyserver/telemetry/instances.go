@@ -11,6 +11,46 @@ type instances struct {
 	stats func() policy.Stats
 }
 
+// figures are those of policy.Stats that are numbers.
+var figures = []struct {
+	description *prometheus.Desc
+	kind        prometheus.ValueType
+	of          func(policy.Stats) uint64
+}{
+	{
+		describe("instances_idle", "Instances of policies that wait for a request."), prometheus.GaugeValue,
+		func(stats policy.Stats) uint64 { return uint64(stats.Idle) },
+	},
+	{
+		describe("instances_made_total", "Instances that were made to be put back after each request."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Made },
+	},
+	{
+		describe("instances_made_fresh_total", "Instances that were made for one request."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Fresh },
+	},
+	{
+		describe("instance_restores_total", "Times that an instance was put back."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Restores },
+	},
+	{
+		describe("instance_restored_pages_total", "Pages of memory that were written to put instances back."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Pages },
+	},
+	{
+		describe("instance_restore_failures_total", "Instances that could not be put back and were given up."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Failed },
+	},
+	{
+		describe("instances_reclaimed_total", "Instances that were given up because a policy needed memory."), prometheus.CounterValue,
+		func(stats policy.Stats) uint64 { return stats.Reclaimed },
+	},
+}
+
+func describe(name, help string) *prometheus.Desc {
+	return prometheus.NewDesc("kubewarden_policy_server_"+name, help, nil, nil)
+}
+
 var isolationDescription = prometheus.NewDesc("kubewarden_policy_server_isolation",
 	"Always 1; labels say how each request gets an instance of its policy, and how the memory of instances is put back.",
 	[]string{"isolation", "method"}, nil)
@@ -23,10 +63,16 @@ func (m *Metrics) ObserveEngine(stats func() policy.Stats) {
 // Describe is that of prometheus.Collector.
 func (instances) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- isolationDescription
+	for _, figure := range figures {
+		descriptions <- figure.description
+	}
 }
 
 // Collect is that of prometheus.Collector.
 func (i instances) Collect(metrics chan<- prometheus.Metric) {
 	stats := i.stats()
 	metrics <- prometheus.MustNewConstMetric(isolationDescription, prometheus.GaugeValue, 1, string(stats.Isolation), stats.Method)
+	for _, figure := range figures {
+		metrics <- prometheus.MustNewConstMetric(figure.description, figure.kind, float64(figure.of(stats)))
+	}
 }

@@ -8,11 +8,18 @@ import (
 )
 
 func TestInstancesAreInTheMetrics(t *testing.T) {
-	stats := policy.Stats{Isolation: policy.IsolationPristine, Method: "pagemap"}
+	stats := policy.Stats{Isolation: policy.IsolationPristine, Method: "pagemap", Idle: 1, Made: 2, Fresh: 3, Restores: 4, Pages: 5, Failed: 6, Reclaimed: 7}
 	metrics := NewMetrics("1")
 	metrics.ObserveEngine(func() policy.Stats { return stats })
 	for _, line := range []string{
 		`kubewarden_policy_server_isolation{isolation="pristine",method="pagemap"} 1`,
+		`kubewarden_policy_server_instances_idle 1`,
+		`kubewarden_policy_server_instances_made_total 2`,
+		`kubewarden_policy_server_instances_made_fresh_total 3`,
+		`kubewarden_policy_server_instance_restores_total 4`,
+		`kubewarden_policy_server_instance_restored_pages_total 5`,
+		`kubewarden_policy_server_instance_restore_failures_total 6`,
+		`kubewarden_policy_server_instances_reclaimed_total 7`,
 	} {
 		if !strings.Contains(scrape(t, metrics), "\n"+line+"\n") {
 			t.Errorf("there is no line %s", line)

@@ -16,7 +16,7 @@ func (m *Metrics) ObserveMemory(budget *memory.Budget) {
 		func() int64 { return budget.Plan().Limit })
 	for _, kind := range []memory.Kind{memory.Modules, memory.Guests} {
 		labels := prometheus.Labels{"kind": kind.String()}
-		gauge("kubewarden_policy_server_memory_held_bytes", "Memory that the engine counts for compiled modules, and for policies that are being asked.", labels,
+		gauge("kubewarden_policy_server_memory_held_bytes", "Memory that the engine counts for compiled modules, and for instances of policies that are asked or wait.", labels,
 			func() int64 { return budget.Usage(kind).Held })
 		gauge("kubewarden_policy_server_memory_allowed_bytes", "What compiled modules and running policies may have; 0 for no bound.", labels,
 			func() int64 { return budget.Usage(kind).Allowed })

@@ -34,7 +34,7 @@ type Instance struct {
 // Instantiate makes an instance and runs the module's start function, if it has one. The
 // context is that of a Call. Errors are those of Invoke, or a *memory.OverError.
 func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
-	return p.instantiateIn(ctx, &linearMemory{budget: p.runtime.budget, backing: onHeap})
+	return p.instantiateIn(ctx, &linearMemory{budget: p.runtime.budget, reclaim: p.runtime.reclaim, backing: onHeap})
 }
 
 // instantiateIn is Instantiate with a memory of the caller's choice.

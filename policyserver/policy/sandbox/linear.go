@@ -15,8 +15,8 @@ const pageBytes = 64 << 10
 // the guest sees its growth refused, and the call knows why.
 type linearMemory struct {
 	budget *memory.Budget
-	// free is the length that is not counted: that of the image that instances share.
-	free uint64
+	// reclaim frees memory of others, see Config.Reclaim.
+	reclaim func() bool
 	// mapped says that the memory lies outside of Go's heap.
 	mapped bool
 	// backing makes the memory itself.
@@ -59,27 +59,24 @@ func (l *linearMemory) Reallocate(size uint64) []byte {
 
 // take counts a length that is longer than before. An error is a *memory.OverError.
 func (l *linearMemory) take(length uint64) error {
-	missing := l.counted(length) - l.held.Load()
+	missing := int64(length) - l.held.Load()
 	if missing <= 0 {
 		return nil
 	}
-	if err := l.budget.Take(memory.Guests, l.size(missing)); err != nil {
+	if err := l.budget.TakeOrFree(memory.Guests, l.size(missing), l.reclaim); err != nil {
 		return err
 	}
 	l.held.Add(missing)
 	return nil
 }
 
-// hold gives back what is counted beyond a length.
+// hold gives back what is counted beyond a length. An instance that runs may have copied all
+// of its image; one that is idle has copied as many pages as were put back.
 func (l *linearMemory) hold(length uint64) {
-	if unused := l.held.Load() - l.counted(length); unused > 0 {
+	if unused := l.held.Load() - int64(length); unused > 0 {
 		l.held.Add(-unused)
 		l.budget.Give(memory.Guests, l.size(unused))
 	}
-}
-
-func (l *linearMemory) counted(length uint64) int64 {
-	return int64(length - min(length, l.free))
 }
 
 func (l *linearMemory) size(bytes int64) memory.Size {

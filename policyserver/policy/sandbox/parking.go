@@ -9,6 +9,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 )
 
@@ -64,7 +65,7 @@ func (p *Program) Park(ctx context.Context) (*Instance, error) {
 	if err := p.restorable(); err != nil {
 		return nil, err
 	}
-	instance, err := p.instantiate(ctx, 0)
+	instance, err := p.instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +95,7 @@ func (i *Instance) park(ctx context.Context) error {
 	}
 	call := CallFrom(ctx)
 	parked.stdout, parked.stderr = call.Stdout.content, call.Stderr.content
-	template, err := i.keep()
+	template, err := i.keep(memory.Guests)
 	if err != nil {
 		return err
 	}

@@ -33,6 +33,9 @@ type Config struct {
 	MemoryLimitPages uint32
 	// Budget counts compiled modules and the memories of instances; nil does not.
 	Budget *memory.Budget
+	// Reclaim frees memory of guests that can be done without when Budget has no more, and
+	// says whether there was any; nil for none. It is called while a guest runs.
+	Reclaim func() bool
 	// Modules are what guests may import.
 	Modules []HostModule
 	// Memory is for templates; nil where memory cannot be restored.
@@ -46,8 +49,10 @@ type Runtime struct {
 	wazero wazero.Runtime
 	cache  wazero.CompilationCache
 	budget *memory.Budget
-	memory *snapshot.System
-	now    func() time.Time
+	// reclaim is that of Config.
+	reclaim func() bool
+	memory  *snapshot.System
+	now     func() time.Time
 	// large lets one large module in at a time: compiling takes a hundred times its size
 	// in memory.
 	large     chan struct{}
@@ -62,7 +67,7 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 	}
 	runtime := &Runtime{
 		cache:  cache,
-		budget: config.Budget,
+		budget: config.Budget, reclaim: config.Reclaim,
 		memory: config.Memory,
 		now:    config.Now,
 		large:  make(chan struct{}, 1),

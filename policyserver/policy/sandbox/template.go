@@ -23,6 +23,7 @@ type Template struct {
 	image   *snapshot.Image
 	globals []uint64
 	size    memory.Size
+	kind    memory.Kind // what the image is counted for
 
 	mutex  sync.Mutex
 	first  *Instance // the one that the template was made of, until it is handed out
@@ -36,14 +37,14 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	if err := p.restorable(); err != nil {
 		return nil, err
 	}
-	instance, err := p.instantiate(ctx, 0)
+	instance, err := p.instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if err := init(instance); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
-	template, err := instance.keep()
+	template, err := instance.keep(memory.Modules)
 	if err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
@@ -67,17 +68,22 @@ func (p *Program) restorable() error {
 	}
 }
 
-// keep makes a template of what the instance is now.
-func (i *Instance) keep() (*Template, error) {
+// keep makes a template of what the instance is now. An image that all instances of a
+// module share is the module's, one that is for a single instance that of a guest.
+func (i *Instance) keep(kind memory.Kind) (*Template, error) {
 	image, err := i.memory.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("keep memory of module: %w", err)
 	}
 	runtime, size := i.program.runtime, memory.Size{Mapped: int64(image.Len())}
-	if err := runtime.budget.Take(memory.Modules, size); err != nil {
+	free := runtime.reclaim
+	if kind == memory.Modules {
+		free = nil // guests have a part of their own
+	}
+	if err := runtime.budget.TakeOrFree(kind, size, free); err != nil {
 		return nil, errors.Join(err, image.Close())
 	}
-	template := &Template{program: i.program, image: image, size: size}
+	template := &Template{program: i.program, image: image, size: size, kind: kind}
 	for _, global := range i.globals {
 		template.globals = append(template.globals, global.Get())
 	}
@@ -85,14 +91,12 @@ func (i *Instance) keep() (*Template, error) {
 	return template, nil
 }
 
-// instantiate makes an instance that can become one of a template, with an image of that
-// many bytes; 0 for none yet. What an instance has beyond the image is counted, and not which
-// pages of the image it has copied: those are few.
-func (p *Program) instantiate(ctx context.Context, image uint64) (*Instance, error) {
+// instantiate makes an instance that can become one of a template.
+func (p *Program) instantiate(ctx context.Context) (*Instance, error) {
 	var mapped *snapshot.Memory
 	var reserve error
 	instance, err := p.instantiateIn(ctx, &linearMemory{
-		budget: p.runtime.budget, free: image, mapped: true,
+		budget: p.runtime.budget, reclaim: p.runtime.reclaim, mapped: true,
 		backing: experimental.MemoryAllocatorFunc(func(least, most uint64) experimental.LinearMemory {
 			if mapped, reserve = p.runtime.memory.NewMemory(most); reserve != nil {
 				return &heap{content: make([]byte, 0, least)}
@@ -131,8 +135,8 @@ func (h *heap) Reallocate(size uint64) []byte {
 
 func (h *heap) Free() { h.content = nil }
 
-// Instantiate makes an instance that is as the template's was. The context is that of a
-// Call.
+// Instantiate makes an instance that is as the template's was, and idle. The context is that
+// of a Call.
 func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	t.mutex.Lock()
 	first := t.first
@@ -141,7 +145,7 @@ func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	if first != nil {
 		return first, nil
 	}
-	instance, err := t.program.instantiate(ctx, uint64(t.image.Len()))
+	instance, err := t.program.instantiate(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -169,7 +173,7 @@ func (t *Template) Close(ctx context.Context) error {
 		err = t.first.Close(ctx)
 		t.first = nil
 	}
-	t.program.runtime.budget.Give(memory.Modules, t.size)
+	t.program.runtime.budget.Give(t.kind, t.size)
 	return errors.Join(err, t.image.Close())
 }
 
@@ -206,27 +210,37 @@ func (t *templates) close(ctx context.Context) error {
 	return err
 }
 
-// become makes an instance what the template is.
+// become makes an instance what the template is. It is idle then.
 func (i *Instance) become(template *Template) error {
 	i.template = template
-	i.linear.free = uint64(template.image.Len())
 	if err := i.memory.Adopt(template.image); err != nil {
 		return err
 	}
-	err := i.settle()
-	i.linear.hold(uint64(i.module.Memory().Size()))
-	return err
+	i.linear.hold(0) // its pages are those of the image now
+	return i.settle()
 }
 
-// Restore makes an instance of a template what it was when it was new. After an error it
-// cannot be used any more.
+// Restore makes an instance of a template what it was when it was new. It is idle then, and
+// counted with the pages that it has of its own. After an error it cannot be used any more.
 func (i *Instance) Restore() (snapshot.Restored, error) {
 	restored, err := i.memory.Restore()
 	if err != nil {
 		return restored, err
 	}
-	return restored, i.settle()
+	if err := i.settle(); err != nil {
+		return restored, err
+	}
+	own := 0
+	if !restored.Dropped {
+		own = restored.Pages * i.program.runtime.memory.PageSize()
+	}
+	i.linear.hold(uint64(own))
+	return restored, nil
 }
+
+// Wake makes an idle instance ready for a call: all of its memory is counted. An error is a
+// *memory.OverError, and the instance is as idle as before.
+func (i *Instance) Wake() error { return i.linear.take(uint64(i.module.Memory().Size())) }
 
 // ErrMemoryLimit says that a memory cannot be put back to its length: it has grown to its
 // limit, so that wazero grows it no more and does not shrink it either.
