@@ -77,8 +77,9 @@ type Budget struct {
 }
 
 // NewBudget makes a budget; changed, if not nil, is told Go's memory limit at once and
-// whenever the bytes outside of Go's heap have changed by more than a hundredth of the
-// limit: guests take and give some with every call. It must not call the budget.
+// whenever the bytes outside of Go's heap have changed: those of guests by more than a
+// hundredth of the limit, since they take and give some with every call. It must not call
+// the budget.
 func NewBudget(plan Plan, changed func(goLimit int64)) *Budget {
 	budget := &Budget{plan: plan, changed: changed}
 	budget.tell()
@@ -94,9 +95,9 @@ func (b *Budget) tell() {
 }
 
 // tellMuch tells what is worth it.
-func (b *Budget) tellMuch() {
+func (b *Budget) tellMuch(changed Kind) {
 	since := b.held[Modules].Mapped + b.held[Guests].Mapped - b.told
-	if max(since, -since) > b.plan.Limit/100 {
+	if changed == Modules || max(since, -since) > b.plan.Limit/100 {
 		b.tell()
 	}
 }
@@ -164,7 +165,7 @@ func (b *Budget) add(kind Kind, size Size) {
 	b.held[kind].Mapped += size.Mapped
 	b.held[kind].Heap += size.Heap
 	if size.Mapped != 0 {
-		b.tellMuch()
+		b.tellMuch(kind)
 	}
 }
 
