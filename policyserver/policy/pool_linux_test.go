@@ -113,6 +113,13 @@ func TestPoolSweeps(t *testing.T) {
 	}
 }
 
+func idleOf(pool *pool, domain string) (instances []*sandbox.Instance) {
+	for _, one := range pool.shelves[domain].idle {
+		instances = append(instances, one.instance)
+	}
+	return instances
+}
+
 // Commands wait for a request only where a later call cannot tell.
 func TestWhoIsParked(t *testing.T) {
 	command := wasmtest.NewCommand()
@@ -149,9 +156,7 @@ func TestWhoIsParked(t *testing.T) {
 			if _, err := module.Validate(t.Context(), Call{Settings: []byte(`{}`)}, []byte(`{}`)); err == nil {
 				t.Error("an echo is no answer, and no error came back")
 			}
-			for _, one := range pool.shelves[""].idle {
-				used = append(used, one.instance)
-			}
+			used = append(used, idleOf(pool, "")...)
 		}
 		if len(used) != calls || used[0] != used[calls-1] || !used[0].Parked() {
 			t.Errorf("%s: %d instances were used for %d calls, want the same each time", name, len(used), calls)
