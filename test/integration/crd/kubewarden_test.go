@@ -3,6 +3,7 @@
 package crd
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"testing"
@@ -40,6 +41,7 @@ func TestKubewardenDefaults(t *testing.T) {
 				"recommendedPolicies": map[string]any{"mode": "monitor", "registry": "ghcr.io"},
 				"telemetry":           map[string]any{"metrics": true, "monitoring": map[string]any{"enabled": true}},
 				"networkPolicies":     map[string]any{"enabled": true},
+				"mutualTLS":           map[string]any{"mode": "Disabled"},
 				"defaultPolicyServer": map[string]any{
 					"enabled": true,
 					"spec":    map[string]any{"replicas": int64(2)},
@@ -130,6 +132,40 @@ func TestKubewardenIsTakenOrRefused(t *testing.T) {
 			wantError: "spec.defaultPolicyServer.spec: Invalid value: minAvailable and maxUnavailable cannot be both set",
 		},
 	})
+}
+
+// Certificates are demanded only of callers that have been watched.
+func TestMutualTLSGoesByObserve(t *testing.T) {
+	kubewarden := object(t, minimalKubewarden)
+	if err := k8s.Create(t.Context(), kubewarden); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := k8s.Delete(context.Background(), kubewarden); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, step := range []struct{ mutualTLS, wantError string }{
+		{"{mode: Observe}", "spec.mutualTLS.clientCAConfigMap: needed unless spec.mutualTLS.mode is Disabled"},
+		{"{mode: Require, clientCAConfigMap: ca}", "spec.mutualTLS.mode: Require comes after Observe"},
+		{"{clientCAConfigMap: ca}", ""},
+		{"{mode: Require, clientCAConfigMap: ca}", "spec.mutualTLS.mode: Require comes after Observe"},
+		{"{mode: Observe, clientCAConfigMap: ca}", ""},
+		{"{mode: Require, clientCAConfigMap: ca}", ""},
+		{"{mode: Observe, clientCAConfigMap: ca}", ""},
+		{"{mode: Require, clientCAConfigMap: ca}", ""},
+		{"{mode: Disabled}", ""},
+	} {
+		changed := object(t, minimalKubewarden, with("spec.mutualTLS", step.mutualTLS))
+		changed.SetResourceVersion(kubewarden.GetResourceVersion())
+		err := k8s.Update(t.Context(), changed)
+		if step.wantError == "" && err != nil || step.wantError != "" && (err == nil || !strings.Contains(err.Error(), step.wantError)) {
+			t.Errorf("%s: got %v, want %q", step.mutualTLS, err, step.wantError)
+		}
+		if err == nil {
+			kubewarden = changed
+		}
+	}
 }
 
 func TestKubewardenStatus(t *testing.T) {
