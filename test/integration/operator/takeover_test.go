@@ -25,6 +25,7 @@ import (
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/certs"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // upstreamDefaults is the field manager of the custom resources that upstream makes.
@@ -32,10 +33,11 @@ const upstreamDefaults = "kubewarden-controller-defaults"
 
 // installation is what upstream left behind.
 type installation struct {
-	authority certs.Pair
-	server    *policiesv1.PolicyServer
-	policy    *policiesv1.ClusterAdmissionPolicy
-	webhook   *admissionregistrationv1.ValidatingWebhookConfiguration
+	// authority signs, and former did before: upstream keeps it as old-ca.crt.
+	authority, former certs.Pair
+	server            *policiesv1.PolicyServer
+	policy            *policiesv1.ClusterAdmissionPolicy
+	webhook           *admissionregistrationv1.ValidatingWebhookConfiguration
 }
 
 // leaveUpstream makes what an installation of upstream's leaves when its controller is gone:
@@ -51,12 +53,22 @@ func (c *cluster) leaveUpstream(t *testing.T) *installation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.createAs(t, helm, &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: "kubewarden-ca", Labels: chartLabels("controller"), Annotations: releaseAnnotations(),
-		},
-		Data: map[string][]byte{"ca.crt": left.authority.Certificate, "ca.key": left.authority.Key},
-	})
+	if left.former, err = certs.NewAuthority("kubewarden-controller-ca", time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	client, err := certs.Issue(left.authority, certs.Claim{DNSName: "audit-scanner-client"}, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, data := range map[string]map[string][]byte{
+		"kubewarden-ca":                        {"ca.crt": left.authority.Certificate, "ca.key": left.authority.Key, "old-ca.crt": left.former.Certificate},
+		"kubewarden-audit-scanner-client-cert": {"tls.crt": client.Certificate, "tls.key": client.Key},
+	} {
+		c.createAs(t, helm, &corev1.Secret{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: name, Labels: chartLabels("controller"), Annotations: releaseAnnotations()},
+			Data:       data,
+		})
+	}
 	c.leaveCustomResources(t, &left)
 	c.leaveChildren(t, left.server, serving)
 	left.webhook = upstreamWebhook("kw.cap.privileged", "privileged", left.authority)
@@ -249,6 +261,9 @@ func TestUpstreamsInstallationIsTakenOver(t *testing.T) {
 	t.Run("the authority changes without a gap", func(t *testing.T) {
 		within(t, 2*patience, func(ctx context.Context) error { return c.authorityIsOurs(ctx, left) })
 	})
+	t.Run("the audit scanner's pair names it, and is renewed from now on", func(t *testing.T) {
+		within(t, patience, c.scannerIsKnown)
+	})
 	t.Run("a recommended policy becomes what the Kubewarden wants", func(t *testing.T) {
 		within(t, patience, c.recommendedIsOurs)
 	})
@@ -275,6 +290,28 @@ func (c *cluster) untilUnanswered(ctx context.Context, left *installation) error
 		return nil // a call that was cut off by the end of the watch says nothing
 	}
 	return fmt.Errorf("admission stopped: %w", err)
+}
+
+// scannerIsKnown complains unless upstream's Secret of the audit scanner has become the operator's.
+func (c *cluster) scannerIsKnown(ctx context.Context) error {
+	secret := named(&corev1.Secret{}, "kubewarden-audit-scanner-client-cert")
+	if err := c.mustExist(ctx, secret); err != nil {
+		return err
+	}
+	block, _ := pem.Decode(secret.Data["tls.crt"])
+	if block == nil {
+		return errors.New("the audit scanner has no certificate")
+	}
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	switch {
+	case err != nil:
+		return err
+	case len(leaf.URIs) != 1 || leaf.URIs[0].String() != contract.AuditScannerIdentity:
+		return fmt.Errorf("the certificate of the audit scanner is for %v", leaf.URIs)
+	case !metav1.IsControlledBy(secret, mustGet(ctx, c, theKubewarden())):
+		return errors.New("the Secret of the audit scanner is not controlled by the Kubewarden")
+	}
+	return nil
 }
 
 func (c *cluster) childrenAreOurs(ctx context.Context) error {
@@ -330,7 +367,7 @@ func (c *cluster) authorityIsOurs(ctx context.Context, left *installation) error
 		return errors.New("the key of upstream's authority is still there")
 	case bytes.Equal(authority.Data["ca.crt"], left.authority.Certificate):
 		return errors.New("upstream's authority still signs")
-	case !bytes.Equal(authority.Data["old-ca.crt"], left.authority.Certificate):
+	case !bytes.Equal(authority.Data["old-ca.crt"], slices.Concat(left.authority.Certificate, left.former.Certificate)):
 		return errors.New("upstream's authority is not trusted any more")
 	}
 	issued := named(&corev1.Secret{}, "policy-server-default-issued")
