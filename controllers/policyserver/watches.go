@@ -53,15 +53,9 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		Watches(&admissionregistrationv1.ValidatingWebhookConfiguration{}, webhook).
 		Watches(&admissionregistrationv1.MutatingWebhookConfiguration{}, webhook).
 		Watches(&operatorv1alpha1.Kubewarden{}, handler.EnqueueRequestsFromMapFunc(r.everyServerFor), installation).
-		WatchesRawSource(&optional.Source{
-			Cache:      r.Cache,
-			Client:     r.Client,
-			Object:     &certmanagerv1.Certificate{},
-			Definition: certs.DefinitionCertificates,
-			Handler: handler.EnqueueRequestForOwner(manager.GetScheme(), manager.GetRESTMapper(),
-				&policiesv1.PolicyServer{}, handler.OnlyControllerOwner()),
-			Affected: r.everyServer,
-		})
+		// Nothing is asked of cert-manager before both of its kinds are there, whichever is last.
+		WatchesRawSource(r.optional(manager, &certmanagerv1.Certificate{}, certs.DefinitionCertificates)).
+		WatchesRawSource(r.optional(manager, &certmanagerv1.Issuer{}, certs.DefinitionIssuers))
 	// What of a policy goes into its entry is the spec and one annotation.
 	entry := builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))
 	for _, kind := range index.PolicyKinds() {
@@ -71,6 +65,19 @@ func (r *Reconciler) SetupWithManager(manager ctrl.Manager, options controller.O
 		return fmt.Errorf("set up the controller of PolicyServers: %w", err)
 	}
 	return nil
+}
+
+// optional is the source of events of a kind that the cluster may lack.
+func (r *Reconciler) optional(manager ctrl.Manager, object client.Object, definition string) *optional.Source {
+	return &optional.Source{
+		Cache:      r.Cache,
+		Client:     r.Client,
+		Object:     object,
+		Definition: definition,
+		Handler: handler.EnqueueRequestForOwner(manager.GetScheme(), manager.GetRESTMapper(),
+			&policiesv1.PolicyServer{}, handler.OnlyControllerOwner()),
+		Affected: r.everyServer,
+	}
 }
 
 func requestFor(server string) []reconcile.Request {

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-logr/logr"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -52,6 +53,8 @@ type Cluster struct {
 	// Alone spares the operator the election of a leader: one that was killed leaves a Lease
 	// that keeps its successor waiting.
 	Alone bool
+	// Logger takes what the operator logs; zero is nobody.
+	Logger logr.Logger
 	// Registry has the metrics of the operator that was started last.
 	Registry *prometheus.Registry
 

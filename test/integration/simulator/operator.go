@@ -21,7 +21,7 @@ import (
 // StartOperator runs the operator with the rights of its own ServiceAccount. TEST_LOG=1
 // shows what it logs.
 func (c *Cluster) StartOperator() error {
-	logger := logr.Discard()
+	logger := c.Logger
 	if os.Getenv("TEST_LOG") != "" {
 		logger = logr.FromSlogHandler(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
