@@ -14,6 +14,7 @@
 //	ask.go        one question to a policy server: deadline, retries
 //	lane.go       how many questions one policy server gets at once
 //	breaker.go    a policy server that does not answer is not waited for again and again
+//	replicas.go   connections to the replicas of a policy server in turn
 //	transport.go  connections and TLS
 //
 // What belongs here: everything of a scan that talks to the network, except writing reports.

@@ -35,6 +35,15 @@ type Unlisted struct {
 	Resource, Namespace, Message string
 }
 
+// SkippedByReason counts the policies, and parts of their rules, that are not audited.
+func (s Summary) SkippedByReason() map[plan.Reason]int {
+	counted := map[plan.Reason]int{}
+	for _, skip := range s.Skips {
+		counted[skip.Reason]++
+	}
+	return counted
+}
+
 // counts collects a Summary from many goroutines.
 type counts struct {
 	mu sync.Mutex
@@ -69,6 +78,8 @@ func (s Summary) log(ctx context.Context, log *slog.Logger) {
 		"unchanged", s.Reports[report.Unchanged],
 		"deleted", s.Deleted,
 		"skipped", len(s.Skips),
+		"skippedByReason", s.SkippedByReason(),
+		"unaskedByReason", s.Unasked,
 		"unlisted", len(s.Unlisted),
 	)
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -25,6 +26,8 @@ type TransportConfig struct {
 	Proxy func(*http.Request) (*url.URL, error)
 	// Connections is the most that are open to one policy server.
 	Connections int
+	// Dial makes connections; nil makes plain ones.
+	Dial Dial
 }
 
 const (
@@ -37,17 +40,20 @@ const (
 // NewTransport makes the connections to policy servers.
 //
 // HTTP/2 is left out on purpose: it would put all questions on one connection, and so on
-// one replica. Many HTTP/1.1 connections, kept alive, spread over the replicas behind the
-// Service, and cost one handshake each.
+// one replica. Many HTTP/1.1 connections, kept alive, spread over the replicas, and cost one
+// handshake each.
 func NewTransport(config TransportConfig) (*http.Transport, error) {
 	tlsConfig, err := config.tls()
 	if err != nil {
 		return nil, err
 	}
-	dialer := &net.Dialer{Timeout: dialTimeout}
+	dial := config.Dial
+	if dial == nil {
+		dial = PlainDial
+	}
 	return &http.Transport{
 		Proxy:               config.Proxy,
-		DialContext:         dialer.DialContext,
+		DialContext:         dial,
 		TLSClientConfig:     tlsConfig,
 		TLSHandshakeTimeout: dialTimeout,
 		TLSNextProto:        map[string]func(string, *tls.Conn) http.RoundTripper{},
@@ -57,6 +63,11 @@ func NewTransport(config TransportConfig) (*http.Transport, error) {
 		WriteBufferSize:     writeBuffer,
 		DisableCompression:  true,
 	}, nil
+}
+
+// PlainDial connects to an address as it stands.
+func PlainDial(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialTimeout}).DialContext(ctx, network, address)
 }
 
 func (c TransportConfig) tls() (*tls.Config, error) {

@@ -145,8 +145,13 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 	if err != nil {
 		return scan.Config{}, err
 	}
+	dial := scan.NewReplicas(clients.typed, scan.PlainDial, time.Now).DialContext
 	parallel := min(maxConnections, f.parallelNamespaces*f.parallelResources*f.parallelPolicies)
-	transport, err := scan.NewFollowing(func() (scan.TransportConfig, error) { return f.transport(parallel) }, time.Now)
+	transport, err := scan.NewFollowing(func() (scan.TransportConfig, error) {
+		config, err := f.transport(parallel)
+		config.Dial = dial
+		return config, err
+	}, time.Now)
 	if err != nil {
 		return scan.Config{}, err
 	}
