@@ -21,11 +21,12 @@ func decodeSettings(raw json.RawMessage) (settings, error) {
 	if err := guest.DecodeSettings(raw, &decoded, "validUsers", "validActions", "validResources"); err != nil {
 		return settings{}, err
 	}
-	for name, list := range map[string][]string{
-		"validUsers": decoded.Users, "validActions": decoded.Actions, "validResources": decoded.Resources,
-	} {
-		if len(list) == 0 {
-			return settings{}, fmt.Errorf("setting %q: got nothing, want at least one name", name)
+	for _, list := range []struct { // in this order: the same settings always get the same answer
+		name  string
+		names []string
+	}{{"validUsers", decoded.Users}, {"validActions", decoded.Actions}, {"validResources", decoded.Resources}} {
+		if len(list.names) == 0 {
+			return settings{}, fmt.Errorf("setting %q: got nothing, want at least one name", list.name)
 		}
 	}
 	return decoded, nil

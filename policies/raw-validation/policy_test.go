@@ -47,6 +47,7 @@ func TestValidate(t *testing.T) {
 func TestValidateSettings(t *testing.T) {
 	for settings, want := range map[string]string{
 		valid: "",
+		`{}`:  `setting "validUsers": got nothing, want at least one name`,
 		`{"validUsers":["tonio"],"validActions":["eats"]}`: `setting "validResources": got nothing, want at least one name`,
 		`{"users":[]}`: `unknown setting "users", allowed are: validUsers, validActions, validResources`,
 	} {
