@@ -48,6 +48,30 @@ type Published struct {
 // Bundle is all of it, for a caBundle.
 func (p Published) Bundle() []byte { return append(append([]byte{}, p.Current...), p.Old...) }
 
+// readable says whether all of it is as it was written.
+func (p Published) readable() bool {
+	_, err := parseCertificates(p.Bundle())
+	return err == nil && isAuthority(p.Current) && (len(p.Old) == 0 || isAuthority(p.Old))
+}
+
+// Recovered is what is known to have been published where that is lost, or spoiled: what webhooks
+// trust, and what can still be read. None of it counts as current.
+func Recovered(spoiled Published, webhooks []Trust) Published {
+	var all []*x509.Certificate
+	texts := [][]byte{spoiled.Current, spoiled.Old}
+	for _, trust := range webhooks {
+		texts = append(texts, trust.CABundle)
+	}
+	for _, text := range texts {
+		certificates, err := parseCertificates(text)
+		if err != nil {
+			continue
+		}
+		all = append(without(all, certificates...), certificates...)
+	}
+	return Published{Old: encodeCertificates(all)}
+}
+
 // Chain is what somebody presents, and to whom the authority that signed it matters.
 type Chain struct {
 	// Name is for messages: whose chain it is.

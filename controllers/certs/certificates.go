@@ -85,7 +85,7 @@ func (c *Certificates) CABundle(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(published.Current) == 0 {
+	if !isAuthority(published.Current) { // nor when somebody has spoiled it
 		return nil, ErrNotPublished
 	}
 	return published.Bundle(), nil
@@ -151,8 +151,8 @@ func (c *Certificates) SyncAuthority(ctx context.Context, kubewarden *operatorv1
 		return Progress{}, err
 	}
 	trusted := published
-	if len(published.Current) == 0 {
-		if trusted, err = c.inheritedAuthorities(ctx); err != nil {
+	if !published.readable() {
+		if trusted, err = c.formerlyPublished(ctx, published); err != nil {
 			return Progress{}, err
 		}
 	}

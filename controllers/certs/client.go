@@ -40,10 +40,12 @@ type ClientState struct {
 // there is nothing to lose and the issued one is presented at once; else only when every replica
 // trusts its authority, and so does one that starts now and is given what was there before.
 func PlanClient(state ClientState) ServerPlan {
-	if plan, done := (pairState{
-		claim: state.Claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now,
-	}).plan(); done {
+	pair := pairState{claim: state.Claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now}
+	if plan, done := pair.plan(); done {
 		return plan
+	}
+	if !pair.presentable() {
+		return ServerPlan{Step: StepPresent, Presentable: true}
 	}
 	wait := func(after time.Duration, message string, values ...any) ServerPlan {
 		return ServerPlan{Step: StepWait, Presentable: true, After: after, Message: fmt.Sprintf(message, values...)}
@@ -162,6 +164,18 @@ func (c *Certificates) clientHolder(kubewarden *operatorv1alpha1.Kubewarden, of 
 	}
 }
 
+// rereading is how long a client that runs may use what it read of its files before: the audit
+// scanner looks every ten seconds (scan.FollowEvery), and the operator's caches are faster.
+const rereading = 15 * time.Second
+
+// InUseSince is since when a client uses a pair that was put where it finds it.
+func InUseSince(presented time.Time) time.Time {
+	if presented.IsZero() {
+		return presented
+	}
+	return presented.Add(rereading)
+}
+
 // clientChains are what clients present.
 func (c *Certificates) clientChains(ctx context.Context) ([]Chain, error) {
 	var chains []Chain
@@ -171,7 +185,7 @@ func (c *Certificates) clientChains(ctx context.Context) ([]Chain, error) {
 			return nil, err
 		}
 		chains = append(chains, Chain{
-			Name: one.Name, Claim: claimOf(one), Certificate: presented.Data[corev1.TLSCertKey], Since: presentedSince(presented),
+			Name: one.Name, Claim: claimOf(one), Certificate: presented.Data[corev1.TLSCertKey], Since: InUseSince(presentedSince(presented)),
 		})
 	}
 	return chains, nil

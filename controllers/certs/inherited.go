@@ -25,6 +25,20 @@ func (c *Certificates) inheritedAuthorities(ctx context.Context) (Published, err
 	return Published{Current: secret.Data[render.KeyCA], Old: secret.Data[render.KeyOldCA]}, nil
 }
 
+// formerlyPublished is what was published where that cannot be read any more, or never was: by
+// upstream, or by what webhooks trust. Somebody presents a certificate of it, perhaps.
+func (c *Certificates) formerlyPublished(ctx context.Context, spoiled Published) (Published, error) {
+	inherited, err := c.inheritedAuthorities(ctx)
+	if err != nil || len(inherited.Current) > 0 {
+		return inherited, err
+	}
+	webhooks, err := c.webhooksOf(ctx, "")
+	if err != nil {
+		return Published{}, err
+	}
+	return Recovered(spoiled, webhooks), nil
+}
+
 // presented is the Secret that the replicas of a server mount, upstream's too; empty when
 // there is none.
 func (c *Certificates) presented(ctx context.Context, server string) (*corev1.Secret, error) {

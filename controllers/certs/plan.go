@@ -2,6 +2,7 @@ package certs
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -98,24 +99,30 @@ type ServerPlan struct {
 	After time.Duration
 }
 
-// PlanServer decides the next step for the pair of a policy server. Where no usable pair
-// is presented yet, there is nothing to lose and the issued one is presented at once;
-// else only when everyone has trusted its authority for a while.
+// PlanServer decides the next step for the pair of a policy server. It is presented when
+// everyone has trusted its authority for a while. Where no usable pair is to be presented, the
+// webhooks alone count, and the issued pair is presented at once where there is none: a replica
+// that runs may still have the pair that was there before, and one that presents what nobody
+// trusts is of no more use than one that presents nothing.
 func PlanServer(state ServerState) ServerPlan {
 	claim := Claim{DNSName: state.DNSName}
-	if plan, done := (pairState{
-		claim: claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now,
-	}).plan(); done {
+	pair := pairState{claim: claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now}
+	if plan, done := pair.plan(); done {
 		return plan
 	}
-	for _, trust := range state.Trust {
+	presentable := pair.presentable()
+	trusts := state.Trust
+	if !presentable {
+		trusts = slices.DeleteFunc(slices.Clone(trusts), func(trust Trust) bool { return trust.Name == secretOfAuthorities })
+	}
+	for _, trust := range trusts {
 		if err := claim.trusted(state.Issued, trust.CABundle, state.Now); err != nil {
-			return ServerPlan{Step: StepWait, Presentable: true, After: recheck, Message: fmt.Sprintf(
+			return ServerPlan{Step: StepWait, Presentable: presentable, After: recheck, Message: fmt.Sprintf(
 				"waiting for %s to trust the authority of the new certificate: %v", trust.Name, err)}
 		}
 	}
-	if message, rest := unsettled(state.Trust, state.Now); rest > 0 {
-		return ServerPlan{Step: StepWait, Presentable: true, After: rest, Message: message}
+	if message, rest := unsettled(trusts, state.Now); rest > 0 {
+		return ServerPlan{Step: StepWait, Presentable: presentable, After: rest, Message: message}
 	}
 	return ServerPlan{Step: StepPresent, Presentable: true}
 }
@@ -130,16 +137,15 @@ type pairState struct {
 
 // plan is the next step where nobody's trust matters; done is false where it does.
 func (s pairState) plan() (plan ServerPlan, done bool) {
-	presentable := s.claim.usable(s.presented, s.now) == nil
 	if err := s.claim.usable(s.issued, s.now); err != nil {
 		message, after := waiting(s.request, s.now)
-		return ServerPlan{Step: StepWait, Presentable: presentable, Message: message, After: after}, true
+		return ServerPlan{Step: StepWait, Presentable: s.presentable(), Message: message, After: after}, true
 	}
-	if s.issued.equal(s.presented) {
-		return ServerPlan{Step: StepNone, Presentable: true}, true
-	}
-	return ServerPlan{Step: StepPresent, Presentable: true}, !presentable
+	return ServerPlan{Step: StepNone, Presentable: true}, s.issued.equal(s.presented)
 }
+
+// presentable says whether a usable pair is presented.
+func (s pairState) presentable() bool { return s.claim.usable(s.presented, s.now) == nil }
 
 // waiting says what an issuer is waited for, and what it has to say once it took too long.
 func waiting(request Request, now time.Time) (message string, after time.Duration) {
