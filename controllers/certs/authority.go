@@ -58,16 +58,15 @@ func (p Published) readable() bool {
 // trust, and what can still be read. None of it counts as current.
 func Recovered(spoiled Published, webhooks []Trust) Published {
 	var all []*x509.Certificate
-	texts := [][]byte{spoiled.Current, spoiled.Old}
-	for _, trust := range webhooks {
-		texts = append(texts, trust.CABundle)
-	}
-	for _, text := range texts {
-		certificates, err := parseCertificates(text)
-		if err != nil {
-			continue
+	add := func(text []byte) {
+		if certificates, err := parseCertificates(text); err == nil {
+			all = append(without(all, certificates...), certificates...)
 		}
-		all = append(without(all, certificates...), certificates...)
+	}
+	add(spoiled.Current)
+	add(spoiled.Old)
+	for _, trust := range webhooks {
+		add(trust.CABundle)
 	}
 	return Published{Old: encodeCertificates(all)}
 }

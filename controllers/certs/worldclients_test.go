@@ -99,19 +99,11 @@ func (w *world) lookAtCallers() error {
 		if c.uses == nil || expired(c.uses, w.now) {
 			continue
 		}
-		trusted := true
-		for _, server := range w.servers {
-			for _, pod := range server.pods {
-				if pod.terminating || pod.mounted == nil || w.fingerprint(pod.trusts) == "" {
-					continue // it answers nobody, or somebody took what it would know clients by
-				}
-				err := w.call(pod.trusts, c.uses, x509.ExtKeyUsageClientAuth)
-				trusted = trusted && err == nil
-				if err != nil && !c.lost {
-					return fmt.Errorf("after %s %s calls %s: %w", w.now.Sub(noon), c.name(), pod.name, err)
-				}
-			}
+		refused := w.refuses(c)
+		if refused != nil && !c.lost {
+			return refused
 		}
+		trusted := refused == nil
 		settled := w.now.Sub(w.published.ChangedAt) >= kubeletEvery+kubeletCache // so that new Pods trust it, too
 		if trusted && settled && bytes.Equal(c.uses, c.presented.last().text) && w.vouches(c.uses) {
 			c.lost = false
@@ -133,6 +125,21 @@ func (w *world) fingerprint(text []byte) string {
 // vouches says whether what is published vouches for what a client presents.
 func (w *world) vouches(chain []byte) bool {
 	return w.call(w.published.Bundle(), chain, x509.ExtKeyUsageClientAuth) == nil
+}
+
+// refuses is nil where every replica lets a caller in.
+func (w *world) refuses(c *caller) error {
+	for _, server := range w.servers {
+		for _, pod := range server.pods {
+			if pod.terminating || pod.mounted == nil || w.fingerprint(pod.trusts) == "" {
+				continue // it answers nobody, or somebody took what it would know clients by
+			}
+			if err := w.call(pod.trusts, c.uses, x509.ExtKeyUsageClientAuth); err != nil {
+				return fmt.Errorf("after %s %s calls %s: %w", w.now.Sub(noon), c.name(), pod.name, err)
+			}
+		}
+	}
+	return nil
 }
 
 // expired says that a chain is of no use any more to anybody, by its own date.
