@@ -3,6 +3,7 @@ package controllers
 import (
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batchv1 "k8s.io/api/batch/v1"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
@@ -41,21 +42,22 @@ func cacheOptions(namespace string) cache.Options {
 			&schedulingv1.PriorityClass{}: {
 				Field: fields.OneTermEqualSelector("metadata.name", render.PriorityClassName),
 			},
-			&corev1.Pod{}:                      {Label: labelled(render.LabelPolicyServer)},
-			&corev1.ConfigMap{}:                ours,
-			&corev1.Secret{}:                   ours,
-			&corev1.Service{}:                  ours,
-			&corev1.ServiceAccount{}:           ours,
-			&appsv1.Deployment{}:               ours,
-			&policyv1.PodDisruptionBudget{}:    ours,
-			&networkingv1.NetworkPolicy{}:      ours,
-			&rbacv1.Role{}:                     ours,
-			&rbacv1.RoleBinding{}:              ours,
-			&rbacv1.ClusterRoleBinding{}:       ours,
-			&batchv1.CronJob{}:                 ours,
-			&batchv1.Job{}:                     ours,
-			&policiesv1.AdmissionPolicy{}:      everywhere,
-			&policiesv1.AdmissionPolicyGroup{}: everywhere,
+			&corev1.Pod{}:                            {Label: labelled(render.LabelPolicyServer)},
+			&corev1.ConfigMap{}:                      ours,
+			&corev1.Secret{}:                         ours,
+			&corev1.Service{}:                        ours,
+			&corev1.ServiceAccount{}:                 ours,
+			&appsv1.Deployment{}:                     ours,
+			&policyv1.PodDisruptionBudget{}:          ours,
+			&autoscalingv2.HorizontalPodAutoscaler{}: ours,
+			&networkingv1.NetworkPolicy{}:            ours,
+			&rbacv1.Role{}:                           ours,
+			&rbacv1.RoleBinding{}:                    ours,
+			&rbacv1.ClusterRoleBinding{}:             ours,
+			&batchv1.CronJob{}:                       ours,
+			&batchv1.Job{}:                           ours,
+			&policiesv1.AdmissionPolicy{}:            everywhere,
+			&policiesv1.AdmissionPolicyGroup{}:       everywhere,
 		},
 	}
 }

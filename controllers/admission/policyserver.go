@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/controllers/render"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
@@ -29,6 +30,8 @@ func PolicyServerChange(server *policiesv1.PolicyServer) field.ErrorList {
 	if spec.MinAvailable != nil && spec.MaxUnavailable != nil {
 		failures = append(failures, field.Invalid(path, field.OmitValueType{}, "minAvailable and maxUnavailable cannot be both set"))
 	}
+	_, scaling := render.ScalingOf(server)
+	failures = append(failures, scaling...)
 	failures = append(failures, validateResources(path, spec)...)
 	return append(failures, validatePorts(path, spec)...)
 }

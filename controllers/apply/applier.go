@@ -93,6 +93,9 @@ func (a *Applier) prepare(ctx context.Context, wanted *wanted, live client.Objec
 	if err := a.takeOver(ctx, wanted, live); err != nil {
 		return err
 	}
+	if err := a.handOver(ctx, wanted, live); err != nil {
+		return err
+	}
 	if err := a.freeNames(ctx, wanted, live); err != nil {
 		return err
 	}

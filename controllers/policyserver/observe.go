@@ -72,6 +72,7 @@ func (s *state) input(config render.Config) render.PolicyServerInput {
 		Config:       config,
 		Installation: render.NewInstallation(s.kubewarden),
 		Server:       s.server,
+		Scaled:       s.scaled(),
 		Policies:     s.policies,
 		Refused:      s.refused,
 		LastGood:     s.lastGood,

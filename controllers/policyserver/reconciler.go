@@ -24,6 +24,7 @@ import (
 // +kubebuilder:rbac:groups="",namespace=kubewarden,resources=configmaps;secrets;services;serviceaccounts,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups="",namespace=kubewarden,resources=pods,verbs=get;list;watch
 // +kubebuilder:rbac:groups=apps,namespace=kubewarden,resources=deployments,verbs=get;list;watch;create;patch;delete
+// +kubebuilder:rbac:groups=autoscaling,namespace=kubewarden,resources=horizontalpodautoscalers,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=networking.k8s.io,namespace=kubewarden,resources=networkpolicies,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=policy,namespace=kubewarden,resources=poddisruptionbudgets,verbs=get;list;watch;create;patch;delete
 // +kubebuilder:rbac:groups=rbac.authorization.k8s.io,namespace=kubewarden,resources=roles;rolebindings,verbs=get;list;watch;create;patch;delete

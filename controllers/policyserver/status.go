@@ -65,11 +65,14 @@ func setReplicas(s *state) {
 	}
 }
 
-func (s *state) wanted() int32 {
-	if s.server.Spec.Replicas == nil {
-		return 2 // the default of the schema
+func (s *state) wanted() int32 { return render.WantedReplicas(s.server, s.scaled()) }
+
+// scaled is the number of replicas that the live Deployment asks for; nil when there is none.
+func (s *state) scaled() *int32 {
+	if s.deployment == nil {
+		return nil
 	}
-	return *s.server.Spec.Replicas
+	return s.deployment.Spec.Replicas
 }
 
 // upToDate counts the ready replicas that have read the policies as they are now, to the

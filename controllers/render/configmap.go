@@ -58,7 +58,7 @@ func ConfigMap(in PolicyServerInput) (*corev1.ConfigMap, error) {
 
 // mostReplicas is how many reports there may be at once: in a roll-out each replica has a
 // successor, and one more may be on its way.
-func (in PolicyServerInput) mostReplicas() int { return 2*int(in.replicas()) + 1 }
+func (in PolicyServerInput) mostReplicas() int { return 2*int(in.highestReplicas()) + 1 }
 
 // ReportConfigMap is where the replicas report. Only its metadata is rendered: each
 // replica owns the key of its own name, and whoever renders data would own them all.

@@ -21,7 +21,7 @@ func Deployment(in PolicyServerInput) *appsv1.Deployment {
 		TypeMeta:   typeMeta(appsv1.SchemeGroupVersion, "Deployment"),
 		ObjectMeta: meta,
 		Spec: appsv1.DeploymentSpec{
-			Replicas: new(in.replicas()),
+			Replicas: in.deploymentReplicas(),
 			Selector: &metav1.LabelSelector{MatchLabels: in.selector()},
 			Strategy: in.strategy(),
 			Template: corev1.PodTemplateSpec{

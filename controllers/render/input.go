@@ -70,6 +70,9 @@ type PolicyServerInput struct {
 	Installation Installation
 	// Server is read only.
 	Server *policiesv1.PolicyServer
+	// Scaled is the number of replicas that the live Deployment asks for; nil when there is
+	// none. It counts only where an autoscaler chooses the number.
+	Scaled *int32
 	// Policies are the entries of the policies bound to the server, made by Entry, as far as
 	// Fit gave them room; Refused are those that got none.
 	Policies contract.Policies

@@ -2,6 +2,7 @@ package render
 
 import (
 	appsv1 "k8s.io/api/apps/v1"
+	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
@@ -17,6 +18,9 @@ import (
 //
 // The error names the field of the spec that is at fault.
 func PolicyServer(in PolicyServerInput) ([]Object, error) {
+	if _, failures := ScalingOf(in.Server); len(failures) > 0 {
+		return nil, failures.ToAggregate()
+	}
 	configMap, err := ConfigMap(in)
 	if err != nil {
 		return nil, err
@@ -42,7 +46,11 @@ func PolicyServer(in PolicyServerInput) ([]Object, error) {
 	if err != nil || deployment == nil {
 		return children, err
 	}
-	return append(children, deployment), nil
+	children = append(children, deployment)
+	if autoscaler := HorizontalPodAutoscaler(in); autoscaler != nil {
+		children = append(children, autoscaler)
+	}
+	return children, nil
 }
 
 // deploymentFor is the Deployment whose Pods read a ConfigMap; nil when there is to be none yet.
@@ -70,6 +78,7 @@ func PolicyServerKinds() []schema.GroupVersionKind {
 		networkingv1.SchemeGroupVersion.WithKind("NetworkPolicy"),
 		policyv1.SchemeGroupVersion.WithKind("PodDisruptionBudget"),
 		appsv1.SchemeGroupVersion.WithKind("Deployment"),
+		autoscalingv2.SchemeGroupVersion.WithKind("HorizontalPodAutoscaler"),
 	}
 }
 
@@ -82,12 +91,8 @@ func (in PolicyServerInput) childMeta(name string) metav1.ObjectMeta {
 	}
 }
 
-func (in PolicyServerInput) replicas() int32 {
-	if in.Server.Spec.Replicas == nil {
-		return defaultReplicas
-	}
-	return *in.Server.Spec.Replicas
-}
+// replicas are those that the spec asks for, which an autoscaler has for the least.
+func (in PolicyServerInput) replicas() int32 { return specReplicas(in.Server) }
 
 // defaultReplicas survives the loss of one node. The API server fills in the same.
 const defaultReplicas = 2

@@ -49,7 +49,7 @@ func PodDisruptionBudget(in PolicyServerInput) *policyv1.PodDisruptionBudget {
 	switch {
 	case minAvailable != nil:
 		maxUnavailable = nil
-	case maxUnavailable == nil && in.replicas() < 2:
+	case maxUnavailable == nil && in.highestReplicas() < 2:
 		return nil
 	case maxUnavailable == nil:
 		maxUnavailable = new(intstr.FromInt32(1))

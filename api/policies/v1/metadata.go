@@ -21,6 +21,12 @@ const (
 	// AnnotationServerContract on a PolicyServer names the contract that its image
 	// follows where the image's name does not tell.
 	AnnotationServerContract = "kubewarden.io/server-contract"
+	// AnnotationMaxReplicas on a PolicyServer has an autoscaler choose the number of replicas:
+	// at least spec.replicas and at most the value, from 1 to 100. It needs spec.requests.cpu.
+	AnnotationMaxReplicas = "kubewarden.io/max-replicas"
+	// AnnotationTargetCPU, beside it, is how much of the requested CPU a replica is to use, in
+	// percent from 1 to 1000; 80 when it is left out.
+	AnnotationTargetCPU = "kubewarden.io/target-cpu-utilization"
 	// ServerContractLive is the value for an image that watches its own configuration.
 	ServerContractLive = "live"
 )

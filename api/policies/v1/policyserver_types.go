@@ -19,7 +19,8 @@ type PolicyServerSpec struct {
 	Image string `json:"image,omitempty"`
 
 	// Replicas is how many Pods the policy server has. With 0 its policies are not
-	// enforced.
+	// enforced. With the annotation kubewarden.io/max-replicas it is the least number, and
+	// an autoscaler chooses.
 	// +optional
 	// +kubebuilder:default=2
 	// +kubebuilder:validation:Minimum=0

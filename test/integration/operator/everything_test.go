@@ -52,6 +52,7 @@ func liveThroughEverything(t *testing.T, c *cluster) {
 	c.rememberOldVersions(t)
 	c.monitor(t)
 	c.losePriorityClass(t)
+	c.scaleByItself(t, server)
 	c.wantLess(t, server, replicas)
 	c.orphan(t, policies)
 	c.removeAll(t, server)
