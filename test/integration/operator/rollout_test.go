@@ -112,7 +112,8 @@ func (r rolling) waitForWhatLoads(t *testing.T) {
 	})
 	within(t, patience, r.policyIs(r.policy, policiesv1.PolicyStateActive, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "Loading"}))
 	within(t, patience, r.serverIs(r.server, expected{policiesv1.ConditionReady, metav1.ConditionFalse, "WaitingForReplicas"}))
-	within(t, patience, func(context.Context) error { return started(r.workloads, 2, simulator.BrokenSettings) })
+	// One comes before one goes, and none goes before it is ready.
+	within(t, patience, func(context.Context) error { return started(r.workloads, 1, simulator.BrokenSettings) })
 	throughout(t, 2*time.Second, func(ctx context.Context) error {
 		if err := r.policyIs(r.other, policiesv1.PolicyStateActive, rolledOut...)(ctx); err != nil {
 			return err
@@ -153,7 +154,7 @@ func (r rolling) neverServe(t *testing.T) {
 	change(t, r.cluster, never, func(p *policiesv1.ClusterAdmissionPolicy) {
 		p.Spec.Settings = runtime.RawExtension{Raw: []byte(`{"label":"` + simulator.BrokenSettings + `"}`)}
 	})
-	within(t, patience, func(context.Context) error { return started(r.workloads, 2, simulator.BrokenSettings) })
+	within(t, patience, func(context.Context) error { return started(r.workloads, 1, simulator.BrokenSettings) })
 	throughout(t, 2*time.Second, func(ctx context.Context) error { return r.mustNotExist(ctx, validatingWebhook("never")) })
 	if err := r.admin.Delete(t.Context(), never); err != nil {
 		t.Fatal(err)
