@@ -74,13 +74,13 @@ model: $(CLUSTER_BIN) ## Random histories of an installation: SEEDS (5) of them,
 .PHONY: e2e
 e2e: export CONFIG := config/certmanager
 e2e: cluster-up image-load standin-load policies-push deploy ## End-to-end tests on the cluster of `make demo`
-	@eval "$$($(CLUSTER_BIN) env)"; KUBEWARDEN_STANDIN=$(STANDIN) go test -count=1 -tags=e2e -timeout=15m -v ./test/e2e/
+	@eval "$$($(CLUSTER_BIN) env)"; KUBEWARDEN_STANDIN=$(STANDIN) go test -count=1 -tags=e2e -timeout=25m -v ./test/e2e/
 
 # What certificates have no part in runs once, in e2e; so does what takes minutes, of which
 # e2e-rotation-built-in runs the other half.
 NO_CERTIFICATES := TestAChangeAmongFifty|TestAClusterShows|TestAnImageOfUpstreamsContractIsRolledOut|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)|TestNoAdmissionFailsWhileCertificatesChange/authority
 
-BUILT_IN_TESTS := -tags=e2e -timeout=15m -skip='$(NO_CERTIFICATES)'
+BUILT_IN_TESTS := -tags=e2e -timeout=25m -skip='$(NO_CERTIFICATES)'
 
 .PHONY: e2e-built-in
 e2e-built-in: cluster-up image-load policies-push undeploy ## The same without cert-manager, which is taken away for the time of the tests

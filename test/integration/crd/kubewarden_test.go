@@ -37,6 +37,7 @@ func TestKubewardenDefaults(t *testing.T) {
 					"enabled": true, "schedule": "0 * * * *", "reportKind": "policyreport", "logLevel": "info",
 					"parallelNamespaces": int64(1), "parallelResources": int64(100), "parallelPolicies": int64(5), "pageSize": int64(100),
 					"successfulJobsHistoryLimit": int64(3), "failedJobsHistoryLimit": int64(5),
+					"operations": []any{"CREATE"}, "activeDeadlineSeconds": int64(43200), "startingDeadlineSeconds": int64(600),
 				},
 				"recommendedPolicies": map[string]any{"mode": "monitor", "registry": "ghcr.io"},
 				"telemetry":           map[string]any{"metrics": true, "monitoring": map[string]any{"enabled": true}},
