@@ -93,9 +93,12 @@ func (p *pool) restore(ctx context.Context, instance *sandbox.Instance) bool {
 		return false
 	}
 	p.engine.counts.pages.Add(uint64(restored.Pages))
-	if err == nil && (checkAlways || p.engine.counts.restores.Add(1)%checkEvery == 0) {
-		if err = instance.Check(); err != nil {
-			p.engine.memory.Distrust(err)
+	if err == nil {
+		nth := p.engine.counts.restores.Add(1)
+		if checkAlways || nth%checkEvery == 0 {
+			if err = instance.Check(); err != nil {
+				p.engine.memory.Distrust(err)
+			}
 		}
 	}
 	if err != nil {
