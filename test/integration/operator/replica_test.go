@@ -25,13 +25,14 @@ type replica struct {
 const moduleDigest = simulator.ModuleDigest
 
 // startReplica makes a Pod from the template of a policy server's Deployment, as a
-// ReplicaSet would. It is not ready.
+// ReplicaSet would, once what it mounts is there, as a kubelet waits for that. It is not ready.
 func (c *cluster) startReplica(t *testing.T, server, name string) *replica {
 	t.Helper()
 	deployment := &appsv1.Deployment{}
 	within(t, patience, func(ctx context.Context) error {
 		return c.admin.Get(ctx, key(contract.ConfigMapName(server)), deployment)
 	})
+	within(t, patience, func(ctx context.Context) error { return c.mountable(ctx, deployment.Spec.Template.Spec.Volumes) })
 	pod := &corev1.Pod{ObjectMeta: deployment.Spec.Template.ObjectMeta, Spec: deployment.Spec.Template.Spec}
 	pod.Namespace, pod.Name = namespace, name
 	if err := c.admin.Create(t.Context(), pod); err != nil {
@@ -42,6 +43,19 @@ func (c *cluster) startReplica(t *testing.T, server, name string) *replica {
 		t.Fatal(err)
 	}
 	return &replica{Replica: simulator.NewReplica(own, server, name), cluster: c, name: name}
+}
+
+// mountable complains of a Secret that a kubelet would wait for.
+func (c *cluster) mountable(ctx context.Context, volumes []corev1.Volume) error {
+	for _, volume := range volumes {
+		if volume.Secret == nil || volume.Secret.Optional != nil && *volume.Secret.Optional {
+			continue
+		}
+		if err := c.admin.Get(ctx, key(volume.Secret.SecretName), &corev1.Secret{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // startReplicas makes ready replicas that serve whatever is configured.
