@@ -100,10 +100,11 @@ type ServerPlan struct {
 }
 
 // PlanServer decides the next step for the pair of a policy server. It is presented when
-// everyone has trusted its authority for a while. Where no usable pair is to be presented, the
-// webhooks alone count, and the issued pair is presented at once where there is none: a replica
-// that runs may still have the pair that was there before, and one that presents what nobody
-// trusts is of no more use than one that presents nothing.
+// everyone has trusted its authority for a while. Where no usable pair is presented, the issued
+// one is as soon as its authority is published, since a webhook that is made now trusts what is
+// published now. Webhooks that are there are waited for all the same: a replica that runs may
+// still have the pair that was there before, and one that presents what nobody trusts is of no
+// more use than one that presents nothing.
 func PlanServer(state ServerState) ServerPlan {
 	claim := Claim{DNSName: state.DNSName}
 	pair := pairState{claim: claim, request: state.Request, issued: state.Issued, presented: state.Presented, now: state.Now}
@@ -111,15 +112,15 @@ func PlanServer(state ServerState) ServerPlan {
 		return plan
 	}
 	presentable := pair.presentable()
-	trusts := state.Trust
-	if !presentable {
-		trusts = slices.DeleteFunc(slices.Clone(trusts), func(trust Trust) bool { return trust.Name == secretOfAuthorities })
-	}
-	for _, trust := range trusts {
+	for _, trust := range state.Trust {
 		if err := claim.trusted(state.Issued, trust.CABundle, state.Now); err != nil {
 			return ServerPlan{Step: StepWait, Presentable: presentable, After: recheck, Message: fmt.Sprintf(
 				"waiting for %s to trust the authority of the new certificate: %v", trust.Name, err)}
 		}
+	}
+	trusts := state.Trust
+	if !presentable {
+		trusts = slices.DeleteFunc(slices.Clone(trusts), func(trust Trust) bool { return trust.Name == secretOfAuthorities })
 	}
 	if message, rest := unsettled(trusts, state.Now); rest > 0 {
 		return ServerPlan{Step: StepWait, Presentable: presentable, After: rest, Message: message}

@@ -277,8 +277,18 @@ func TestPlanServer(t *testing.T) {
 		"nothing issued": {
 			want: certs.ServerPlan{Step: certs.StepWait}, wantMessage: "not ready after 1m0s: no such issuer",
 		},
-		"nothing presented: at once, trusted or not": {
-			issued: newPair, want: certs.ServerPlan{Step: certs.StepPresent, Presentable: true},
+		"nothing presented, and nobody calls: as soon as its authority is published": {
+			issued: newPair, trust: []certs.Trust{trusting("Secret kubewarden-ca", 0, ca)},
+			want: certs.ServerPlan{Step: certs.StepPresent, Presentable: true},
+		},
+		"nothing presented, and another authority is published, which a webhook that comes would trust": {
+			issued: foreign, trust: []certs.Trust{trusting("Secret kubewarden-ca", time.Hour, ca)},
+			want: certs.ServerPlan{Step: certs.StepWait, After: 5 * time.Second}, wantMessage: "waiting for Secret kubewarden-ca to trust",
+		},
+		"nothing presented, and a webhook does not trust its authority yet": {
+			issued: foreign,
+			trust:  []certs.Trust{trusting("Secret kubewarden-ca", time.Hour, other, ca), trusting("webhook one", time.Hour, ca)},
+			want:   certs.ServerPlan{Step: certs.StepWait, After: 5 * time.Second}, wantMessage: "waiting for webhook one to trust",
 		},
 		"the presented one has expired: at once": {
 			issued: newPair, presented: expired, want: certs.ServerPlan{Step: certs.StepPresent, Presentable: true},

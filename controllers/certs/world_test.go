@@ -53,9 +53,12 @@ type world struct {
 	authorityBlind func(*certs.AuthorityState)
 	serverBlind    func(*certs.ServerState)
 	clientBlind    func(*certs.ClientState)
+	// forgotten are authorities of which every trace was destroyed.
+	forgotten [][]byte
 	// harmful destroys things; forgetful finds nothing in webhooks, credulous puts into them
 	// what is destroyed.
 	harmful, forgetful, credulous bool
+	calm                          int // of so many seconds one brings harm
 }
 
 type made struct {
@@ -127,7 +130,7 @@ func (v versions) between(from, to time.Time) [][]byte {
 
 func newWorld(t *testing.T, seed uint64) *world {
 	t.Helper()
-	w := &world{random: rand.New(rand.NewPCG(seed, 1)), now: noon, verdicts: map[string]error{}, fingerprints: map[string]string{}, callers: newCallers()}
+	w := &world{random: rand.New(rand.NewPCG(seed, 1)), now: noon, verdicts: map[string]error{}, fingerprints: map[string]string{}, callers: newCallers(), calm: 120}
 	w.signer = w.make(t)
 	for i := range w.pace {
 		w.pace[i] = []int{1, 3, 40}[w.random.IntN(3)]
@@ -155,10 +158,10 @@ func (w *world) second(t *testing.T, unrest bool) error {
 	if unrest {
 		w.trouble()
 		if w.harmful {
-			w.harm(t)
+			w.destroy(func() { w.harm(t) })
 		}
 	} else if w.signer != nil && !w.signer.pair.Fits() {
-		w.signer = nil // nobody else mends that
+		w.destroy(func() { w.signer = nil }) // nobody else mends that
 	}
 	if !w.now.Before(w.down) {
 		for _, write := range w.operator(t) {
@@ -393,8 +396,11 @@ func (w *world) mount(server *server, pod *pod) {
 	}
 }
 
-// older says whether a text was presented before another one.
+// older says whether a text was presented before another one, which there is.
 func (w *world) older(server *server, text, than []byte) bool {
+	if than == nil {
+		return false
+	}
 	index := func(text []byte) int {
 		return slices.IndexFunc(server.presented, func(version version) bool { return bytes.Equal(version.text, text) })
 	}
@@ -409,7 +415,7 @@ func (w *world) look() error {
 				if pod.terminating || pod.mounted == nil || expired(pod.mounted, w.now) {
 					continue
 				}
-				if err := w.call(bundle, pod.mounted, x509.ExtKeyUsageServerAuth); err != nil {
+				if err := w.call(bundle, pod.mounted, x509.ExtKeyUsageServerAuth); err != nil && !w.signedByForgotten(pod.mounted, x509.ExtKeyUsageServerAuth) {
 					return fmt.Errorf("after %s %s is called for webhook %d: %w", w.now.Sub(noon), pod.name, i, err)
 				}
 			}

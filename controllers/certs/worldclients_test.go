@@ -102,7 +102,7 @@ func (w *world) lookAtCallers() error {
 			continue
 		}
 		refused := w.refuses(c)
-		if refused != nil && !c.lost {
+		if refused != nil && !c.lost && !w.signedByForgotten(c.uses, x509.ExtKeyUsageClientAuth) {
 			return refused
 		}
 		trusted := refused == nil
