@@ -53,13 +53,15 @@ test: test-unit test-conformance test-integration ## All tests that need no clus
 .PHONY: test-unit
 test-unit: ## Unit tests with the race detector; no cluster, no network
 	CGO_ENABLED=1 go test -race ./api/... ./audit/... ./cmd/... ./config/... ./controllers/... ./hack/... ./matching/... ./policies/... ./policyserver/...
+	go test ./policyserver/policy # which checks each restore under the race detector, and one of many without
 	go -C hack/cluster test ./...
 
 .PHONY: test-conformance
 test-conformance: ## Declarative cases through engine and server
 	go test ./test/conformance/...
 
-# The packages with tests against an API server. The others have nothing that test-unit leaves out.
+# The packages with tests against an API server. Their other tests run along, of which those of
+# controllers/certs that live in a world run here only.
 INTEGRATION = $(sort $(dir $(shell grep -rl '^//go:build integration' --include='*_test.go' audit controllers policyserver test/integration test/model)))
 
 .PHONY: test-integration
