@@ -77,9 +77,6 @@ const (
 	settingsTimeout = 10 * time.Second
 	queueWait       = time.Second
 	shutdownTimeout = 15 * time.Second
-	retryFirst      = time.Second
-	retryMost       = time.Minute
-	retrySlow       = 5 * time.Minute
 	loadParallelism = 4
 )
 
@@ -188,8 +185,8 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 			return p.tracer.Module(module, module.Metadata().ExecutionMode), nil
 		},
 		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: cmp.Or(p.config.SettingsTimeout, settingsTimeout), Parallelism: loadParallelism,
-		RetryFirst: retryFirst, RetryMost: retryMost, RetrySlow: retrySlow, StartupPatience: p.config.StartupPatience,
-		Observer: setObserver{p}, TraceGroup: p.tracer.Group(), Logger: p.config.Logger, Now: p.config.Now,
+		StartupPatience: p.config.StartupPatience,
+		Observer:        setObserver{p}, TraceGroup: p.tracer.Group(), Logger: p.config.Logger, Now: p.config.Now,
 	})
 }
 

@@ -26,7 +26,8 @@ type Wanted struct {
 	LastGood map[string]contract.LastGood
 }
 
-// LoaderConfig is what a Loader is made from. Every field but TraceGroup is needed.
+// LoaderConfig is what a Loader is made from. Every field is needed that does not say what
+// goes without it.
 type LoaderConfig struct {
 	Environment *Environment
 	// FetcherFor gives the fetcher for a sources.yml and a verification.yml.
@@ -40,9 +41,10 @@ type LoaderConfig struct {
 	// Parallelism is how many policies are prepared at the same time.
 	Parallelism int
 	// RetryFirst and RetryMost are the shortest and longest wait after a failure that may
-	// pass; the wait doubles from one to the other.
+	// pass; the wait doubles from one to the other. 0 means 1 s, and a minute.
 	RetryFirst, RetryMost time.Duration
-	// RetrySlow is the wait after a refusal of the source, which somebody may put right there.
+	// RetrySlow is the wait after a refusal of the source, which somebody may put right
+	// there. 0 means five minutes.
 	RetrySlow time.Duration
 	// StartupPatience is how long transient failures keep a loader from being ready that has
 	// just begun; 0 is for ever.
@@ -132,6 +134,9 @@ const slowAttempts = 2
 
 // NewLoader makes a loader. It does nothing before Run.
 func NewLoader(config LoaderConfig) *Loader {
+	config.RetryFirst = positiveOr(config.RetryFirst, defaultRetryFirst)
+	config.RetryMost = positiveOr(config.RetryMost, defaultRetryMost)
+	config.RetrySlow = positiveOr(config.RetrySlow, defaultRetrySlow)
 	return &Loader{
 		config:  config,
 		modules: newModules(config),

@@ -9,6 +9,21 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
+// Waits where LoaderConfig sets none. Without any wait a module that cannot be had would be
+// asked for as fast as its source refuses it.
+const (
+	defaultRetryFirst = time.Second
+	defaultRetryMost  = time.Minute
+	defaultRetrySlow  = 5 * time.Minute
+)
+
+func positiveOr(wait, otherwise time.Duration) time.Duration {
+	if wait <= 0 {
+		return otherwise
+	}
+	return wait
+}
+
 // retryLater arranges another attempt at a policy that may be loaded later without a change
 // of its entry. What may pass by itself is tried again soon, and then less and less often;
 // what the source refuses, or memory has no room for, once in a while: a tag may be pushed, a

@@ -141,6 +141,38 @@ func TestLoaderAsksAgainOnceInAWhileWhatTheSourceRefuses(t *testing.T) {
 	}
 }
 
+// A loader that is told of no waits has some all the same: it must not ask as fast as it is
+// refused.
+func TestLoaderWaitsBetweenAttemptsWhateverItsConfiguration(t *testing.T) {
+	for name, tc := range map[string]struct {
+		failure error
+		set     time.Duration
+		want    int // attempts within five minutes, the last of which is just past
+	}{
+		"what may pass":                        {failure: errors.New("network is down"), want: 10},
+		"what the source refuses":              {failure: classified{contract.ReasonModuleNotFound}, want: 2},
+		"waits that are negative":              {failure: classified{contract.ReasonModuleForbidden}, set: -time.Second, want: 2},
+		"waits that are negative, what passes": {failure: errors.New("network is down"), set: -time.Second, want: 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t)
+				config := w.loader.config
+				config.RetryFirst, config.RetryMost, config.RetrySlow = tc.set, tc.set, tc.set
+				w.loader = NewLoader(config)
+				w.fail("m", tc.failure)
+				w.run()
+				w.applyAndWait(entries(contract.Policies{"a": {Module: "m"}}))
+				time.Sleep(5*time.Minute + time.Second)
+				synctest.Wait()
+				if got := w.fetches(); got != tc.want {
+					t.Errorf("got %d attempts in five minutes, want %d", got, tc.want)
+				}
+			})
+		})
+	}
+}
+
 func TestLoaderHasPatienceAtItsStart(t *testing.T) {
 	for name, tc := range map[string]struct {
 		patience time.Duration
