@@ -2,6 +2,7 @@ package policy
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 )
@@ -23,6 +24,11 @@ type Stats struct {
 	Restores, Pages, Failed uint64
 	// Reclaimed counts idle ones that were given up because a guest needed memory.
 	Reclaimed uint64
+
+	// Compiled counts modules that were compiled, FromCache those of them whose machine code
+	// an earlier process had left in Config.CacheDir; CompileTime is what all took together.
+	Compiled, FromCache uint64
+	CompileTime         time.Duration
 }
 
 // counts are those of Stats.
@@ -30,11 +36,13 @@ type counts struct{ made, fresh, restores, pages, failed, reclaimed atomic.Uint6
 
 // Stats is what there is now.
 func (e *Engine) Stats() Stats {
+	compilations := e.runtime.Compilations()
 	return Stats{
 		Isolation: e.isolation(), Method: method(e.memory), Idle: e.stock.idle(),
 		Made: e.counts.made.Load(), Fresh: e.counts.fresh.Load(),
 		Restores: e.counts.restores.Load(), Pages: e.counts.pages.Load(), Failed: e.counts.failed.Load(),
 		Reclaimed: e.counts.reclaimed.Load(),
+		Compiled:  compilations.Compiled, FromCache: compilations.FromCache, CompileTime: compilations.Took,
 	}
 }
 

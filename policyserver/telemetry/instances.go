@@ -15,35 +15,47 @@ type instances struct {
 var figures = []struct {
 	description *prometheus.Desc
 	kind        prometheus.ValueType
-	of          func(policy.Stats) uint64
+	of          func(policy.Stats) float64
 }{
 	{
 		describe("instances_idle", "Instances of policies that wait for a request."), prometheus.GaugeValue,
-		func(stats policy.Stats) uint64 { return uint64(stats.Idle) },
+		func(stats policy.Stats) float64 { return float64(stats.Idle) },
 	},
 	{
 		describe("instances_made_total", "Instances that were made to be put back after each request."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Made },
+		func(stats policy.Stats) float64 { return float64(stats.Made) },
 	},
 	{
 		describe("instances_made_fresh_total", "Instances that were made for one request."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Fresh },
+		func(stats policy.Stats) float64 { return float64(stats.Fresh) },
 	},
 	{
 		describe("instance_restores_total", "Times that an instance was put back."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Restores },
+		func(stats policy.Stats) float64 { return float64(stats.Restores) },
 	},
 	{
 		describe("instance_restored_pages_total", "Pages of memory that were written to put instances back."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Pages },
+		func(stats policy.Stats) float64 { return float64(stats.Pages) },
 	},
 	{
 		describe("instance_restore_failures_total", "Instances that could not be put back and were given up."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Failed },
+		func(stats policy.Stats) float64 { return float64(stats.Failed) },
 	},
 	{
 		describe("instances_reclaimed_total", "Instances that were given up because a policy needed memory."), prometheus.CounterValue,
-		func(stats policy.Stats) uint64 { return stats.Reclaimed },
+		func(stats policy.Stats) float64 { return float64(stats.Reclaimed) },
+	},
+	{
+		describe("module_compilations_total", "Modules that were compiled."), prometheus.CounterValue,
+		func(stats policy.Stats) float64 { return float64(stats.Compiled) },
+	},
+	{
+		describe("module_compilation_cache_hits_total", "Modules whose machine code was in the compilation cache."), prometheus.CounterValue,
+		func(stats policy.Stats) float64 { return float64(stats.FromCache) },
+	},
+	{
+		describe("module_compilation_seconds_total", "Time that modules took to compile, or to be found in the compilation cache."), prometheus.CounterValue,
+		func(stats policy.Stats) float64 { return stats.CompileTime.Seconds() },
 	},
 }
 
@@ -73,6 +85,6 @@ func (i instances) Collect(metrics chan<- prometheus.Metric) {
 	stats := i.stats()
 	metrics <- prometheus.MustNewConstMetric(isolationDescription, prometheus.GaugeValue, 1, string(stats.Isolation), stats.Method)
 	for _, figure := range figures {
-		metrics <- prometheus.MustNewConstMetric(figure.description, figure.kind, float64(figure.of(stats)))
+		metrics <- prometheus.MustNewConstMetric(figure.description, figure.kind, figure.of(stats))
 	}
 }

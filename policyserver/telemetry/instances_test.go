@@ -3,12 +3,16 @@ package telemetry
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 )
 
 func TestInstancesAreInTheMetrics(t *testing.T) {
-	stats := policy.Stats{Isolation: policy.IsolationPristine, Method: "pagemap", Idle: 1, Made: 2, Fresh: 3, Restores: 4, Pages: 5, Failed: 6, Reclaimed: 7}
+	stats := policy.Stats{
+		Isolation: policy.IsolationPristine, Method: "pagemap", Idle: 1, Made: 2, Fresh: 3, Restores: 4, Pages: 5, Failed: 6, Reclaimed: 7,
+		Compiled: 8, FromCache: 3, CompileTime: 1500 * time.Millisecond,
+	}
 	metrics := NewMetrics("1")
 	metrics.ObserveEngine(func() policy.Stats { return stats })
 	for _, line := range []string{
@@ -20,6 +24,9 @@ func TestInstancesAreInTheMetrics(t *testing.T) {
 		`kubewarden_policy_server_instance_restored_pages_total 5`,
 		`kubewarden_policy_server_instance_restore_failures_total 6`,
 		`kubewarden_policy_server_instances_reclaimed_total 7`,
+		`kubewarden_policy_server_module_compilations_total 8`,
+		`kubewarden_policy_server_module_compilation_cache_hits_total 3`,
+		`kubewarden_policy_server_module_compilation_seconds_total 1.5`,
 	} {
 		if !strings.Contains(scrape(t, metrics), "\n"+line+"\n") {
 			t.Errorf("there is no line %s", line)

@@ -73,8 +73,15 @@ func (r *Runtime) compile(ctx context.Context, binary []byte, rewrite func([]byt
 	if err := r.budget.Take(memory.Modules, size); err != nil {
 		return nil, err
 	}
+	started := r.now()
 	compiled, err := compile(ctx, r.wazero, rewritten.Wasm)
+	if err == nil {
+		err = r.compilations.add(r.now().Sub(started))
+	}
 	if err != nil {
+		if compiled != nil {
+			err = errors.Join(err, compiled.Close(ctx))
+		}
 		r.budget.Give(memory.Modules, size)
 		return nil, err
 	}

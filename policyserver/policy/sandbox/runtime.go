@@ -55,8 +55,9 @@ type Runtime struct {
 	now     func() time.Time
 	// large lets one large module in at a time: compiling takes a hundred times its size
 	// in memory.
-	large     chan struct{}
-	templates templates
+	large        chan struct{}
+	templates    templates
+	compilations compilations
 }
 
 // New makes a runtime. It must be closed.
@@ -82,6 +83,9 @@ func New(ctx context.Context, config Config) (*Runtime, error) {
 		if err == nil {
 			err = runtime.provide(ctx, module)
 		}
+	}
+	if err == nil {
+		err = runtime.compilations.open(config.CacheDir)
 	}
 	if err != nil {
 		return nil, errors.Join(err, runtime.Close(ctx))
