@@ -1,0 +1,127 @@
+//go:build integration
+
+package audit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+)
+
+// The figures to hold.
+const (
+	// maxMemory of the scanner, in millions of bytes.
+	maxMemory = 300
+	// maxEtcd is what the reports about 1,000 Pods may take in etcd, in bytes.
+	maxEtcd = 12e6
+	// wantedRate of a first scan on two processors, in evaluations a second. It is shown.
+	wantedRate = 5000
+)
+
+// result is what a run found out.
+type result struct {
+	Objects  int `json:"objects"`
+	Policies int `json:"policies"`
+	// Questions are those that match: an object and a policy.
+	Questions int `json:"questions"`
+	// Changed objects there were before the last scan, and questions about them.
+	Changed          int `json:"changed_objects"`
+	ChangedQuestions int `json:"changed_questions"`
+
+	First      figures `json:"first"`
+	Unchanged  figures `json:"unchanged"`
+	OnePercent figures `json:"one_percent"`
+	// EtcdPerThousandPods is the size of the keys and values of reports, of their present
+	// revision only.
+	EtcdPerThousandPods float64 `json:"etcd_bytes_per_1000_pods"`
+}
+
+// figures are those of one scan.
+type figures struct {
+	Seconds     float64 `json:"seconds"`
+	Evaluations int     `json:"evaluations"`
+	// Writes of reports.
+	Writes int `json:"writes"`
+	// RSS is the most memory that the scanner had, in millions of bytes.
+	RSS float64 `json:"rss_mb"`
+	// Rate is evaluations a second, over the life of the process.
+	Rate float64 `json:"evals_per_s"`
+	// Results, and the errors and verdicts that allow among them, as the scanner counts.
+	Results int `json:"results"`
+	Errors  int `json:"errors"`
+	Passed  int `json:"passed"`
+}
+
+// check complains about what does not hold.
+func (r *result) check() []string {
+	var complaints []string
+	hold := func(holds bool, format string, arguments ...any) {
+		if !holds {
+			complaints = append(complaints, fmt.Sprintf(format, arguments...))
+		}
+	}
+	for _, scan := range r.scans() {
+		hold(scan.Seconds > 0 && scan.RSS > 0, "%s scan: time and memory are missing: %+v", scan.name, scan.figures)
+		hold(scan.Errors == 0, "%s scan: %d results are errors", scan.name, scan.Errors)
+		hold(scan.Results == r.Questions, "%s scan: there are %d results of %d questions", scan.name, scan.Results, r.Questions)
+		hold(0 < scan.Passed && scan.Passed < scan.Results, "%s scan: %d of %d verdicts allow; both kinds are needed", scan.name, scan.Passed, scan.Results)
+		hold(scan.RSS < maxMemory, "%s scan: the scanner had %.0f MB; allowed are less than %d", scan.name, scan.RSS, maxMemory)
+	}
+	hold(r.First.Evaluations == r.Questions, "first scan: there were %d evaluations of %d questions", r.First.Evaluations, r.Questions)
+	hold(r.First.Writes == r.Objects, "first scan: there were %d writes of %d reports", r.First.Writes, r.Objects)
+	hold(r.Unchanged.Evaluations == 0, "unchanged scan: there were %d evaluations; allowed is none", r.Unchanged.Evaluations)
+	hold(r.Unchanged.Writes == 0, "unchanged scan: there were %d writes; allowed is none", r.Unchanged.Writes)
+	hold(r.OnePercent.Evaluations == r.ChangedQuestions, "one_percent scan: there were %d evaluations, of %d questions about what has changed", r.OnePercent.Evaluations, r.ChangedQuestions)
+	hold(r.OnePercent.Writes == r.Changed, "one_percent scan: there were %d writes, of reports about %d objects that have changed", r.OnePercent.Writes, r.Changed)
+	hold(0 < r.EtcdPerThousandPods && r.EtcdPerThousandPods <= maxEtcd, "reports about 1,000 Pods take %.0f bytes of etcd; allowed are 1 to %.0f", r.EtcdPerThousandPods, maxEtcd)
+	return complaints
+}
+
+// scan is a scan by its name.
+type scan struct {
+	name string
+	figures
+}
+
+func (r *result) scans() []scan {
+	return []scan{{"first", r.First}, {"unchanged", r.Unchanged}, {"one_percent", r.OnePercent}}
+}
+
+// table shows the result.
+func (r *result) table() string {
+	var text strings.Builder
+	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	_, failure := fmt.Fprintln(table, "scan\tseconds\tevaluations\twrites\tscanner's MB\tevaluations/s\t")
+	for _, scan := range r.scans() {
+		_, err := fmt.Fprintf(table, "%s\t%.1f\t%d\t%d\t%.0f\t%.0f\t\n", scan.name, scan.Seconds, scan.Evaluations, scan.Writes, scan.RSS, scan.Rate)
+		failure = errors.Join(failure, err)
+	}
+	if err := errors.Join(failure, table.Flush()); err != nil {
+		return err.Error()
+	}
+	fmt.Fprintf(&text, "%d objects, %d policies, %d questions; wanted on two processors are %d evaluations/s\n", r.Objects, r.Policies, r.Questions, wantedRate)
+	fmt.Fprintf(&text, "reports about 1,000 Pods take %.1f MB of etcd\n", r.EtcdPerThousandPods/1e6)
+	return text.String()
+}
+
+// write writes the result into a file, unless that has no name.
+func (r *result) write(file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode the result: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write the result: %w", err)
+	}
+	return nil
+}
