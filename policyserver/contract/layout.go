@@ -29,6 +29,11 @@ const (
 // PathReadiness is the plain HTTP path of the readiness probe; upstream's.
 const PathReadiness = "/readiness"
 
+// HeaderVerdictRevision is a header of answers to an audit. It names the revision of the
+// policy (Served.Revision) from which, and from the request, the verdict follows; without
+// it the verdict may be another one the next time.
+const HeaderVerdictRevision = "Kubewarden-Verdict-Revision"
+
 // Places in the container of a policy server; upstream's mount points.
 const (
 	DirTLS             = "/pki"

@@ -102,7 +102,8 @@ func (e *Environment) Evaluate(ctx context.Context, policyID string, request Req
 		return e.answerNotLoaded(asked, request), nil
 	}
 	started := e.config.Now()
-	verdict, err := served.judge(ctx, request)
+	varies := false
+	verdict, err := served.judge(ctx, request, &varies)
 	if err != nil {
 		return Response{}, err
 	}
@@ -110,6 +111,9 @@ func (e *Environment) Evaluate(ctx context.Context, policyID string, request Req
 	evaluation.Latency = e.config.Now().Sub(started)
 	e.config.Observer.Evaluated(evaluation)
 	response := respond(served.rules, request.Origin, verdict)
+	if request.Origin == OriginAudit && !varies {
+		response.Revision = served.revision
+	}
 	e.log(ctx, decision{served.rules, request, verdict, response})
 	return response, nil
 }

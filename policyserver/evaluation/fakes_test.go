@@ -205,6 +205,9 @@ func (m *fakeModule) Validate(ctx context.Context, call policy.Call, _ json.RawM
 	if m.closed.Load() {
 		return protocol.ValidationResponse{}, errors.New("called after it was closed")
 	}
+	if call.Varies != nil && strings.Contains(m.content, "vary") {
+		*call.Varies = true
+	}
 	switch {
 	case strings.Contains(m.content, "hang"):
 		<-ctx.Done()

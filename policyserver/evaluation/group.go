@@ -41,7 +41,7 @@ var errMemberFailed = errors.New("a member of the policy group failed")
 // message, and for a cause each member that was asked and rejected, in the order in which
 // they were asked. A member that fails denies, whatever the expression makes of the
 // others; it is a cause as well. Warnings and audit annotations of members go nowhere.
-func (g *group) judge(ctx context.Context, request Request) (Response, error) {
+func (g *group) judge(ctx context.Context, request Request, varies *bool) (Response, error) {
 	ctx, cancel := within(ctx, g.timeout)
 	defer cancel()
 	if g.trace != nil {
@@ -51,7 +51,7 @@ func (g *group) judge(ctx context.Context, request Request) (Response, error) {
 	}
 	var causes []Cause
 	accepted, err := g.expression.Evaluate(func(name string) (bool, error) {
-		verdict, failure, err := g.members[name].ask(ctx, request)
+		verdict, failure, err := g.members[name].ask(ctx, request, varies)
 		switch {
 		case failure != nil:
 			g.log.WarnContext(ctx, "member of a policy group failed", "policy_id", g.id, "member", name, "request_uid", request.UID, "error", failure)

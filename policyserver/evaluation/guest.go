@@ -19,8 +19,8 @@ type guest struct {
 }
 
 // judge is the guest's verdict. A guest that fails or takes too long denies.
-func (g *guest) judge(ctx context.Context, request Request) (Response, error) {
-	verdict, failure, err := g.ask(ctx, request)
+func (g *guest) judge(ctx context.Context, request Request, varies *bool) (Response, error) {
+	verdict, failure, err := g.ask(ctx, request, varies)
 	if failure != nil {
 		return failed(failure.Message), nil //nolint:nilerr // the failure of a guest is a verdict
 	}
@@ -28,16 +28,19 @@ func (g *guest) judge(ctx context.Context, request Request) (Response, error) {
 }
 
 // ask is the guest's verdict, or else the failure that the guest is to blame for, or else
-// an *Error.
-func (g *guest) ask(ctx context.Context, request Request) (Response, *policy.Error, error) {
+// an *Error. varies becomes true when the verdict may be another one the next time.
+func (g *guest) ask(ctx context.Context, request Request, varies *bool) (Response, *policy.Error, error) {
 	ctx, cancel := within(ctx, g.timeout)
 	defer cancel()
 	call := g.call
-	call.Raw = request.Origin == OriginRaw
+	call.Raw, call.Varies = request.Origin == OriginRaw, varies
 	answer, err := g.module.Validate(ctx, call, request.Document)
 	var verdict Response
 	if err == nil {
 		verdict, err = fromPolicy(answer, request.Object)
+	}
+	if err != nil {
+		*varies = true
 	}
 	failure, is := errors.AsType[*policy.Error](err)
 	switch {

@@ -22,12 +22,13 @@ type servedPolicy struct {
 	group *group
 }
 
-// judge is the policy's own verdict.
-func (p *servedPolicy) judge(ctx context.Context, request Request) (Response, error) {
+// judge is the policy's own verdict. varies becomes true when it may be another one the next
+// time, though neither request nor policy changed.
+func (p *servedPolicy) judge(ctx context.Context, request Request, varies *bool) (Response, error) {
 	if p.group != nil {
-		return p.group.judge(ctx, request)
+		return p.group.judge(ctx, request, varies)
 	}
-	return p.guest.judge(ctx, request)
+	return p.guest.judge(ctx, request, varies)
 }
 
 // guests are those whose modules the policy uses.

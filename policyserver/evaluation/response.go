@@ -21,6 +21,10 @@ type Response struct {
 	// AuditAnnotations and Warnings are the policy's; nil for none.
 	AuditAnnotations map[string]string
 	Warnings         []string
+	// Revision is the revision of the policy from which, and from the request, the verdict
+	// follows, so that an audit need not ask again; "" when it may be another one the next
+	// time, and for requests that are no audit's.
+	Revision string
 }
 
 // The parts of an answer that policies can write themselves.

@@ -40,6 +40,9 @@ type Call struct {
 	Raw bool
 	// Capabilities are what the policy may ask of the host; the zero value is nothing.
 	Capabilities host.Grants
+	// Varies, when not nil, becomes true when the answer may be another one the next time:
+	// the policy asked the host for something, or what time it is.
+	Varies *bool
 }
 
 // Digest identifies the module: "sha256:" and the hex digest of the bytes given to Compile.
@@ -58,6 +61,9 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 		response, err = m.guest.validate(ctx, instance, question{
 			session: session, request: request, settings: call.Settings, raw: call.Raw,
 		})
+		if call.Varies != nil && (session.Consulted() || sandbox.CallFrom(ctx).ToldTime()) {
+			*call.Varies = true
+		}
 		return err
 	})
 	if err != nil {

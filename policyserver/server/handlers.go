@@ -181,6 +181,9 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 		if err != nil {
 			return nil, errInternal(err)
 		}
+		if response.Revision != "" {
+			writer.Header().Set(contract.HeaderVerdictRevision, response.Revision)
+		}
 		return answer, nil
 	}})
 }

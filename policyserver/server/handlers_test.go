@@ -17,6 +17,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 )
 
@@ -34,6 +35,8 @@ func (f *fakeEvaluator) Evaluate(ctx context.Context, policyID string, request e
 	switch policyID {
 	case "accept":
 		return evaluation.Response{Allowed: true}, nil
+	case "repeatable":
+		return evaluation.Response{Allowed: true, Revision: "0123456789ab"}, nil
 	case "slow":
 		select {
 		case <-f.hold:
@@ -287,6 +290,20 @@ func waitFor(t *testing.T, condition func() bool) {
 		case <-deadline:
 			t.Fatal("the condition did not come true in 30 s")
 		case <-time.After(time.Millisecond):
+		}
+	}
+}
+
+// TestHandlerTellsWhatAVerdictFollowsFrom holds the header that an audit keeps verdicts by.
+func TestHandlerTellsWhatAVerdictFollowsFrom(t *testing.T) {
+	handler, _, _ := newHandler()
+	for id, want := range map[string]string{"repeatable": "0123456789ab", "accept": ""} {
+		request := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/audit/"+id, strings.NewReader(review()))
+		request.Header.Set("Content-Type", "application/json")
+		recorder := httptest.NewRecorder()
+		handler.ServeHTTP(recorder, request)
+		if got := recorder.Header().Get(contract.HeaderVerdictRevision); recorder.Code != http.StatusOK || got != want {
+			t.Errorf("%s: status %d, revision %q; want 200 and %q", id, recorder.Code, got, want)
 		}
 	}
 }

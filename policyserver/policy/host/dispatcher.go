@@ -89,6 +89,7 @@ type Session struct {
 	grants     Grants
 	logged     budget
 	called     bool
+	consulted  bool
 }
 
 // Session begins a session of a policy with these grants.
@@ -101,6 +102,10 @@ func (s *Session) Grants() Grants { return s.grants }
 
 // Called says whether the guest has called the host.
 func (s *Session) Called() bool { return s.called }
+
+// Consulted says whether the guest has asked the host for anything but a line in the log:
+// what it answers may then depend on more than what it was given.
+func (s *Session) Consulted() bool { return s.consulted }
 
 // Call answers a host call. The text of an error is for the guest.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
@@ -151,6 +156,7 @@ func (s *Session) answer(ctx context.Context, call Call) ([]byte, error) {
 	if call.Namespace == namespaceTracing {
 		return s.trace(ctx, call)
 	}
+	s.consulted = true
 	path := call.Namespace + "/" + call.Operation
 	if !s.grants.Allows(path) {
 		s.reportDenied(ctx, path)

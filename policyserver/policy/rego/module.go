@@ -95,6 +95,9 @@ func runBuiltin(arity int) func(context.Context, sandbox.Guest, []uint64) error 
 		if called.arity != arity {
 			return sandbox.Violationf("builtin %s was called with %d arguments, want %d", called.name, arity, called.arity)
 		}
+		if timed[called.name] {
+			guest.Call.TellTime()
+		}
 		address, err := state.answer(ctx, guest, question{builtin: called, addresses: slices.Clone(stack[2 : 2+arity])})
 		if err != nil {
 			return during("builtin "+called.name, err)

@@ -29,6 +29,7 @@ type Call struct {
 	done     <-chan struct{}
 	finished func() error // why done is closed
 	refused  error        // why the guest got no more memory
+	timed    bool         // the guest was told what time it is
 	calling  bool         // an imported function is calling the guest
 	running  *Instance    // that is called; nil while it is made
 	parking  *parking     // of a command that is parked: the call is in there
@@ -67,6 +68,13 @@ func current(ctx context.Context) (context.Context, *Call) {
 
 // Now is the current time by the clock that the deadline is measured with.
 func (c *Call) Now() time.Time { return c.now() }
+
+// TellTime is to be called when the guest is told what time it is, or anything that
+// follows from that.
+func (c *Call) TellTime() { c.timed = true }
+
+// ToldTime says whether the guest was told: what it answers may then change by the hour.
+func (c *Call) ToldTime() bool { return c.timed }
 
 // Deadline is when the call must have ended; ok is false when it may take for ever.
 func (c *Call) Deadline() (deadline time.Time, ok bool) {
