@@ -134,8 +134,13 @@ func TestMemoryOfGuestsIsBoundedTogether(t *testing.T) {
 		"memory that it cannot do without":      {failing, &wantError{policy.KindGuest, why}},
 	} {
 		t.Run(name, func(t *testing.T) {
+			varies := false
+			call.Varies = &varies
 			_, err := compile(t, engine, tc.binary).Validate(t.Context(), call, json.RawMessage(`{}`))
 			checkError(t, err, tc.want)
+			if !varies {
+				t.Error("what a guest answers without the memory that it wanted is said to be the same each time")
+			}
 			if usage := counted.Usage(memory.Guests); usage.Held != 0 || usage.Refused == 0 {
 				t.Errorf("got %+v, want nothing held and a refusal", usage)
 			}

@@ -41,7 +41,7 @@ type Call struct {
 	// Capabilities are what the policy may ask of the host; the zero value is nothing.
 	Capabilities host.Grants
 	// Varies, when not nil, becomes true when the answer may be another one the next time:
-	// the policy asked the host for something, or what time it is.
+	// the policy asked the host for something or what time it is, or was refused memory.
 	Varies *bool
 }
 
@@ -61,7 +61,7 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 		response, err = m.guest.validate(ctx, instance, question{
 			session: session, request: request, settings: call.Settings, raw: call.Raw,
 		})
-		if call.Varies != nil && (session.Consulted() || sandbox.CallFrom(ctx).ToldTime()) {
+		if call.Varies != nil && varies(sandbox.CallFrom(ctx), instance, session) {
 			*call.Varies = true
 		}
 		return err
@@ -70,6 +70,12 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 		return protocol.ValidationResponse{}, validateError(m.guest, err)
 	}
 	return response, nil
+}
+
+// varies says whether the answer to a call may be another one the next time. What a guest
+// draws at random does not count: runtimes seed their hashes with it.
+func varies(call *sandbox.Call, instance *sandbox.Instance, session *host.Session) bool {
+	return session.Consulted() || call.ToldTime() || instance.ToldTime() || call.Refused() != nil
 }
 
 // ValidateSettings asks the policy whether it can work with the settings. A guest that

@@ -58,6 +58,10 @@ func (p *Program) instantiateIn(ctx context.Context, linear *linearMemory) (*Ins
 // Program is what the instance was made from.
 func (i *Instance) Program() *Program { return i.program }
 
+// ToldTime says whether the instance was told what time it is when it was made, like
+// Call.ToldTime.
+func (i *Instance) ToldTime() bool { return i.template != nil && i.template.timed }
+
 // Invoke calls an exported function. The context is that of a Call. The error is
 // ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
 func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {

@@ -99,6 +99,7 @@ func (i *Instance) park(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	template.timed = call.timed
 	i.own = template
 	return i.become(template)
 }

@@ -24,6 +24,7 @@ type Template struct {
 	globals []uint64
 	size    memory.Size
 	kind    memory.Kind // what the image is counted for
+	timed   bool        // the instance was told what time it is before
 
 	mutex  sync.Mutex
 	first  *Instance // the one that the template was made of, until it is handed out
@@ -48,7 +49,7 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	if err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
-	template.first = instance
+	template.first, template.timed = instance, CallFrom(ctx).timed
 	if err := instance.become(template); err != nil {
 		template.first = nil
 		return nil, errors.Join(err, instance.Close(ctx), template.Close(ctx))
