@@ -21,6 +21,9 @@ type Policy struct {
 	Server string
 	// State is what the policy's status says; only StateActive is audited.
 	State string
+	// Revision is the one revision of the policy, as its spec is now, that all ready replicas
+	// of its server serve; "" while there is not exactly one, or while it is not known.
+	Revision string
 	// Deleting says that the policy is being deleted.
 	Deleting bool
 	// BackgroundAudit says that the policy wants to be audited.

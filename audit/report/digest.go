@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"maps"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 )
@@ -12,8 +13,9 @@ import (
 type digest [sha256.Size]byte
 
 // digestOf hashes a report without what says only when it was written: the times of the
-// results and the label that names the scan. Two reports of the same digest say the same,
-// so the second need not be written.
+// results, the label that names the scan, and the resource versions of the policies, which
+// change with every word of their status. Two reports of the same digest say the same, so
+// the second need not be written.
 func digestOf(meta metav1.ObjectMeta, c content) (digest, error) {
 	said := struct {
 		Owners  []metav1.OwnerReference
@@ -23,6 +25,8 @@ func digestOf(meta metav1.ObjectMeta, c content) (digest, error) {
 	said.Content.Results = make([]entry, len(c.Results))
 	for i, e := range c.Results {
 		e.Seconds = 0
+		e.Properties = maps.Clone(e.Properties)
+		delete(e.Properties, propertyPolicyResourceVersion)
 		said.Content.Results[i] = e
 	}
 	encoded, err := json.Marshal(said)

@@ -52,6 +52,9 @@ type Result struct {
 	Message string
 	// Time at which the policy was asked.
 	Time time.Time
+	// Basis is a hash of everything that the verdict followed from, so that a later scan
+	// need not ask again while it is the same; "" when it may be another one all the same.
+	Basis string
 }
 
 // Report is everything that was said about one object.
@@ -137,15 +140,20 @@ func (r Result) rule() string {
 }
 
 func (r Result) entry() entry {
+	message := shorten(r.Message)
+	props := properties(r.Policy)
+	if sealed := seal(r.Basis, r.Outcome, message); sealed != "" {
+		props[propertyVerdictBasis] = sealed
+	}
 	return entry{
 		Policy:     r.Policy.ID,
 		Rule:       r.rule(),
 		Category:   r.Policy.Category,
 		Severity:   severity(r.Policy),
 		Outcome:    r.Outcome,
-		Message:    shorten(r.Message),
+		Message:    message,
 		Seconds:    r.Time.Unix(),
-		Properties: properties(r.Policy),
+		Properties: props,
 	}
 }
 
@@ -170,6 +178,10 @@ const (
 	propertyPolicyUID             = "policy-uid"
 	propertyPolicyResourceVersion = "policy-resource-version"
 )
+
+// propertyVerdictBasis is ours: the hash by which a later scan sees that it need not ask
+// again. Results that must be asked for each time have none.
+const propertyVerdictBasis = "verdict-basis"
 
 func properties(policy *plan.Policy) map[string]string {
 	p := map[string]string{

@@ -61,7 +61,7 @@ func node() corev1.ObjectReference {
 func said(scope corev1.ObjectReference) Report {
 	return Report{Scope: scope, Results: []Result{
 		{Policy: unique(), Outcome: OutcomeError, Message: "policy server default does not exist", Time: asked},
-		{Policy: privileged(), Outcome: OutcomePass, Time: asked},
+		{Policy: privileged(), Outcome: OutcomePass, Time: asked, Basis: "request and revision"},
 		{Policy: labels(), Outcome: OutcomeFail, Message: "label owner is missing", Time: asked},
 	}}
 }
@@ -205,9 +205,10 @@ func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
 	}
 	first := of(runUID, func(*Report) {})
 	same := map[string]digest{
-		"another scan":  of("another", func(*Report) {}),
-		"another time":  of(runUID, func(r *Report) { r.Results[0].Time = asked.Add(time.Hour) }),
-		"another order": of(runUID, func(r *Report) { r.Results[0], r.Results[2] = r.Results[2], r.Results[0] }),
+		"another scan":                           of("another", func(*Report) {}),
+		"another time":                           of(runUID, func(r *Report) { r.Results[0].Time = asked.Add(time.Hour) }),
+		"another order":                          of(runUID, func(r *Report) { r.Results[0], r.Results[2] = r.Results[2], r.Results[0] }),
+		"another word in the status of a policy": of(runUID, func(r *Report) { r.Results[1].Policy.ResourceVersion = "104" }),
 	}
 	for name, got := range same {
 		if got != first {
@@ -219,7 +220,7 @@ func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
 		"another message":                 of(runUID, func(r *Report) { r.Results[2].Message = "" }),
 		"a result less":                   of(runUID, func(r *Report) { r.Results = r.Results[1:] }),
 		"another revision of the object":  of(runUID, func(r *Report) { r.Scope.ResourceVersion = "44" }),
-		"another revision of a policy":    of(runUID, func(r *Report) { r.Results[1].Policy.ResourceVersion = "104" }),
+		"another basis of a verdict":      of(runUID, func(r *Report) { r.Results[1].Basis = "another" }),
 		"a policy that is now in monitor": of(runUID, func(r *Report) { r.Results[1].Policy.Monitor = true }),
 	}
 	for name, got := range different {

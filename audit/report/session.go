@@ -40,6 +40,10 @@ type known struct {
 	annotations     map[string]string
 	digest          digest
 	kind            schema.GroupKind
+
+	// results are those of the report, unless there was no room for them.
+	results []remembered
+	unheld  bool
 }
 
 // Session is the work on the reports of one namespace, or of the cluster, during one scan.
@@ -51,18 +55,24 @@ type Session struct {
 	mu       sync.Mutex
 	existing map[string]known
 	seen     map[string]bool
+
+	// words are texts that many results have; heldBytes is what the results take.
+	words     map[string]string
+	heldBytes int64
 }
 
-// Open starts a session: it lists our reports in the namespace, or those of the cluster
-// when it is "".
+// Open starts a session, which must be closed: it lists our reports in the namespace, or
+// those of the cluster when it is "".
 func (s *Store) Open(ctx context.Context, namespace string) (*Session, error) {
-	session := &Session{store: s, namespace: namespace, existing: map[string]known{}, seen: map[string]bool{}}
+	session := &Session{store: s, namespace: namespace, existing: map[string]known{}, seen: map[string]bool{}, words: map[string]string{}}
 	for token := ""; ; {
 		list := s.family.list(namespace)
 		if err := s.client.List(ctx, list, client.InNamespace(namespace), ours(), client.Limit(pageSize), client.Continue(token)); err != nil {
+			session.Close()
 			return nil, fmt.Errorf("list the reports of %s: %w", place(namespace), err)
 		}
 		if err := apimeta.EachListItem(list, session.remember); err != nil {
+			session.Close()
 			return nil, err
 		}
 		if token = list.GetContinue(); token == "" {
@@ -83,19 +93,20 @@ func (s *Session) remember(object runtime.Object) error {
 	if !ok {
 		return fmt.Errorf("read a report: %T is not an object of the API", object)
 	}
-	k, err := s.store.known(report)
+	c, err := s.store.family.read(report)
 	if err != nil {
 		return err
 	}
+	k, err := s.store.known(report, c)
+	if err != nil {
+		return err
+	}
+	s.hold(&k, c.Results)
 	s.existing[report.GetName()] = k
 	return nil
 }
 
-func (s *Store) known(report client.Object) (known, error) {
-	c, err := s.family.read(report)
-	if err != nil {
-		return known{}, err
-	}
+func (s *Store) known(report client.Object, c content) (known, error) {
 	d, err := digestOf(metav1.ObjectMeta{Name: report.GetName(), Labels: report.GetLabels(), OwnerReferences: report.GetOwnerReferences()}, c)
 	if err != nil {
 		return known{}, err
@@ -176,7 +187,11 @@ func (s *Session) rewrite(ctx context.Context, r Report) (Written, error) {
 	if !isOurs(current) {
 		return "", ErrForeign
 	}
-	k, err := s.store.known(current)
+	c, err := s.store.family.read(current)
+	if err != nil {
+		return "", err
+	}
+	k, err := s.store.known(current, c)
 	if err != nil {
 		return "", err
 	}

@@ -37,6 +37,7 @@ type Store struct {
 	client client.Client
 	family family
 	runUID string
+	held   held
 }
 
 // NewStore makes a Store. The client must not cache and must know the kinds of AddToScheme;
@@ -46,7 +47,7 @@ func NewStore(c client.Client, kind Kind, runUID string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: c, family: chosen, runUID: runUID}, nil
+	return &Store{client: c, family: chosen, runUID: runUID, held: held{limit: maxHeld}}, nil
 }
 
 // Check says whether the cluster serves the kinds of reports.

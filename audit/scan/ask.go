@@ -3,6 +3,7 @@ package scan
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -71,6 +72,9 @@ type Answer struct {
 	Allowed bool
 	// Message of the policy; it may have one also when it allows.
 	Message string
+	// Revision is the revision of the policy from which, and from the review, the answer
+	// follows; "" when it may be another one the next time, or the policy server does not say.
+	Revision string
 }
 
 // Ask asks the policy server at base what the policy says about a review, whose uid the
@@ -95,6 +99,8 @@ func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (Answe
 type Review struct {
 	UID  string
 	Body []byte
+	// digest of the body.
+	digest [sha256.Size]byte
 }
 
 // persist tries again after failures that may pass.
@@ -165,7 +171,12 @@ func (a *Asker) try(ctx context.Context, target string, r Review) (Answer, error
 	if len(body) > maxAnswer {
 		return Answer{}, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
 	}
-	return decode(body, r.UID)
+	answer, err := decode(body, r.UID)
+	if err != nil {
+		return Answer{}, err
+	}
+	answer.Revision = response.Header.Get(contract.HeaderVerdictRevision)
+	return answer, nil
 }
 
 // describe takes out of a transport error what differs between two attempts that fail

@@ -10,6 +10,7 @@
 //	list.go       paging
 //	asked.go      which questions are put about an object, and why others are not
 //	authorizer.go rights that match conditions ask for
+//	kept.go       which earlier results still hold, and are taken over without asking
 //	review.go     an object -> the AdmissionReview of an operation on it
 //	ask.go        one question to a policy server: deadline, retries
 //	lane.go       how many questions one policy server gets at once

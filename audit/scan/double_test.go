@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -24,6 +25,8 @@ import (
 	admissionv1 "k8s.io/api/admission/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // double stands in for the policy servers: it answers /audit/<policy ID> over TLS, under
@@ -35,6 +38,10 @@ type double struct {
 
 	mu       sync.Mutex
 	policies map[string]verdict
+	// revisions are those from which the verdicts of policies follow; others may vary.
+	revisions map[string]string
+	// asked are the questions that were put: policy, operation, name of the object.
+	asked []string
 	// clients are the names in the certificates of those that asked.
 	clients map[string]bool
 	// protocol is that of the last question.
@@ -46,7 +53,7 @@ type verdict func(object *unstructured.Unstructured) (allowed bool, message stri
 
 func newDouble(tb testing.TB) *double {
 	tb.Helper()
-	d := &double{authority: newAuthority(tb), policies: map[string]verdict{}, clients: map[string]bool{}}
+	d := &double{authority: newAuthority(tb), policies: map[string]verdict{}, revisions: map[string]string{}, clients: map[string]bool{}}
 	d.Server = httptest.NewUnstartedServer(d)
 	d.Config.ErrorLog = log.New(io.Discard, "", 0)
 	d.TLS = &tls.Config{
@@ -67,6 +74,23 @@ func (d *double) judge(policyID string, v verdict) {
 	d.policies[policyID] = v
 }
 
+// serve says from which revision the verdicts of a policy follow; "" says that they may vary.
+func (d *double) serve(policyID, revision string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.revisions[policyID] = revision
+}
+
+// questions are those that were put since the last time, sorted.
+func (d *double) questions() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	asked := d.asked
+	d.asked = nil
+	slices.Sort(asked)
+	return asked
+}
+
 func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	id, isAudit := strings.CutPrefix(r.URL.Path, "/audit/")
 	d.mu.Lock()
@@ -84,12 +108,22 @@ func (d *double) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	object := &unstructured.Unstructured{}
 	err := json.NewDecoder(r.Body).Decode(&review)
 	if err == nil {
-		err = json.Unmarshal(review.Request.Object.Raw, &object.Object)
+		raw := review.Request.Object.Raw
+		if review.Request.Operation == admissionv1.Delete {
+			raw = review.Request.OldObject.Raw
+		}
+		err = json.Unmarshal(raw, &object.Object)
 	}
 	if err != nil {
 		http.Error(w, err.Error(), http.StatusUnprocessableEntity)
 		return
 	}
+	d.mu.Lock()
+	d.asked = append(d.asked, id+" "+string(review.Request.Operation)+" "+review.Request.Name)
+	if revision := d.revisions[id]; revision != "" {
+		w.Header().Set(contract.HeaderVerdictRevision, revision)
+	}
+	d.mu.Unlock()
 	allowed, message := judge(object)
 	review.Response = &admissionv1.AdmissionResponse{UID: review.Request.UID, Allowed: allowed}
 	if message != "" {

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -24,6 +25,8 @@ type pass struct {
 	*run
 	namespace string
 	labels    map[string]string
+	// labelsText is textOf the labels.
+	labelsText string
 	// session is nil when nothing is stored.
 	session *report.Session
 	// incomplete are kinds that were not listed to the end.
@@ -33,12 +36,13 @@ type pass struct {
 
 // pass lists, asks, writes, and deletes the reports that nothing stands behind any more.
 func (r *run) pass(ctx context.Context, namespace string, labels map[string]string) error {
-	p := &pass{run: r, namespace: namespace, labels: labels, incomplete: map[schema.GroupKind]bool{}}
+	p := &pass{run: r, namespace: namespace, labels: labels, labelsText: textOf(labels), incomplete: map[schema.GroupKind]bool{}}
 	if !r.config.DisableStore {
 		session, err := r.config.Store.Open(ctx, namespace)
 		if err != nil {
 			return err
 		}
+		defer session.Close()
 		p.session = session
 	}
 	kinds := r.plan.Cluster()
@@ -211,11 +215,14 @@ func (r *run) leaveOut(why plan.Reason, questions int) {
 	}
 }
 
-// ask puts the object to policies, several at once. The operations on it are put in one
-// form each, however many policies are asked.
+// ask puts the object to policies, several at once, as far as their earlier results cannot
+// be kept. The operations on it are put in one form each, however many policies are asked.
 func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructured.Unstructured, questions []plan.Question) []report.Result {
 	results := make([]report.Result, len(questions))
 	reviews := map[matching.Operation]Review{}
+	earlier := p.earlier(ctx, object)
+	asked := map[Asked]int{}
+	kept := 0
 	var work errgroup.Group
 	work.SetLimit(p.config.ParallelPolicies)
 	for i, question := range questions {
@@ -226,9 +233,16 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 				results[i] = p.result(question, Answer{}, err)
 				continue
 			}
-			put = Review{UID: string(object.GetUID()), Body: body}
+			put = Review{UID: string(object.GetUID()), Body: body, digest: sha256.Sum256(body)}
 			reviews[question.Operation] = put
 		}
+		before, why := p.keep(question, put, earlier)
+		if why == "" {
+			results[i] = before
+			kept++
+			continue
+		}
+		asked[why]++
 		work.Go(func() error {
 			results[i] = p.askOne(ctx, question, put)
 			return nil
@@ -236,6 +250,12 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 	}
 	// No worker returns an error: a verdict that cannot be had is a result.
 	_ = work.Wait()
+	p.counts.add(func(s *Summary) {
+		s.Kept += kept
+		for why, questions := range asked {
+			s.Asked[why] += questions
+		}
+	})
 	return results
 }
 
@@ -249,7 +269,11 @@ func (p *pass) askOne(ctx context.Context, question plan.Question, put Review) r
 	if err != nil {
 		p.config.Log.DebugContext(ctx, "no verdict", "policy", policy.ID, "uid", put.UID, "error", err.Error())
 	}
-	return p.result(question, answer, err)
+	result := p.result(question, answer, err)
+	if err == nil {
+		result.Basis = p.basis(answer.Revision, put)
+	}
+	return result
 }
 
 func (p *pass) result(question plan.Question, answer Answer, err error) report.Result {

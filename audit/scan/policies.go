@@ -106,6 +106,7 @@ func (e exemptions) translate(policy policiesv1.Policy, id string) plan.Policy {
 		ResourceVersion: policy.GetResourceVersion(),
 		Server:          policy.GetPolicyServer(),
 		State:           string(policy.GetStatus().PolicyStatus),
+		Revision:        revision(policy),
 		Deleting:        policy.GetDeletionTimestamp() != nil,
 		BackgroundAudit: spec.BackgroundAudit == nil || *spec.BackgroundAudit,
 		Monitor:         policy.GetMode() == policiesv1.PolicyModeMonitor,
@@ -122,6 +123,19 @@ func (e exemptions) translate(policy policiesv1.Policy, id string) plan.Policy {
 			MatchConditions:   matchConditions(spec),
 		},
 	}
+}
+
+// revision is the one that a verdict of today follows from, whichever replica gives it.
+func revision(policy policiesv1.Policy) string {
+	status := policy.GetStatus()
+	if status.ObservedGeneration != policy.GetGeneration() || len(status.Served) != 1 {
+		return ""
+	}
+	served := status.Served[0]
+	if status.Replicas == nil || served.Replicas < 1 || served.Replicas != status.Replicas.Ready {
+		return ""
+	}
+	return served.Revision
 }
 
 func rules(spec *policiesv1.AdmissionSpec) []admissionregistrationv1.RuleWithOperations {

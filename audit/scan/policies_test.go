@@ -73,6 +73,38 @@ func TestClusterAdmissionPolicyIsTranslatedWhole(t *testing.T) {
 	}
 }
 
+// TestTheRevisionOfAPolicyIsKnownWhenAllReplicasServeIt holds that an audit keeps nothing of
+// a policy while a change is on its way.
+func TestTheRevisionOfAPolicyIsKnownWhenAllReplicasServeIt(t *testing.T) {
+	one := policiesv1.ServedRevision{Revision: "0123456789ab", Replicas: 2}
+	cases := map[string]struct {
+		change func(*policiesv1.PolicyStatus)
+		want   string
+	}{
+		"all serve one":          {func(*policiesv1.PolicyStatus) {}, "0123456789ab"},
+		"the spec changed since": {func(s *policiesv1.PolicyStatus) { s.ObservedGeneration = 2 }, ""},
+		"two are served": {func(s *policiesv1.PolicyStatus) {
+			s.Served = append(s.Served, policiesv1.ServedRevision{Revision: "b", Replicas: 1})
+		}, ""},
+		"a replica does not serve it": {func(s *policiesv1.PolicyStatus) { s.Replicas.Ready = 3 }, ""},
+		"none is served":              {func(s *policiesv1.PolicyStatus) { s.Served = nil }, ""},
+		"no replica is ready":         {func(s *policiesv1.PolicyStatus) { s.Replicas.Ready, s.Served[0].Replicas = 0, 0 }, ""},
+		"replicas are not counted":    {func(s *policiesv1.PolicyStatus) { s.Replicas = nil }, ""},
+	}
+	for name, tc := range cases {
+		t.Run(name, func(t *testing.T) {
+			policy := &policiesv1.ClusterAdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Generation: 3}}
+			policy.Status = policiesv1.PolicyStatus{
+				ObservedGeneration: 3, Replicas: &policiesv1.PolicyReplicas{Ready: 2}, Served: []policiesv1.ServedRevision{one},
+			}
+			tc.change(&policy.Status)
+			if got := (exemptions{}).clusterAdmissionPolicy(policy).Revision; got != tc.want {
+				t.Errorf("revision %q, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
 func ruleOnPods(scope admissionregistrationv1.ScopeType) policiesv1.Rule {
 	return policiesv1.Rule{
 		Operations: []admissionregistrationv1.OperationType{"CREATE"},

@@ -51,6 +51,9 @@ type Config struct {
 	// MatchCondition is the condition, in CEL, that the operator adds to every webhook; "" for
 	// none.
 	MatchCondition string
+	// Version is that of the scanner, and of the policy servers that are released with it. What
+	// another version has judged is asked again.
+	Version string
 	// Operations that are replayed; Create alone when there are none.
 	Operations []matching.Operation
 	// PolicyServerURL replaces the URL of every policy server; "" for the Services.

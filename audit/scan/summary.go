@@ -15,6 +15,10 @@ type Summary struct {
 	Objects int
 	// Results by outcome.
 	Results map[report.Outcome]int
+	// Kept counts the results that were taken from reports as they were, without asking.
+	Kept int
+	// Asked counts the questions that were put, by why no earlier result was kept.
+	Asked map[Asked]int
 	// Unasked counts the questions that are not put about an object, by reason: a question
 	// is a policy and an operation on the object. One that the selector of the policy leaves
 	// out with a whole namespace counts once for all objects of the kind in it.
@@ -55,7 +59,7 @@ func (c *counts) add(change func(*Summary)) {
 	defer c.mu.Unlock()
 	if c.s.Results == nil {
 		c.s.Results, c.s.Reports = map[report.Outcome]int{}, map[report.Written]int{}
-		c.s.Unasked = map[plan.Reason]int{}
+		c.s.Unasked, c.s.Asked = map[plan.Reason]int{}, map[Asked]int{}
 	}
 	change(&c.s)
 }
@@ -73,6 +77,8 @@ func (s Summary) log(ctx context.Context, log *slog.Logger) {
 		"pass", s.Results[report.OutcomePass],
 		"fail", s.Results[report.OutcomeFail],
 		"error", s.Results[report.OutcomeError],
+		"kept", s.Kept,
+		"askedByReason", s.Asked,
 		"created", s.Reports[report.Created],
 		"replaced", s.Reports[report.Replaced],
 		"unchanged", s.Reports[report.Unchanged],

@@ -11,19 +11,23 @@ import (
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 )
 
-func TestTheSummaryCountsByReasonWhatIsNotAsked(t *testing.T) {
+func TestTheSummaryCountsByReasonWhatIsAskedAndNot(t *testing.T) {
 	summary := Summary{
 		Skips: []plan.Skip{
 			{PolicyID: "a", Reason: plan.ReasonVolatile, Subject: "events"},
 			{PolicyID: "a", Reason: plan.ReasonVolatile, Subject: "leases"},
 			{PolicyID: "b", Reason: plan.ReasonNotActive},
 		},
+		Kept:    5,
+		Asked:   map[Asked]int{AskedChanged: 4},
 		Unasked: map[plan.Reason]int{plan.ReasonObjectSelector: 3, plan.ReasonNeverLockOut: 1},
 	}
 	var out bytes.Buffer
 	summary.log(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)))
 	got := struct {
-		SkippedByReason, UnaskedByReason map[string]int
+		SkippedByReason, UnaskedByReason, AskedByReason map[string]int
+
+		Kept int
 	}{}
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatal(err)
@@ -33,5 +37,8 @@ func TestTheSummaryCountsByReasonWhatIsNotAsked(t *testing.T) {
 	}
 	if diff := cmp.Diff(map[string]int{"ObjectSelector": 3, "NeverLockOut": 1}, got.UnaskedByReason); diff != "" {
 		t.Errorf("not asked (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]int{"Changed": 4}, got.AskedByReason); diff != "" || got.Kept != 5 {
+		t.Errorf("kept %d, want 5; asked (-want +got):\n%s", got.Kept, diff)
 	}
 }

@@ -168,6 +168,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 		PolicyServerURL:     f.policyServerURL,
 		ExemptNamespaces:    f.exemptNamespaces,
 		MatchCondition:      string(condition),
+		Version:             version,
 		Operations:          operations,
 		IgnoreNamespaces:    f.ignoreNamespaces,
 		ParallelNamespaces:  f.parallelNamespaces,
