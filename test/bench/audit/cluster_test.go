@@ -53,15 +53,16 @@ func newCluster(t *testing.T) *cluster {
 		ControlPlaneStartTimeout: startTimeout,
 	}}
 	log.SetLogger(logr.Discard())
-	config, err := c.env.Start()
-	if err != nil {
-		t.Fatal("start the API server:", err)
-	}
+	// What has been started ends also when the rest could not be.
 	t.Cleanup(func() {
 		if err := c.env.Stop(); err != nil {
 			t.Error("stop the API server:", err)
 		}
 	})
+	config, err := c.env.Start()
+	if err != nil {
+		t.Fatal("start the API server:", err)
+	}
 	admin, err := c.env.AddUser(envtest.User{Name: "admin", Groups: []string{"system:masters"}}, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -10,7 +10,7 @@
 // What is counted is counted where it arrives: evaluations by the policy server, writes by the
 // API server, bytes in etcd. Evaluations, writes, memory and bytes have limits that the test
 // holds; rates are shown and hold nothing, since they depend on who else uses the processors.
-// Without flags there are few objects, and it is a matter of seconds.
+// Without flags there are few objects.
 //
 //	cost_test.go       the scans, one after the other
 //	result_test.go     figures, limits, the file and the table
