@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -21,11 +20,18 @@ const Source = "kubewarden"
 // Outcome of asking a policy about an object.
 type Outcome string
 
-// The outcomes that an audit has. Both report APIs also know warn and skip.
+// The outcomes that an audit has. Both report APIs also know warn, which upstream never
+// writes: what a policy in monitor mode denies is a failure of severity info.
 const (
-	OutcomePass  Outcome = "pass"
-	OutcomeFail  Outcome = "fail"
+	// OutcomePass: the policy allows.
+	OutcomePass Outcome = "pass"
+	// OutcomeFail: the policy denies, whatever its mode.
+	OutcomeFail Outcome = "fail"
+	// OutcomeError: the policy was asked, or would have been, and there is no verdict.
 	OutcomeError Outcome = "error"
+	// OutcomeSkip: the policy was not asked, since it cannot be found out whether it would be.
+	// What is known to be none of a policy's business has no result.
+	OutcomeSkip Outcome = "skip"
 )
 
 // severities are those that both report APIs allow; any other value would make the API
@@ -38,17 +44,14 @@ const severityMonitor = "info"
 // Severities lists the severities that a policy may name.
 func Severities() []string { return slices.Clone(severities) }
 
-// maxMessage bounds the message of a result, in bytes: reports of an object share one
-// object in etcd, which is refused above 1.5 MiB.
-const maxMessage = 8 << 10
-
 // Result is what one policy said about one operation on the object.
 type Result struct {
 	Policy *plan.Policy
 	// Operation that was simulated; "" is its creation.
 	Operation matching.Operation
 	Outcome   Outcome
-	// Message is the policy's own, or the error.
+	// Message is the policy's own, the error, or why it was not asked. It is taken for foreign
+	// text: see clean and maxMessage.
 	Message string
 	// Time at which the policy was asked.
 	Time time.Time
@@ -89,6 +92,8 @@ type content struct {
 	Scope   corev1.ObjectReference
 	Summary Summary
 	Results []entry
+	// LeftOut is the value of AnnotationLeftOut; "" when all is there.
+	LeftOut string
 }
 
 // entry is a result as it is written.
@@ -103,7 +108,8 @@ type entry struct {
 	Properties map[string]string
 }
 
-// content sorts the results by policy and rule, so that the same answers make the same report.
+// content sorts the results by policy and rule, so that the same answers make the same
+// report, and bounds them.
 func (r Report) content() content {
 	results := slices.SortedFunc(slices.Values(r.Results), func(a, b Result) int {
 		return cmp.Or(cmp.Compare(a.Policy.ID, b.Policy.ID), cmp.Compare(a.rule(), b.rule()))
@@ -112,6 +118,7 @@ func (r Report) content() content {
 	for _, result := range results {
 		c.Results = append(c.Results, result.entry())
 	}
+	c.bound()
 	c.Summary = count(c.Results)
 	return c
 }
@@ -126,6 +133,8 @@ func count(results []entry) Summary {
 			summary.Fail++
 		case OutcomeError:
 			summary.Error++
+		case OutcomeSkip:
+			summary.Skip++
 		}
 	}
 	return summary
@@ -140,7 +149,7 @@ func (r Result) rule() string {
 }
 
 func (r Result) entry() entry {
-	message := shorten(r.Message)
+	message := shorten(clean(r.Message), maxMessage)
 	props := properties(r.Policy)
 	if sealed := seal(r.Basis, r.Outcome, message); sealed != "" {
 		props[propertyVerdictBasis] = sealed
@@ -148,7 +157,7 @@ func (r Result) entry() entry {
 	return entry{
 		Policy:     r.Policy.ID,
 		Rule:       r.rule(),
-		Category:   r.Policy.Category,
+		Category:   shorten(clean(r.Policy.Category), maxCategory),
 		Severity:   severity(r.Policy),
 		Outcome:    r.Outcome,
 		Message:    message,
@@ -202,16 +211,6 @@ func properties(policy *plan.Policy) map[string]string {
 		p[propertyPolicyNamespace] = policy.Namespace
 	}
 	return p
-}
-
-// shorten cuts a message at a character, and says so.
-func shorten(message string) string {
-	message = strings.ToValidUTF8(message, "\uFFFD")
-	const ellipsis = " [...]"
-	if len(message) <= maxMessage {
-		return message
-	}
-	return strings.ToValidUTF8(message[:maxMessage-len(ellipsis)], "") + ellipsis
 }
 
 // kindOf is the kind of objects that a reference is of, in whatever version.

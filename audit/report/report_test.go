@@ -6,10 +6,10 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
-	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
+	"github.com/kubewarden/kubewarden-operator/matching"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -75,14 +76,32 @@ func store(t *testing.T, kind Kind) *Store {
 	return s
 }
 
-func TestReportsAreWrittenAsOtherToolsReadThem(t *testing.T) {
-	reports := map[string]Report{
+// goldens are the reports of the golden files: one for each outcome, and several at once.
+func goldens() map[string]Report {
+	one := func(policy *plan.Policy, outcome Outcome, message string) Report {
+		return Report{Scope: pod(), Results: []Result{{Policy: policy, Outcome: outcome, Message: message, Time: asked}}}
+	}
+	withRule := one(privileged(), OutcomeFail, "must not be deleted")
+	withRule.Results[0].Operation = matching.Delete
+	return map[string]Report{
 		"namespaced": said(pod()),
 		"cluster":    said(node()),
 		"no-results": {Scope: pod()},
+
+		"pass":              one(privileged(), OutcomePass, ""),
+		"pass-with-message": one(privileged(), OutcomePass, "allowed for now"),
+		"fail":              one(privileged(), OutcomeFail, "privileged is set"),
+		"fail-in-monitor":   one(labels(), OutcomeFail, "label owner is missing"),
+		"fail-of-deletion":  withRule,
+		"error":             one(unique(), OutcomeError, "policy server default does not exist"),
+		"skip":              one(privileged(), OutcomeSkip, "not asked: rights of others cannot be found out"),
+		"foreign-text":      one(privileged(), OutcomeFail, "\x1b[31mred\x1b[0m\nand \u202eback"),
 	}
+}
+
+func TestReportsAreWrittenAsOtherToolsReadThem(t *testing.T) {
 	for _, kind := range Kinds() {
-		for name, r := range reports {
+		for name, r := range goldens() {
 			t.Run(string(kind)+"-"+name, func(t *testing.T) {
 				encoded, err := yaml.Marshal(store(t, kind).Render(r))
 				if err != nil {
@@ -113,16 +132,16 @@ func golden(t *testing.T, name string, got []byte) {
 }
 
 // TestGoldensDecodeStrictly reads the golden files with the types of both APIs, which are
-// what their consumers use, and refuses fields that those do not have.
+// what their consumers use, refuses fields that those do not have, and recounts.
 func TestGoldensDecodeStrictly(t *testing.T) {
 	for _, kind := range Kinds() {
-		for name, namespace := range map[string]string{"namespaced": "team-a", "cluster": "", "no-results": "team-a"} {
+		for name, r := range goldens() {
 			t.Run(string(kind)+"-"+name, func(t *testing.T) {
 				report, err := familyOf(kind)
 				if err != nil {
 					t.Fatal(err)
 				}
-				decoded := report.empty(namespace)
+				decoded := report.empty(r.Scope.Namespace)
 				decodeStrictly(t, string(kind)+"-"+name+".yaml", decoded)
 				c, err := report.read(decoded)
 				if err != nil {
@@ -130,6 +149,14 @@ func TestGoldensDecodeStrictly(t *testing.T) {
 				}
 				if got, want := c.Summary, recount(c.Results); got != want {
 					t.Errorf("summary = %+v, a recount of the results gives %+v", got, want)
+				}
+				if len(c.Results) != len(r.Results) {
+					t.Errorf("%d results, want %d", len(c.Results), len(r.Results))
+				}
+				for _, result := range c.Results {
+					if !slices.Contains([]Outcome{"pass", "fail", "warn", "error", "skip"}, result.Outcome) {
+						t.Errorf("no report API knows the outcome %q", result.Outcome)
+					}
 				}
 			})
 		}
@@ -218,6 +245,7 @@ func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
 	different := map[string]digest{
 		"another outcome":                 of(runUID, func(r *Report) { r.Results[1].Outcome = OutcomeFail }),
 		"another message":                 of(runUID, func(r *Report) { r.Results[2].Message = "" }),
+		"a skip":                          of(runUID, func(r *Report) { r.Results[1].Outcome = OutcomeSkip }),
 		"a result less":                   of(runUID, func(r *Report) { r.Results = r.Results[1:] }),
 		"another revision of the object":  of(runUID, func(r *Report) { r.Scope.ResourceVersion = "44" }),
 		"another basis of a verdict":      of(runUID, func(r *Report) { r.Results[1].Basis = "another" }),
@@ -227,20 +255,6 @@ func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
 		if got == first {
 			t.Errorf("%s makes the same digest", name)
 		}
-	}
-}
-
-func TestLongMessagesAreCutAtACharacter(t *testing.T) {
-	short := strings.Repeat("x", maxMessage)
-	if got := shorten(short); got != short {
-		t.Errorf("a message of %d bytes was changed", len(short))
-	}
-	got := shorten(strings.Repeat("ü", maxMessage))
-	if len(got) > maxMessage || !utf8.ValidString(got) || !strings.HasSuffix(got, "ü [...]") {
-		t.Errorf("shortened to %d bytes, valid: %v, end: %q", len(got), utf8.ValidString(got), got[len(got)-10:])
-	}
-	if got := shorten("bad \xff byte"); got != "bad \uFFFD byte" {
-		t.Errorf("got %q", got)
 	}
 }
 

@@ -55,6 +55,7 @@ type Session struct {
 	mu       sync.Mutex
 	existing map[string]known
 	seen     map[string]bool
+	short    map[string]bool
 
 	// words are texts that many results have; heldBytes is what the results take.
 	words     map[string]string
@@ -64,7 +65,10 @@ type Session struct {
 // Open starts a session, which must be closed: it lists our reports in the namespace, or
 // those of the cluster when it is "".
 func (s *Store) Open(ctx context.Context, namespace string) (*Session, error) {
-	session := &Session{store: s, namespace: namespace, existing: map[string]known{}, seen: map[string]bool{}, words: map[string]string{}}
+	session := &Session{
+		store: s, namespace: namespace,
+		existing: map[string]known{}, seen: map[string]bool{}, short: map[string]bool{}, words: map[string]string{},
+	}
 	for token := ""; ; {
 		list := s.family.list(namespace)
 		if err := s.client.List(ctx, list, client.InNamespace(namespace), ours(), client.Limit(pageSize), client.Continue(token)); err != nil {
@@ -107,6 +111,7 @@ func (s *Session) remember(object runtime.Object) error {
 }
 
 func (s *Store) known(report client.Object, c content) (known, error) {
+	c.LeftOut = report.GetAnnotations()[AnnotationLeftOut]
 	d, err := digestOf(metav1.ObjectMeta{Name: report.GetName(), Labels: report.GetLabels(), OwnerReferences: report.GetOwnerReferences()}, c)
 	if err != nil {
 		return known{}, err
@@ -156,7 +161,10 @@ func namespaceGone(err error) bool {
 }
 
 func (s *Session) write(ctx context.Context, r Report, k known, exists bool) (Written, error) {
-	wanted, c := s.store.metadata(r), r.content()
+	wanted, c := s.store.draft(r)
+	if c.LeftOut != "" {
+		s.shortened(r.Name())
+	}
 	if !exists {
 		return Created, s.store.client.Create(ctx, s.store.family.write(wanted, c))
 	}
@@ -168,11 +176,34 @@ func (s *Session) write(ctx context.Context, r Report, k known, exists bool) (Wr
 		return Unchanged, nil
 	}
 	// Labels and annotations of others stay.
-	wanted.UID, wanted.ResourceVersion, wanted.Annotations = k.uid, k.resourceVersion, k.annotations
-	labels := maps.Clone(k.labels)
-	maps.Copy(labels, wanted.Labels)
-	wanted.Labels = labels
+	wanted.UID, wanted.ResourceVersion = k.uid, k.resourceVersion
+	theirs := maps.Clone(k.annotations)
+	delete(theirs, AnnotationLeftOut)
+	wanted.Annotations = joined(theirs, wanted.Annotations)
+	wanted.Labels = joined(k.labels, wanted.Labels)
 	return Replaced, s.store.client.Update(ctx, s.store.family.write(wanted, c))
+}
+
+// joined has both; what the second says counts.
+func joined(first, second map[string]string) map[string]string {
+	both := map[string]string{}
+	maps.Copy(both, first)
+	maps.Copy(both, second)
+	return both
+}
+
+func (s *Session) shortened(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.short[name] = true
+}
+
+// Shortened is how many of the reports that were written, or need not be, lack something
+// that would have made them too large; AnnotationLeftOut says what.
+func (s *Session) Shortened() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.short)
 }
 
 func (s *Session) rewrite(ctx context.Context, r Report) (Written, error) {

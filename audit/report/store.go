@@ -66,7 +66,16 @@ func (s *Store) Check(ctx context.Context) error {
 
 // Render is the object that a report would be written as, for output.
 func (s *Store) Render(r Report) runtime.Object {
-	return s.family.write(s.metadata(r), r.content())
+	return s.family.write(s.draft(r))
+}
+
+// draft is a new report, in neither of the two APIs.
+func (s *Store) draft(r Report) (metav1.ObjectMeta, content) {
+	meta, c := s.metadata(r), r.content()
+	if c.LeftOut != "" {
+		meta.Annotations = map[string]string{AnnotationLeftOut: c.LeftOut}
+	}
+	return meta, c
 }
 
 func ours() client.MatchingLabels { return client.MatchingLabels{LabelManagedBy: managedBy} }
