@@ -3,6 +3,8 @@ package report
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -89,9 +91,71 @@ func TestEarlierSaysThatAReportCannotBeRead(t *testing.T) {
 	}
 }
 
-func TestALongMessageIsSealedAsItIsWritten(t *testing.T) {
-	long := Result{Policy: labels(), Outcome: OutcomeFail, Message: string(make([]byte, 2*maxMessage)), Basis: "b"}.entry()
-	if remembered := remember(&long); !remembered.earlier.FollowsFrom("b") {
-		t.Error("it is not known again")
+func TestAMessageIsSealedAsItIsWritten(t *testing.T) {
+	for name, message := range map[string]string{
+		"long": strings.Repeat("x", 2*maxMessage), "far too long": strings.Repeat("\x1b[1mé", 8*maxMessage), "in lines": "first\n\tsecond\n",
+		"coloured": "\x1b[31mred\x1b[0m", "no characters": "bad \xff\xfe byte", "turned around": "\u202egnp.exe",
+	} {
+		written := Result{Policy: labels(), Outcome: OutcomeFail, Message: message, Basis: "b"}.entry()
+		if written.Message == message {
+			t.Errorf("%s: nothing about the message is changed", name)
+		}
+		earlier := remember(&written).earlier
+		if !earlier.FollowsFrom("b") {
+			t.Errorf("%s: it is not known again", name)
+		}
+		again := Result{Policy: labels(), Outcome: earlier.Outcome, Message: earlier.Message, Basis: "b", Time: earlier.Time}.entry()
+		if diff := cmp.Diff(written.Properties, again.Properties); diff != "" || again.Message != written.Message {
+			t.Errorf("%s: written again the message is %q, the properties (-before +after):\n%s", name, again.Message, diff)
+		}
 	}
+}
+
+// TestWhatWasCutToMakeAReportFitIsAskedForAgain has next scans keep what they can of a
+// report that is too large: it must neither lose what it says about that nor be written.
+func TestWhatWasCutToMakeAReportFitIsAskedForAgain(t *testing.T) {
+	wide := many(pod(), 300, strings.Repeat("<", maxMessage))
+	for i := range wide.Results {
+		wide.Results[i].Basis = "b"
+		if i%2 == 0 {
+			wide.Results[i].Message = "short"
+		}
+	}
+	for _, results := range []int{200, 300} {
+		r := Report{Scope: wide.Scope, Results: slices.Clone(wide.Results[:results])}
+		fits := r.content().LeftOut == ""
+		if fits != (results == 200) {
+			t.Fatalf("%d results: left out: %q", results, r.content().LeftOut)
+		}
+		session := open(t, failingStore(t, interceptor.Funcs{}))
+		for _, want := range []Written{Created, Unchanged, Unchanged} {
+			session = open(t, session.store)
+			if got, err := session.Write(t.Context(), r); got != want || err != nil {
+				t.Errorf("%d results: written = %q, %v, want %q", results, got, err, want)
+			}
+			r = keep(t, open(t, session.store), r, fits)
+		}
+	}
+}
+
+// keep takes over from the report what still follows, as a scan does: all, or what is short.
+func keep(t *testing.T, session *Session, r Report, all bool) Report {
+	t.Helper()
+	earlier, err := session.Earlier(t.Context(), r.Scope.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept := Report{Scope: r.Scope}
+	for i, result := range r.Results {
+		before := earlier[Question{result.Policy.ID, matching.Create}]
+		want := all || i%2 == 0
+		if before.FollowsFrom(result.Basis) != want || before.Sealed() != want {
+			t.Errorf("result %d is kept: %t, is sealed: %t; want %t", i, before.FollowsFrom(result.Basis), before.Sealed(), want)
+		}
+		if want {
+			result.Message = before.Message
+		}
+		kept.Results = append(kept.Results, result)
+	}
+	return kept
 }

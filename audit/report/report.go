@@ -51,7 +51,7 @@ type Result struct {
 	Operation matching.Operation
 	Outcome   Outcome
 	// Message is the policy's own, the error, or why it was not asked. It is taken for foreign
-	// text: see clean and maxMessage.
+	// text: see clean and tell.
 	Message string
 	// Time at which the policy was asked.
 	Time time.Time
@@ -149,7 +149,7 @@ func (r Result) rule() string {
 }
 
 func (r Result) entry() entry {
-	message := shorten(clean(r.Message), maxMessage)
+	message := tell(r.Message, maxMessage)
 	props := properties(r.Policy)
 	if sealed := seal(r.Basis, r.Outcome, message); sealed != "" {
 		props[propertyVerdictBasis] = sealed
@@ -157,7 +157,7 @@ func (r Result) entry() entry {
 	return entry{
 		Policy:     r.Policy.ID,
 		Rule:       r.rule(),
-		Category:   shorten(clean(r.Policy.Category), maxCategory),
+		Category:   tell(r.Policy.Category, maxCategory),
 		Severity:   severity(r.Policy),
 		Outcome:    r.Outcome,
 		Message:    message,

@@ -147,18 +147,23 @@ func TestGoldensDecodeStrictly(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if got, want := c.Summary, recount(c.Results); got != want {
-					t.Errorf("summary = %+v, a recount of the results gives %+v", got, want)
-				}
-				if len(c.Results) != len(r.Results) {
-					t.Errorf("%d results, want %d", len(c.Results), len(r.Results))
-				}
-				for _, result := range c.Results {
-					if !slices.Contains([]Outcome{"pass", "fail", "warn", "error", "skip"}, result.Outcome) {
-						t.Errorf("no report API knows the outcome %q", result.Outcome)
-					}
-				}
+				checkResults(t, c, len(r.Results))
 			})
+		}
+	}
+}
+
+func checkResults(t *testing.T, c content, want int) {
+	t.Helper()
+	if len(c.Results) != want {
+		t.Errorf("%d results, want %d", len(c.Results), want)
+	}
+	if got := recount(c.Results); got != c.Summary {
+		t.Errorf("summary = %+v, a recount of the results gives %+v", c.Summary, got)
+	}
+	for _, result := range c.Results {
+		if !slices.Contains([]Outcome{"pass", "fail", "warn", "error", "skip"}, result.Outcome) {
+			t.Errorf("no report API knows the outcome %q", result.Outcome)
 		}
 	}
 }

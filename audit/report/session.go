@@ -56,6 +56,8 @@ type Session struct {
 	existing map[string]known
 	seen     map[string]bool
 	short    map[string]bool
+	// unwritten are the names of reports that should have been written and were not.
+	unwritten map[string]bool
 
 	// words are texts that many results have; heldBytes is what the results take.
 	words     map[string]string
@@ -67,7 +69,7 @@ type Session struct {
 func (s *Store) Open(ctx context.Context, namespace string) (*Session, error) {
 	session := &Session{
 		store: s, namespace: namespace,
-		existing: map[string]known{}, seen: map[string]bool{}, short: map[string]bool{}, words: map[string]string{},
+		existing: map[string]known{}, seen: map[string]bool{}, short: map[string]bool{}, unwritten: map[string]bool{}, words: map[string]string{},
 	}
 	for token := ""; ; {
 		list := s.family.list(namespace)
@@ -143,6 +145,9 @@ func (s *Session) Write(ctx context.Context, r Report) (Written, error) {
 		return Gone, nil
 	}
 	if err != nil {
+		s.mu.Lock()
+		s.unwritten[r.Name()] = true
+		s.mu.Unlock()
 		return "", fmt.Errorf("write the report of %s %s/%s: %w", r.Scope.Kind, r.Scope.Namespace, r.Scope.Name, err)
 	}
 	return written, nil
@@ -198,6 +203,12 @@ func (s *Session) shortened(name string) {
 	s.short[name] = true
 }
 
+func (s *Session) failed(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.unwritten[name]
+}
+
 // Shortened is how many of the reports that were written, or need not be, lack something
 // that would have made them too large; AnnotationLeftOut says what.
 func (s *Session) Shortened() int {
@@ -242,22 +253,31 @@ func (s *Session) Prune(ctx context.Context, keep func(schema.GroupKind) bool) (
 		if s.seen[name] || keep(k.kind) {
 			continue
 		}
-		err := s.delete(ctx, name, k)
-		switch {
-		case err == nil:
+		report := s.store.family.empty(s.namespace)
+		report.SetNamespace(s.namespace)
+		report.SetName(name)
+		report.SetUID(k.uid)
+		report.SetResourceVersion(k.resourceVersion)
+		was, err := s.store.delete(ctx, report)
+		if was {
 			deleted++
-		case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
-			// It is gone, or somebody wrote it since: not what was seen.
-		default:
-			errs = append(errs, fmt.Errorf("delete report %s of %s: %w", name, place(s.namespace), err))
 		}
+		errs = append(errs, err)
 	}
 	return deleted, errors.Join(errs...)
 }
 
-func (s *Session) delete(ctx context.Context, name string, k known) error {
-	report := s.store.family.empty(s.namespace)
-	report.SetNamespace(s.namespace)
-	report.SetName(name)
-	return s.store.client.Delete(ctx, report, client.Preconditions{UID: &k.uid, ResourceVersion: &k.resourceVersion})
+// delete deletes a report as it was seen, and nothing newer. It says whether it did: that the
+// report is gone, or that somebody wrote it since, is no error.
+func (s *Store) delete(ctx context.Context, seen client.Object) (bool, error) {
+	uid, resourceVersion := seen.GetUID(), seen.GetResourceVersion()
+	err := s.client.Delete(ctx, seen, client.Preconditions{UID: &uid, ResourceVersion: &resourceVersion})
+	switch {
+	case err == nil:
+		return true, nil
+	case apierrors.IsNotFound(err) || apierrors.IsConflict(err):
+		return false, nil
+	default:
+		return false, fmt.Errorf("delete report %s of %s: %w", seen.GetName(), place(seen.GetNamespace()), err)
+	}
 }

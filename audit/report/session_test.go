@@ -236,7 +236,32 @@ func TestCheckSaysWhatToDoWhereTheKindsLack(t *testing.T) {
 	if err := s.Check(t.Context()); err == nil || err.Error() != want {
 		t.Errorf("error = %v\nwant    %s", err, want)
 	}
-	if err := s.RemoveLegacy(t.Context()); err != nil {
-		t.Errorf("a store of the legacy kind has no legacy: %v", err)
+}
+
+func TestAReportThatFitsAgainSaysSo(t *testing.T) {
+	session := open(t, failingStore(t, interceptor.Funcs{}))
+	read := func() map[string]string {
+		written := stored()
+		if err := session.store.client.Get(t.Context(), client.ObjectKeyFromObject(written), written); err != nil {
+			t.Fatal(err)
+		}
+		return written.Annotations
+	}
+	large := many(pod(), 3000, "no")
+	for _, want := range []Written{Created, Unchanged} {
+		session = open(t, session.store)
+		if got, err := session.Write(t.Context(), large); got != want || err != nil || session.Shortened() != 1 {
+			t.Errorf("written = %q, %v, want %q; shortened %d", got, err, want, session.Shortened())
+		}
+		if read()[AnnotationLeftOut] == "" {
+			t.Error("nobody is told that something is left out")
+		}
+	}
+	session = open(t, session.store)
+	if got, err := session.Write(t.Context(), said(pod())); got != Replaced || err != nil || session.Shortened() != 0 {
+		t.Errorf("written = %q, %v; shortened %d", got, err, session.Shortened())
+	}
+	if got := read(); len(got) > 0 {
+		t.Errorf("annotations = %v", got)
 	}
 }

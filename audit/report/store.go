@@ -26,6 +26,9 @@ const (
 	LabelRunUID = "kubewarden.io/audit-scanner-run-uid"
 )
 
+// anyNamespace chooses the namespaced kind of a family where no one namespace is meant.
+const anyNamespace = "*"
+
 // pageSize is how many reports are listed at once.
 const pageSize = 500
 
@@ -38,6 +41,8 @@ type Store struct {
 	family family
 	runUID string
 	held   held
+	// former is what FindFormer found.
+	former []former
 }
 
 // NewStore makes a Store. The client must not cache and must know the kinds of AddToScheme;

@@ -59,6 +59,17 @@ func isForbidden(r rune) bool {
 // ellipsis is at the end of text that was cut.
 const ellipsis = " [...]"
 
+// tell cleans text and cuts it to at most so many bytes. Of text that is far too long it
+// looks at the beginning only: how much work that makes is not for others to say.
+func tell(text string, most int) string {
+	const fold = 8
+	if len(text) <= fold*most {
+		return shorten(clean(text), most)
+	}
+	told := clean(text[:fold*most])
+	return strings.ToValidUTF8(told[:min(len(told), most-len(ellipsis))], "") + ellipsis
+}
+
 // shorten cuts text to at most so many bytes, at a character, and says so.
 func shorten(text string, most int) string {
 	if len(text) <= most {

@@ -67,6 +67,23 @@ func TestLongTextIsCutAtACharacter(t *testing.T) {
 	}
 }
 
+func TestOfFarTooLongTextTheBeginningIsTold(t *testing.T) {
+	coloured := strings.Repeat("\x1b[1m", 8*maxMessage)
+	cases := map[string]struct{ text, want string }{
+		"nothing but colours":    {text: coloured, want: " [...]"},
+		"a word before colours":  {text: "red" + coloured, want: "red [...]"},
+		"too short to be cut":    {text: "red" + coloured[:4*maxMessage], want: "red"},
+		"a word behind so much":  {text: strings.Repeat("\x1b[1m", 2*maxMessage) + "red", want: " [...]"},
+		"a thousand and some":    {text: strings.Repeat("x", 1020) + coloured, want: strings.Repeat("x", 1018) + " [...]"},
+		"more than can be shown": {text: strings.Repeat("é", 1<<20), want: strings.Repeat("é", 509) + " [...]"},
+	}
+	for name, tc := range cases {
+		if got := tell(tc.text, maxMessage); got != tc.want {
+			t.Errorf("%s: got %.40q of %d bytes, want %.40q of %d", name, got, len(got), tc.want, len(tc.want))
+		}
+	}
+}
+
 func FuzzClean(f *testing.F) {
 	for _, seed := range []string{"plain", "\x1b[31mred", "a\x1b\x1b[1m[2mb", "\x1b]0;t\x07", "\xff\x1b\xff[m", "\u202e\n\t", "\x1b[\n1m"} {
 		f.Add(seed)

@@ -13,10 +13,12 @@ import (
 
 // verdictOn says whether a question is put about an object: it is when why is empty. An error
 // is of a match condition that failed: an API server would refuse the request, and the
-// result says so.
+// result says so. What cannot be told apart by looking at the object, why an audit does not
+// know whether the policy is asked about it, stands in unknown.
 type verdictOn struct {
-	why plan.Reason
-	err error
+	why     plan.Reason
+	unknown error
+	err     error
 }
 
 // reasons are the words of a plan for what keeps a request from a webhook.
@@ -66,7 +68,7 @@ func (m *matcher) match(ctx context.Context, webhook *matching.Matcher, operatio
 	outcome, err := webhook.Match(ctx, request)
 	switch {
 	case witness.unanswered != nil:
-		return verdictOn{why: plan.ReasonAuthorizer}
+		return verdictOn{why: plan.ReasonAuthorizer, unknown: witness.unanswered}
 	case err != nil:
 		return verdictOn{err: err}
 	default:

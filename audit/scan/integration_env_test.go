@@ -324,6 +324,8 @@ func (w *world) strict(object *unstructured.Unstructured) v1alpha2.PolicyReport 
 			recount.Fail++
 		case v1alpha2.StatusError:
 			recount.Error++
+		case v1alpha2.StatusSkip:
+			recount.Skip++
 		}
 	}
 	if r.Summary != recount {
@@ -344,13 +346,18 @@ func (w *world) revisions() map[string]string {
 	return revisions
 }
 
-func (w *world) removeReports() {
-	ctx := context.WithoutCancel(w.t.Context())
-	for _, kind := range []schema.GroupVersionKind{
+// reportKinds are the kinds of both report APIs.
+func reportKinds() []schema.GroupVersionKind {
+	return []schema.GroupVersionKind{
 		v1alpha2.SchemeGroupVersion.WithKind("PolicyReport"), v1alpha2.SchemeGroupVersion.WithKind("ClusterPolicyReport"),
 		{Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "Report"},
 		{Group: reports.GroupOpenReports, Version: "v1alpha1", Kind: "ClusterReport"},
-	} {
+	}
+}
+
+func (w *world) removeReports() {
+	ctx := context.WithoutCancel(w.t.Context())
+	for _, kind := range reportKinds() {
 		list := listOf(kind)
 		_ = w.client.List(ctx, list)
 		for i := range list.Items {

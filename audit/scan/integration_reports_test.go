@@ -13,14 +13,9 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
-
-	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
-	"github.com/kubewarden/kubewarden-operator/audit/report"
-	"github.com/kubewarden/kubewarden-operator/config/crd/reports"
 )
 
 func TestReportsOfAKindThatCannotBeListedStay(t *testing.T) {
@@ -58,7 +53,7 @@ func (w *world) limited(name string) *rest.Config {
 	role := &rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{
 		{APIGroups: []string{""}, Resources: []string{"namespaces", "pods", "services"}, Verbs: []string{"get", "list"}},
 		{APIGroups: []string{"policies.kubewarden.io"}, Resources: []string{"*"}, Verbs: []string{"get", "list", "watch"}},
-		{APIGroups: []string{"wgpolicyk8s.io", "openreports.io"}, Resources: []string{"*"}, Verbs: []string{"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"}},
+		{APIGroups: []string{"wgpolicyk8s.io", "openreports.io"}, Resources: []string{"*"}, Verbs: []string{"create", "delete", "get", "list", "patch", "update", "watch"}},
 	}}
 	w.create(role)
 	w.create(&rbacv1.ClusterRoleBinding{
@@ -122,44 +117,6 @@ func TestWhatOthersPutOnAReportStays(t *testing.T) {
 	}
 	if stored.Labels["team"] != "a" || stored.Annotations["note"] != "seen" || stored.Labels["kubewarden.io/audit-scanner-run-uid"] != "run-2" || stored.Summary.Fail != 1 {
 		t.Errorf("labels %v, annotations %v, summary %+v", stored.Labels, stored.Annotations, stored.Summary)
-	}
-}
-
-func TestOpenReportsReplaceThoseOfTheFormerKind(t *testing.T) {
-	w := newWorld(t)
-	w.namespace("team-k", nil)
-	w.pod("team-k", "web", nil)
-	foreign := &v1alpha2.PolicyReport{ObjectMeta: metav1.ObjectMeta{Name: "theirs", Namespace: "team-k"}}
-	w.create(foreign)
-	w.double.judge("kw.cap.all", unless("privileged", "no"))
-	w.policy("all", creating("", "v1", "pods,namespaces"), func(p *policiesv1.ClusterAdmissionPolicy) {
-		p.Spec.NamespaceSelector = &metav1.LabelSelector{MatchLabels: map[string]string{"kubernetes.io/metadata.name": "team-k"}}
-	})
-	w.mustScan()
-	asOpenReports := func(c *Config) { c.Store = w.store(c.Client, report.KindOpenReports) }
-	if _, err := w.scan(environment.Config, Target{}, asOpenReports); err != nil {
-		t.Fatal(err)
-	}
-	version := schema.GroupVersion{Group: reports.GroupOpenReports, Version: "v1alpha1"}
-	got := w.written(version, "Report", "ClusterReport")
-	for object, lines := range got {
-		if len(lines) == 0 {
-			delete(got, object)
-		}
-	}
-	want := map[string][]string{"Pod/team-k/web": {"kw.cap.all pass"}, "Namespace//team-k": {"kw.cap.all pass"}}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("reports (-want +got):\n%s", diff)
-	}
-	for _, kind := range []string{"PolicyReport", "ClusterPolicyReport"} {
-		for _, left := range w.list(v1alpha2.SchemeGroupVersion.WithKind(kind)).Items {
-			if left.GetName() != "theirs" {
-				t.Errorf("%s %s of the former kind is left", kind, left.GetName())
-			}
-		}
-	}
-	if err := w.client.Get(t.Context(), client.ObjectKeyFromObject(foreign), foreign); err != nil {
-		t.Errorf("a report of others: %v", err)
 	}
 }
 

@@ -3,6 +3,7 @@ package scan
 import (
 	"log/slog"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -200,6 +201,28 @@ func TestResultsAreKeptWhileNothingChangesThatTheyFollowFrom(t *testing.T) {
 			summary, asked = k.scan()
 			if (len(asked) > 0) != tc.again || summary.Reports[report.Unchanged] != 1 {
 				t.Errorf("a third scan asked %q, reports %v", asked, summary.Reports)
+			}
+		})
+	}
+}
+
+// TestAMessageThatIsWrittenInOtherWordsIsKept has a policy say what a report does not take.
+func TestAMessageThatIsWrittenInOtherWordsIsKept(t *testing.T) {
+	for name, message := range map[string]string{
+		"long": strings.Repeat("no ", 1000), "far too long": strings.Repeat("nö ", 100_000), "coloured, in lines": "\x1b[31mno\x1b[0m\nnever\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			k := newKept(t)
+			k.double.judge("kw.cap.denies", func(*unstructured.Unstructured) (bool, string) { return false, message })
+			k.scan()
+			if got := k.report().Results[0].Message; got == message || got == "" {
+				t.Fatalf("the message is %q", got)
+			}
+			for range 2 {
+				summary, asked := k.scan()
+				if len(asked) > 0 || summary.Kept != 2 || summary.Reports[report.Unchanged] != 1 {
+					t.Errorf("asked %q; summary %+v", asked, summary)
+				}
 			}
 		})
 	}

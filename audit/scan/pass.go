@@ -67,10 +67,16 @@ func (p *pass) finish(ctx context.Context) error {
 	if p.session == nil {
 		return nil
 	}
-	deleted, err := p.session.Prune(ctx, func(kind schema.GroupKind) bool {
-		return p.incomplete[kind] || p.unknownGroups[kind.Group]
-	})
-	p.counts.add(func(s *Summary) { s.Deleted += deleted })
+	unsure := func(kind schema.GroupKind) bool { return p.incomplete[kind] || p.unknownGroups[kind.Group] }
+	deleted, err := p.session.Prune(ctx, unsure)
+	former, formerErr := p.session.PruneFormer(ctx, unsure)
+	err = errors.Join(err, formerErr)
+	shortened := p.session.Shortened()
+	p.counts.add(func(s *Summary) { s.Deleted, s.Shortened = s.Deleted+deleted+former, s.Shortened+shortened })
+	if shortened > 0 {
+		p.config.Log.WarnContext(ctx, "reports would be too large and lack something: their annotation says what",
+			"namespace", p.namespace, "reports", shortened, "annotation", report.AnnotationLeftOut)
+	}
 	if n := p.unwritten.Load(); n > 0 {
 		return errors.Join(err, fmt.Errorf("%d reports of %s could not be written", n, place(p.namespace)))
 	}
@@ -194,6 +200,9 @@ func (p *pass) judge(ctx context.Context, version plan.Version, object *unstruct
 			results = append(results, p.result(question, Answer{}, decision.err))
 		case decision.why != "":
 			p.leaveOut(decision.why, 1)
+			if decision.unknown != nil {
+				results = append(results, p.skipped(question, decision.unknown))
+			}
 		default:
 			put = append(put, question)
 		}
@@ -285,6 +294,15 @@ func (p *pass) result(question plan.Question, answer Answer, err error) report.R
 		result.Outcome = report.OutcomePass
 	}
 	return result
+}
+
+// skipped is the result of a question that may or may not have to be put. A report without
+// it would look as if the policy had nothing to do with the object.
+func (p *pass) skipped(question plan.Question, unknown error) report.Result {
+	return report.Result{
+		Policy: question.Policy, Operation: question.Operation, Outcome: report.OutcomeSkip, Time: p.config.Now(),
+		Message: fmt.Sprintf("not asked, since it is not known whether a match condition holds: %v", unknown),
+	}
 }
 
 // write logs and stores a report, as far as that is wanted.

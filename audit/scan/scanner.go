@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/fields"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -134,6 +135,9 @@ func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
 	if !target.ClusterOnly {
 		errs = append(errs, r.namespaces(ctx, target))
 	}
+	if target == (Target{}) {
+		errs = append(errs, r.ignored(ctx))
+	}
 	summary := r.counts.summary(r.plan.Skips())
 	summary.log(ctx, s.config.Log)
 	return summary, errors.Join(errs...)
@@ -146,8 +150,8 @@ func (s *Scanner) prepareStore(ctx context.Context) error {
 	if err := s.config.Store.Check(ctx); err != nil {
 		return err
 	}
-	if err := s.config.Store.RemoveLegacy(ctx); err != nil {
-		s.config.Log.WarnContext(ctx, "cannot remove reports of the former kind", "error", err.Error())
+	if err := s.config.Store.FindFormer(ctx); err != nil {
+		s.config.Log.WarnContext(ctx, "cannot look for reports of the former kind: those that there are stay", "error", err.Error())
 	}
 	return nil
 }
@@ -224,6 +228,34 @@ func (r *run) namespaces(ctx context.Context, target Target) error {
 		})
 	}
 	return errors.Join(work.Wait(), errors.Join(errs...))
+}
+
+// ignored deletes the reports of the time before a namespace was ignored: nothing keeps them
+// true any more.
+func (r *run) ignored(ctx context.Context) error {
+	if r.config.DisableStore {
+		return nil
+	}
+	var errs []error
+	for _, namespace := range r.config.IgnoreNamespaces {
+		if namespace != "" {
+			errs = append(errs, r.forget(ctx, namespace))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *run) forget(ctx context.Context, namespace string) error {
+	session, err := r.config.Store.Open(ctx, namespace)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	none := func(schema.GroupKind) bool { return false }
+	deleted, err := session.Prune(ctx, none)
+	former, formerErr := session.PruneFormer(ctx, none)
+	r.counts.add(func(s *Summary) { s.Deleted += deleted + former })
+	return errors.Join(err, formerErr)
 }
 
 func (r *run) listNamespaces(ctx context.Context, target Target) ([]corev1.Namespace, error) {

@@ -25,8 +25,11 @@ type Summary struct {
 	Unasked map[plan.Reason]int
 	// Reports by what became of them.
 	Reports map[report.Written]int
-	// Deleted reports: no policy covers their object any more.
+	// Deleted reports: no policy covers their object any more, or its namespace is ignored
+	// now, or there is a report of the chosen kind in their place.
 	Deleted int
+	// Shortened reports lack something that would have made them too large.
+	Shortened int
 	// Skips are the policies, and parts of their rules, that are not audited.
 	Skips []plan.Skip
 	// Unlisted are kinds that could not be listed. The reports about them are left as they
@@ -77,12 +80,14 @@ func (s Summary) log(ctx context.Context, log *slog.Logger) {
 		"pass", s.Results[report.OutcomePass],
 		"fail", s.Results[report.OutcomeFail],
 		"error", s.Results[report.OutcomeError],
+		"skip", s.Results[report.OutcomeSkip],
 		"kept", s.Kept,
 		"askedByReason", s.Asked,
 		"created", s.Reports[report.Created],
 		"replaced", s.Reports[report.Replaced],
 		"unchanged", s.Reports[report.Unchanged],
 		"deleted", s.Deleted,
+		"shortened", s.Shortened,
 		"skipped", len(s.Skips),
 		"skippedByReason", s.SkippedByReason(),
 		"unaskedByReason", s.Unasked,
