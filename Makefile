@@ -116,7 +116,15 @@ fuzz: ## Every fuzz target for FUZZTIME (1m); the result stands in build/fuzz.tx
 	@hack/fuzz.sh
 
 .PHONY: bench
-bench: ## Benchmarks of the engine
+bench: ## The engine beside wasmtime 25 in one run; needs gcc, clang with lld, and npm; the result stands in build/bench.json
+	@cd test/bench/engine && CGO_ENABLED=1 go run .
+
+.PHONY: bench-lint
+bench-lint: ## Check the style of the comparison with wasmtime; needs gcc
+	@cd test/bench/engine && CGO_ENABLED=1 go tool -modfile=../../../hack/tools/golangci-lint/go.mod golangci-lint run
+
+.PHONY: bench-engine
+bench-engine: ## Go benchmarks of the engine alone
 	go test -run='^$$' -bench=. -benchmem ./policyserver/policy/...
 
 .PHONY: bench-audit

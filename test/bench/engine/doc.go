@@ -1,0 +1,20 @@
+// Command engine measures the engine beside wasmtime 25, the engine of upstream's policy
+// server, on the same modules in one run, and writes build/bench.json.
+//
+//	make bench
+//
+// wasmtime does what upstream does: a compiled module, and for each request a fresh instance
+// with a deadline by epochs. Our engine is asked as a policy server asks it. Both are asked
+// in turns of a few milliseconds, so that a busy machine hits both, and what counts is the
+// processor's time. Before anything is measured, both have to give the same verdict.
+//
+// What belongs here: the guests by which the figures are known, a host for them on wasmtime
+// with as much as they need, and the figures to hold. It is a Go module of its own, since
+// wasmtime needs cgo and the product has none.
+//
+// What never does: anything that the product or its tests import.
+//
+// Guests in Go are policies of policies/, those in Rego, C and AssemblyScript stand in
+// guests/. They are built when they are needed, by Go, by OPA as a library, by clang with lld,
+// and by AssemblyScript's compiler from npm; bench says what to install where one is missing.
+package main

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
+)
+
+// Modes of our engine. Reuse without putting the instance back is no mode of a policy
+// server: it is measured to know what isolation costs.
+const (
+	modePristine = "pristine"
+	modeFresh    = "fresh"
+	modeUnsafe   = "unsafe"
+)
+
+// row is a figure of build/bench.json: processor time per request, the median of all turns.
+type row struct {
+	Guest    string  `json:"guest"`
+	Payload  string  `json:"payload"`
+	Mode     string  `json:"mode"`
+	Ours     float64 `json:"ours_us"`
+	Wasmtime float64 `json:"wasmtime_us"`
+	// Ratio is that of ours to wasmtime's; below 1 ours is faster.
+	Ratio float64 `json:"ratio"`
+}
+
+// limitAt50KB holds for every guest: there it is the guest's own work that counts.
+const limitAt50KB = 1.15
+
+// What isolation may cost over reuse: the larger of the two.
+const (
+	isolationMicroseconds = 10.0
+	isolationPart         = 0.10
+)
+
+// modesOf are the modes that a guest has rows for. A command ends with its request, so
+// that nothing of it can be used again.
+func modesOf(of guest) []string {
+	if of.mode == metadata.ModeWASI {
+		return []string{modePristine, modeFresh}
+	}
+	return []string{modePristine, modeFresh, modeUnsafe}
+}
+
+// broken says which figures are missing or do not hold.
+func broken(rows []row) []string {
+	var problems []string
+	for _, of := range guests {
+		for _, payload := range sizes {
+			found := map[string]row{}
+			for _, mode := range modesOf(of) {
+				at := slices.IndexFunc(rows, func(r row) bool { return r.Guest == of.name && r.Payload == payload.name && r.Mode == mode })
+				if at < 0 {
+					problems = append(problems, fmt.Sprintf("%s %s %s: there is no row", of.name, payload.name, mode))
+					continue
+				}
+				found[mode] = rows[at]
+			}
+			problems = append(problems, brokenBy(of, payload, found)...)
+		}
+	}
+	return problems
+}
+
+// brokenBy looks at the rows of a guest and a payload, by mode.
+func brokenBy(of guest, payload size, rows map[string]row) (problems []string) {
+	pristine, measured := rows[modePristine]
+	if !measured {
+		return nil
+	}
+	limit := of.limit
+	if payload.name != sizes[0].name {
+		limit = limitAt50KB
+	}
+	if !(pristine.Ratio > 0 && pristine.Ratio <= limit) {
+		problems = append(problems, fmt.Sprintf("%s %s: %.2f of wasmtime's time, want at most %.2f", of.name, payload.name, pristine.Ratio, limit))
+	}
+	if unsafe, measured := rows[modeUnsafe]; measured {
+		most := max(isolationMicroseconds, isolationPart*unsafe.Ours)
+		if cost := pristine.Ours - unsafe.Ours; cost > most {
+			problems = append(problems, fmt.Sprintf("%s %s: isolation costs %.1f us, want at most %.1f", of.name, payload.name, cost, most))
+		}
+	}
+	return problems
+}
+
+// table prints the rows for people.
+func table(out io.Writer, rows []row) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(table, "guest\tpayload\tmode\tours us\twasmtime us\tratio\t")
+	for _, r := range rows {
+		fmt.Fprintf(table, "%s\t%s\t%s\t%.1f\t%.1f\t%.2f\t\n", r.Guest, r.Payload, r.Mode, r.Ours, r.Wasmtime, r.Ratio)
+	}
+	return table.Flush()
+}

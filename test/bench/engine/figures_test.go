@@ -1,0 +1,92 @@
+package main
+
+import (
+	"slices"
+	"testing"
+)
+
+// good are rows that all hold.
+func good() []row {
+	var rows []row
+	for _, of := range guests {
+		for _, payload := range sizes {
+			for _, mode := range modesOf(of) {
+				rows = append(rows, row{Guest: of.name, Payload: payload.name, Mode: mode, Ours: 60, Wasmtime: 100, Ratio: 0.6})
+			}
+		}
+	}
+	return rows
+}
+
+func TestBroken(t *testing.T) {
+	change := func(guest, payload, mode string, to func(*row)) func([]row) []row {
+		return func(rows []row) []row {
+			at := slices.IndexFunc(rows, func(r row) bool { return r.Guest == guest && r.Payload == payload && r.Mode == mode })
+			to(&rows[at])
+			return rows
+		}
+	}
+	for name, tc := range map[string]struct {
+		change func([]row) []row
+		want   []string
+	}{
+		"all hold": {change: func(rows []row) []row { return rows }},
+		"a row is missing": {
+			change: func(rows []row) []row { return rows[1:] },
+			want:   []string{"opa-happy 5KB pristine: there is no row"},
+		},
+		"nothing was measured of a row": {
+			change: change("c-echo", "5KB", modePristine, func(r *row) { r.Ratio = 0 }),
+			want:   []string{"c-echo 5KB: 0.00 of wasmtime's time, want at most 0.95"},
+		},
+		"a small request takes too long": {
+			change: change("go-wasi-raw", "5KB", modePristine, func(r *row) { r.Ratio = 0.66 }),
+			want:   []string{"go-wasi-raw 5KB: 0.66 of wasmtime's time, want at most 0.65"},
+		},
+		"a large request may take longer": {
+			change: change("go-wasi-raw", "50KB", modePristine, func(r *row) { r.Ratio = 1.15 }),
+		},
+		"a large request takes too long": {
+			change: change("go-wasi-raw", "50KB", modePristine, func(r *row) { r.Ratio = 1.16 }),
+			want:   []string{"go-wasi-raw 50KB: 1.16 of wasmtime's time, want at most 1.15"},
+		},
+		"isolation costs too much": {
+			change: change("as-echo", "5KB", modeUnsafe, func(r *row) { r.Ours = 49.5 }),
+			want:   []string{"as-echo 5KB: isolation costs 10.5 us, want at most 10.0"},
+		},
+		"isolation costs a tenth of much": {
+			change: func(rows []row) []row {
+				rows = change("as-echo", "50KB", modeUnsafe, func(r *row) { r.Ours = 1000 })(rows)
+				return change("as-echo", "50KB", modePristine, func(r *row) { r.Ours = 1099 })(rows)
+			},
+		},
+		"fresh instances may be slow": {
+			change: change("as-echo", "5KB", modeFresh, func(r *row) { r.Ratio = 9 }),
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := broken(tc.change(good())); !slices.Equal(got, tc.want) {
+				t.Errorf("got  %q\nwant %q", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestMedian(t *testing.T) {
+	for want, of := range map[float64][]float64{3: {9, 1, 3}, 2.5: {4, 1, 2, 3}, 7: {7}} {
+		if got := median(of); got != want {
+			t.Errorf("of %v: got %v, want %v", of, got, want)
+		}
+	}
+}
+
+// Requests have about the size that their names say.
+func TestRequestsHaveTheirSize(t *testing.T) {
+	for _, of := range guests {
+		for _, payload := range sizes {
+			if got := len(of.request(payload.bytes)); got < payload.bytes*9/10 || got > payload.bytes*11/10 {
+				t.Errorf("%s %s: got %d bytes", of.name, payload.name, got)
+			}
+		}
+	}
+}

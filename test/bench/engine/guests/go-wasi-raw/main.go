@@ -1,0 +1,49 @@
+// Command go-wasi-raw is a policy for requests of any form, as a command of WASI: it accepts
+// what its settings name.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+
+	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/command"
+)
+
+type settings struct {
+	Users     []string `json:"validUsers"`
+	Actions   []string `json:"validActions"`
+	Resources []string `json:"validResources"`
+}
+
+type deed struct {
+	User     string `json:"user"`
+	Action   string `json:"action"`
+	Resource string `json:"resource"`
+}
+
+func main() {
+	os.Exit(command.Run(command.OS(), guest.Policy{Raw: true, Validate: validate, ValidateSettings: validateSettings}))
+}
+
+func validateSettings(raw json.RawMessage) error {
+	return guest.DecodeSettings(raw, &settings{}, "validUsers", "validActions", "validResources")
+}
+
+func validate(request guest.Request) (guest.Response, error) {
+	var allowed settings
+	if err := json.Unmarshal(request.Settings, &allowed); err != nil {
+		return guest.Response{}, fmt.Errorf("decode settings: %w", err)
+	}
+	var wanted deed
+	if err := json.Unmarshal(request.Document, &wanted); err != nil {
+		return guest.Response{}, fmt.Errorf("decode request: %w", err)
+	}
+	if !slices.Contains(allowed.Users, wanted.User) || !slices.Contains(allowed.Actions, wanted.Action) ||
+		!slices.Contains(allowed.Resources, wanted.Resource) {
+		return guest.Reject(fmt.Sprintf("%s may not do that", wanted.User)), nil
+	}
+	return guest.Accept(), nil
+}

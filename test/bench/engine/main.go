@@ -1,0 +1,216 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"github.com/kubewarden/kubewarden-operator/policies/build"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+)
+
+type config struct {
+	rounds int
+	file   string
+}
+
+func main() {
+	var c config
+	flag.IntVar(&c.rounds, "rounds", 21, "turns that each engine has with each guest and payload")
+	flag.StringVar(&c.file, "file", "", "file for the figures; build/bench.json of the tree by default")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	err := run(ctx, c, os.Stdout)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, c config, out io.Writer) error {
+	if c.rounds < 1 {
+		return fmt.Errorf("--rounds %d: want at least 1", c.rounds)
+	}
+	root, err := build.Root(".")
+	if err != nil {
+		return err
+	}
+	if c.file == "" {
+		c.file = filepath.Join(root, "build", "bench.json")
+	}
+	engines, err := newEngines(ctx)
+	if err != nil {
+		return err
+	}
+	defer engines.close(context.WithoutCancel(ctx))
+	var rows []row
+	var problems []string
+	for _, of := range guests {
+		measured, err := engines.measure(ctx, root, of, c.rounds)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", of.name, err))
+		}
+		rows = append(rows, measured...)
+	}
+	if err := errors.Join(write(c.file, rows), table(out, rows)); err != nil {
+		return err
+	}
+	problems = append(problems, broken(rows)...)
+	if len(problems) > 0 {
+		return fmt.Errorf("%d figures do not hold; on a busy machine a second run may say otherwise:\n  %s",
+			len(problems), strings.Join(problems, "\n  "))
+	}
+	return nil
+}
+
+func write(file string, rows []row) error {
+	content, err := json.MarshalIndent(rows, "", "  ")
+	if err != nil {
+		return fmt.Errorf("encode figures: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
+		return fmt.Errorf("make directory of figures: %w", err)
+	}
+	if err := os.WriteFile(file, append(content, '\n'), 0o644); err != nil {
+		return fmt.Errorf("write figures: %w", err)
+	}
+	return nil
+}
+
+// engines are all that is measured.
+type engines struct {
+	pristine, fresh *policy.Engine
+	reuse           *reuse
+	other           *other
+}
+
+func newEngines(ctx context.Context) (*engines, error) {
+	pristine, err := policy.NewEngine(ctx, policy.Config{})
+	if err != nil {
+		return nil, err
+	}
+	if got := pristine.Stats(); got.Isolation != policy.IsolationPristine || got.Method != "pagemap" {
+		return nil, fmt.Errorf("instances are %s and their memory is put back by %s, want %s and pagemap: the figures are about that",
+			got.Isolation, got.Method, policy.IsolationPristine)
+	}
+	fresh, err := policy.NewEngine(ctx, policy.Config{Isolation: policy.IsolationFresh})
+	if err != nil {
+		return nil, err
+	}
+	unsafe, err := newReuse(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &engines{pristine: pristine, fresh: fresh, reuse: unsafe, other: newOther()}, nil
+}
+
+func (e *engines) close(ctx context.Context) {
+	if err := errors.Join(e.other.close(), e.pristine.Close(ctx), e.fresh.Close(ctx), e.reuse.close(ctx)); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+	}
+}
+
+// measure gives the rows of a guest.
+func (e *engines) measure(ctx context.Context, root string, of guest, rounds int) ([]row, error) {
+	module, err := of.make(ctx, root, of)
+	if err != nil {
+		return nil, fmt.Errorf("build: %w", err)
+	}
+	theirs, err := e.other.asker(of, module)
+	if err != nil {
+		return nil, err
+	}
+	askers := map[string]asker{}
+	for _, mode := range modesOf(of) {
+		switch mode {
+		case modePristine:
+			askers[mode], err = engineAsker(ctx, e.pristine, of, module)
+		case modeFresh:
+			askers[mode], err = engineAsker(ctx, e.fresh, of, module)
+		default:
+			askers[mode], err = e.reuse.asker(ctx, of, module)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", mode, err)
+		}
+	}
+	var rows []row
+	for _, payload := range sizes {
+		request := of.request(payload.bytes)
+		subjects, err := sameVerdict(of, request, theirs, askers)
+		if err != nil {
+			return rows, fmt.Errorf("%s: %w", payload.name, err)
+		}
+		took, err := inTurns(subjects, rounds)
+		if err != nil {
+			return rows, fmt.Errorf("%s: %w", payload.name, err)
+		}
+		for i, mode := range modesOf(of) {
+			ours, wasmtime := median(took[i+1]), median(took[0])
+			rows = append(rows, row{
+				Guest: of.name, Payload: payload.name, Mode: mode,
+				Ours: ours, Wasmtime: wasmtime, Ratio: ours / wasmtime,
+			})
+		}
+	}
+	return rows, nil
+}
+
+// sameVerdict has everybody judge a request: it must be accepted, in the same words, twice.
+// The result is wasmtime followed by our modes.
+func sameVerdict(of guest, request json.RawMessage, theirs asker, ours map[string]asker) ([]subject, error) {
+	want, err := theirs(request)
+	if err != nil {
+		return nil, fmt.Errorf("wasmtime: %w", err)
+	}
+	if !want.Accepted {
+		return nil, fmt.Errorf("wasmtime: the request is refused: %s", text(want))
+	}
+	var subjects []subject
+	add := func(name string, ask asker) error {
+		for range 2 {
+			got, err := ask(request)
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			if !reflect.DeepEqual(got, want) {
+				return fmt.Errorf("%s: got verdict %s, want wasmtime's, %s", name, text(got), text(want))
+			}
+		}
+		subjects = append(subjects, subject{name: name, ask: func() error {
+			got, err := ask(request)
+			if err == nil && !got.Accepted {
+				err = fmt.Errorf("the request is refused: %s", text(got))
+			}
+			return err
+		}})
+		return nil
+	}
+	if err := add("wasmtime", theirs); err != nil {
+		return nil, err
+	}
+	for _, mode := range modesOf(of) {
+		if err := add(mode, ours[mode]); err != nil {
+			return nil, err
+		}
+	}
+	return subjects, nil
+}
+
+func text(response protocol.ValidationResponse) string {
+	message := "none"
+	if response.Message != nil {
+		message = *response.Message
+	}
+	return fmt.Sprintf("accepted %t, message %s", response.Accepted, message)
+}
