@@ -142,7 +142,7 @@ func TestCommandCallsHost(t *testing.T) {
 		t.Errorf("the host's answer was written behind the settings: %q", behind)
 	}
 	_, err = module.Validate(t.Context(), policy.Call{}, json.RawMessage(`{}`))
-	checkError(t, err, &wantError{policy.KindGuest, "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."})
+	checkError(t, err, &wantError{policy.KindGuest, "Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported. Missing grant: 'kubernetes/can_i' in hostCapabilities of the policy"})
 }
 
 // echoAfter is code that calls the host, writes the answer to the standard output where

@@ -52,6 +52,8 @@ type Config struct {
 	// Capabilities serve host calls, by namespace ("kubernetes", "oci", "net", "crypto").
 	// A namespace that is missing here answers a guest that it is not provided.
 	Capabilities map[string]host.Capability
+	// HostLimits bound what guests send to capabilities and get from them.
+	HostLimits host.Limits
 	// HostCalls is told of what guests ask of the host; nil for nobody.
 	HostCalls host.Observer
 	// MaxIdle bounds the instances that wait for a call, of all modules together; 0 means 64
@@ -115,6 +117,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 		return nil, &Error{Kind: KindInternal, Message: "start policy engine", Err: err}
 	}
 	engine.dispatcher = host.NewDispatcher(config.Capabilities, config.Logger)
+	engine.dispatcher.Limit(config.HostLimits)
 	if config.HostCalls != nil {
 		engine.dispatcher.Observe(config.HostCalls, config.Now)
 	}

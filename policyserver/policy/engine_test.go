@@ -281,7 +281,7 @@ func TestHostCalls(t *testing.T) {
 	module := compile(t, newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": verdict{}}}), answering.Bytes())
 
 	_, err := module.Validate(t.Context(), policy.Call{PolicyID: "kw.cap.mine"}, json.RawMessage(`{}`))
-	checkError(t, err, &wantError{policy.KindGuest, "internal server error: Guest call failure: Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported."})
+	checkError(t, err, &wantError{policy.KindGuest, "internal server error: Guest call failure: Policy has not been granted access to the 'kubernetes/can_i' host capability. The violation has been reported. Missing grant: 'kubernetes/can_i' in hostCapabilities of the policy"})
 
 	granted, err := host.NewGrants([]string{"kubernetes/can_i"}, nil)
 	if err != nil {

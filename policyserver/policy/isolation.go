@@ -106,7 +106,7 @@ func (e *Engine) makerFor(ctx context.Context, guest guest, program *sandbox.Pro
 	}
 	ctx, _ = e.runtime.Begin(ctx)
 	return program.NewTemplate(ctx, func(instance *sandbox.Instance) error {
-		session := e.dispatcher.Session("", host.Grants{})
+		session := e.dispatcher.Session(host.Policy{})
 		if err := guest.init(ctx, instance, session); err != nil {
 			return err
 		}
@@ -148,7 +148,7 @@ func (p *parker) Instantiate(ctx context.Context) (*sandbox.Instance, error) {
 	}
 	// What the command does until it reads is no part of the call that waits for it.
 	ctx, _ = p.engine.runtime.Begin(ctx)
-	session := p.engine.dispatcher.Session("", host.Grants{})
+	session := p.engine.dispatcher.Session(host.Policy{})
 	instance, err := p.guest.park(ctx, p.program, session)
 	if err != nil {
 		return nil, err

@@ -108,7 +108,7 @@ func (m *Module) run(
 	}
 	defer m.calls.leave()
 
-	session := m.engine.dispatcher.Session(call.PolicyID, call.Capabilities)
+	session := m.engine.dispatcher.Session(host.Policy{ID: call.PolicyID, Domain: call.Domain, Grants: call.Capabilities})
 	ctx, state := m.engine.runtime.Begin(ctx)
 	defer func() {
 		session.Output(ctx, "stdout", state.Stdout.String())

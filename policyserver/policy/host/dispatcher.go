@@ -15,6 +15,9 @@ const binding = "kubewarden"
 type Request struct {
 	// PolicyID names the policy in logs.
 	PolicyID string
+	// Domain is the policy's trust domain: a namespace, outside which it is to see nothing, or
+	// "" for those who rule the cluster.
+	Domain string
 	// Operation is what is asked of the capability's namespace: "v1/verify" in "oci".
 	Operation string
 	// Payload is the guest's input. It is valid until Call returns.
@@ -25,7 +28,8 @@ type Request struct {
 
 // Capability serves the host calls of one namespace. Call answers with bytes for the
 // guest, or with an error: a RefusalError is told to the guest as it is, any other error as a
-// failure of the host. It must return when ctx is done, and it is called concurrently.
+// failure of the host. It must return when ctx is done, which is at the deadline of the
+// evaluation at the latest, and it is called concurrently.
 type Capability interface {
 	Call(ctx context.Context, request Request) ([]byte, error)
 }
@@ -52,7 +56,7 @@ type Result string
 // Results of host calls.
 const (
 	ResultAnswered Result = "answered"
-	// ResultDenied says that the policy was not granted the capability.
+	// ResultDenied says that the policy was not granted the capability, or what it asked of it.
 	ResultDenied Result = "denied"
 	ResultFailed Result = "failed"
 )
@@ -66,15 +70,20 @@ type Observer interface {
 // Dispatcher brings host calls to capabilities. It is safe for concurrent use.
 type Dispatcher struct {
 	capabilities map[string]Capability
+	limits       Limits
 	logger       *slog.Logger
 	observer     Observer // nil for none
 	now          func() time.Time
 }
 
-// NewDispatcher serves the capabilities, by namespace. Guests' logs go to the logger.
+// NewDispatcher serves the capabilities, by namespace, within the usual limits. Guests' logs
+// go to the logger.
 func NewDispatcher(capabilities map[string]Capability, logger *slog.Logger) *Dispatcher {
-	return &Dispatcher{capabilities: capabilities, logger: logger}
+	return &Dispatcher{capabilities: capabilities, limits: Limits{}.orUsual(), logger: logger}
 }
+
+// Limit has other limits than the usual ones hold. It is called before the first call.
+func (d *Dispatcher) Limit(limits Limits) { d.limits = limits.orUsual() }
 
 // Observe has an observer told of every call from now on, measured by a clock. It is called
 // before the first call.
@@ -82,23 +91,31 @@ func (d *Dispatcher) Observe(observer Observer, now func() time.Time) {
 	d.observer, d.now = observer, now
 }
 
+// Policy is on whose behalf a guest calls. The zero value may ask for nothing.
+type Policy struct {
+	// ID names the policy in logs.
+	ID string
+	// Domain is as in Request.
+	Domain string
+	Grants Grants
+}
+
 // Session is what the host is to one call of a guest. It serves one goroutine.
 type Session struct {
 	dispatcher *Dispatcher
-	policyID   string
-	grants     Grants
+	policy     Policy
 	logged     budget
 	called     bool
 	consulted  bool
 }
 
-// Session begins a session of a policy with these grants.
-func (d *Dispatcher) Session(policyID string, grants Grants) *Session {
-	return &Session{dispatcher: d, policyID: policyID, grants: grants}
+// Session begins a session of a policy.
+func (d *Dispatcher) Session(policy Policy) *Session {
+	return &Session{dispatcher: d, policy: policy}
 }
 
 // Grants are those of the session's policy.
-func (s *Session) Grants() Grants { return s.grants }
+func (s *Session) Grants() Grants { return s.policy.Grants }
 
 // Called says whether the guest has called the host.
 func (s *Session) Called() bool { return s.called }
@@ -110,26 +127,36 @@ func (s *Session) Consulted() bool { return s.consulted }
 // Call answers a host call. The text of an error is for the guest.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
 	s.called = true
+	return s.observed(capabilityOf(call), func() ([]byte, error) { return s.answer(ctx, call) })
+}
+
+// observed serves a call and tells the observer of it.
+func (s *Session) observed(capability string, serve func() ([]byte, error)) ([]byte, error) {
 	if s.dispatcher.observer == nil {
-		return s.answer(ctx, call)
+		return serve()
 	}
 	began := s.dispatcher.now()
-	answer, err := s.answer(ctx, call)
-	s.dispatcher.observer.HostCalled(capabilityOf(call), resultOf(err), s.dispatcher.now().Sub(began))
+	answer, err := serve()
+	s.dispatcher.observer.HostCalled(capability, resultOf(err), s.dispatcher.now().Sub(began))
 	return answer, err
 }
 
 // capabilityOf names what is called, if there is such a thing: a guest can ask for anything.
 func capabilityOf(call Call) string {
-	_, known := lookup(call.Namespace, call.Operation)
-	if known || call.Namespace == namespaceTracing && call.Operation == operationLog {
+	if exists(call.Namespace, call.Operation) || call.Namespace == namespaceTracing && call.Operation == operationLog {
 		return call.Namespace + "/" + call.Operation
 	}
 	return "unknown"
 }
 
+// exists says whether there is such a capability.
+func exists(namespace, operation string) bool {
+	_, known := lookup(namespace, operation)
+	return known
+}
+
 func resultOf(err error) Result {
-	var denied deniedError
+	var denied *deniedError
 	switch {
 	case err == nil:
 		return ResultAnswered
@@ -138,14 +165,6 @@ func resultOf(err error) Result {
 	default:
 		return ResultFailed
 	}
-}
-
-// deniedError is the error of a call that the policy was not granted, by its path.
-type deniedError string
-
-// Error is upstream's text, known to users.
-func (d deniedError) Error() string {
-	return fmt.Sprintf("Policy has not been granted access to the '%s' host capability. The violation has been reported.", string(d))
 }
 
 // answer checks a call in upstream's order, and serves it.
@@ -158,9 +177,8 @@ func (s *Session) answer(ctx context.Context, call Call) ([]byte, error) {
 	}
 	s.consulted = true
 	path := call.Namespace + "/" + call.Operation
-	if !s.grants.Allows(path) {
-		s.reportDenied(ctx, path)
-		return nil, deniedError(path)
+	if err := s.admit(ctx, path); err != nil {
+		return nil, err
 	}
 	knownNamespace, knownOperation := lookup(call.Namespace, call.Operation)
 	if !knownNamespace {
@@ -169,20 +187,48 @@ func (s *Session) answer(ctx context.Context, call Call) ([]byte, error) {
 	if !knownOperation {
 		return nil, fmt.Errorf("unknown operation: %s", call.Operation)
 	}
+	if err := s.dispatcher.limits.checkPayload(path, call.Payload); err != nil {
+		return nil, err
+	}
 	capability, provided := s.dispatcher.capabilities[call.Namespace]
 	if !provided {
-		return nil, failure(fmt.Errorf("host capability '%s' is not provided here", path))
+		return nil, failure(notProvided(path))
 	}
-	answer, err := capability.Call(ctx, Request{
-		PolicyID:  s.policyID,
-		Operation: call.Operation,
-		Payload:   call.Payload,
-		Grants:    s.grants,
-	})
+	answer, err := capability.Call(ctx, s.request(call.Operation, call.Payload))
+	return s.hand(ctx, path, answer, err)
+}
+
+// admit is the gate: nothing passes that was not granted, and nothing after the deadline.
+func (s *Session) admit(ctx context.Context, path string) error {
+	if !s.policy.Grants.Allows(path) {
+		return s.deny(ctx, deniedCapability(path, s.policy.Domain))
+	}
+	return checkTime(ctx, path)
+}
+
+func (s *Session) request(operation string, payload []byte) Request {
+	return Request{PolicyID: s.policy.ID, Domain: s.policy.Domain, Operation: operation, Payload: payload, Grants: s.policy.Grants}
+}
+
+// hand gives the guest what a capability answered.
+func (s *Session) hand(ctx context.Context, path string, answer []byte, err error) ([]byte, error) {
+	if denied, is := errors.AsType[*deniedError](err); is {
+		return nil, s.deny(ctx, denied)
+	}
+	if late := checkTime(ctx, path); late != nil {
+		return nil, late
+	}
 	if err != nil {
 		return nil, failure(err)
 	}
+	if err := s.dispatcher.limits.checkReply(path, answer); err != nil {
+		return nil, err
+	}
 	return answer, nil
+}
+
+func notProvided(path string) error {
+	return fmt.Errorf("host capability '%s' is not provided here", path)
 }
 
 // failure is what a guest is told of an error inside the host.
@@ -191,16 +237,4 @@ func failure(err error) error {
 		return refusal
 	}
 	return fmt.Errorf("Callback evaluation failure: %w", err) //nolint:staticcheck // upstream's text, known to users
-}
-
-func (s *Session) reportDenied(ctx context.Context, path string) {
-	s.log(ctx, record{
-		level:   slog.LevelError,
-		message: "policy called a host capability that it was not granted",
-		attributes: []slog.Attr{
-			slog.String(KeyPolicy, s.policyID),
-			slog.String("capability", path),
-			slog.String("allowed_capabilities", s.grants.String()),
-		},
-	})
 }

@@ -58,7 +58,7 @@ func FuzzSessionCall(f *testing.F) {
 		for _, name := range []string{"crypto", "kubernetes", "net", "oci", "", "tracing", namespace} {
 			capabilities[name] = witness{name, &reached}
 		}
-		session := host.NewDispatcher(capabilities, slog.New(slog.DiscardHandler)).Session("kw.cap.mine", granted)
+		session := host.NewDispatcher(capabilities, slog.New(slog.DiscardHandler)).Session(host.Policy{ID: "kw.cap.mine", Grants: granted})
 		_, err = session.Call(t.Context(), host.Call{Binding: binding, Namespace: namespace, Operation: operation, Payload: payload})
 		for _, path := range reached {
 			pattern := strings.TrimSpace(pattern)

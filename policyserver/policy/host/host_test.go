@@ -119,11 +119,11 @@ func TestSessionCall(t *testing.T) {
 		},
 		"not granted": {
 			call:    host.Call{Binding: "kubewarden", Namespace: "oci", Operation: "v1/verify"},
-			wantErr: "Policy has not been granted access to the 'oci/v1/verify' host capability. The violation has been reported.",
+			wantErr: "Policy has not been granted access to the 'oci/v1/verify' host capability. The violation has been reported. Missing grant: 'oci/v1/verify' in hostCapabilities of the policy",
 		},
 		"the gate stands before the check of names": {
 			call:    host.Call{Binding: "kubewarden", Namespace: "nonsense", Operation: "x"},
-			wantErr: "Policy has not been granted access to the 'nonsense/x' host capability. The violation has been reported.",
+			wantErr: "Policy has not been granted access to the 'nonsense/x' host capability. The violation has been reported. There is no such capability",
 		},
 		"unknown namespace": {
 			patterns: []string{"*"},
@@ -164,7 +164,7 @@ func TestSessionCall(t *testing.T) {
 	}, slog.New(slog.DiscardHandler))
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			session := dispatcher.Session("kw.cap.mine", grants(t, tc.patterns...))
+			session := dispatcher.Session(host.Policy{ID: "kw.cap.mine", Grants: grants(t, tc.patterns...)})
 			got, err := session.Call(t.Context(), tc.call)
 			if tc.wantErr != "" {
 				if err == nil || err.Error() != tc.wantErr {
@@ -198,7 +198,7 @@ func TestObserveCalls(t *testing.T) {
 		now = now.Add(time.Second)
 		return now
 	})
-	session := dispatcher.Session("kw.cap.mine", grants(t, "oci/*", "net/*"))
+	session := dispatcher.Session(host.Policy{ID: "kw.cap.mine", Grants: grants(t, "oci/*", "net/*")})
 	for _, call := range []host.Call{
 		{Namespace: "oci", Operation: "v2/verify"},
 		{Namespace: "kubernetes", Operation: "can_i"},
@@ -225,7 +225,7 @@ func logs(t *testing.T, f func(*host.Session)) []map[string]any {
 	t.Helper()
 	var buffer bytes.Buffer
 	logger := slog.New(slog.NewJSONHandler(&buffer, &slog.HandlerOptions{Level: host.LevelTrace}))
-	f(host.NewDispatcher(nil, logger).Session("kw.cap.mine", grants(t, "oci/v2/*", "kubernetes/can_i")))
+	f(host.NewDispatcher(nil, logger).Session(host.Policy{ID: "kw.cap.mine", Grants: grants(t, "oci/v2/*", "kubernetes/can_i")}))
 	var lines []map[string]any
 	decoder := json.NewDecoder(&buffer)
 	for decoder.More() {

@@ -60,7 +60,7 @@ func (s *Session) Output(ctx context.Context, stream, text string) {
 	s.log(ctx, record{
 		level:      slog.LevelInfo,
 		message:    "policy output",
-		attributes: []slog.Attr{slog.String(KeyPolicy, s.policyID), slog.String(KeyStream, stream), slog.String(KeyText, text)},
+		attributes: []slog.Attr{slog.String(KeyPolicy, s.policy.ID), slog.String(KeyStream, stream), slog.String(KeyText, text)},
 	})
 }
 
@@ -79,7 +79,7 @@ func (s *Session) trace(ctx context.Context, call Call) ([]byte, error) {
 			level:   slog.LevelError,
 			message: "policy log is malformed",
 			attributes: []slog.Attr{
-				slog.String(KeyPolicy, s.policyID), slog.String("error", err.Error()),
+				slog.String(KeyPolicy, s.policy.ID), slog.String("error", err.Error()),
 				slog.String("payload", strings.ToValidUTF8(string(call.Payload[:min(len(call.Payload), maxLogBytes)]), "\uFFFD")),
 			},
 		}
@@ -119,7 +119,7 @@ func (s *Session) decodeTrace(payload []byte) (record, error) {
 		level:   level,
 		message: "policy log",
 		attributes: []slog.Attr{
-			slog.String(KeyPolicy, s.policyID), slog.String(KeyText, message), slog.String(KeyData, string(data)),
+			slog.String(KeyPolicy, s.policy.ID), slog.String(KeyText, message), slog.String(KeyData, string(data)),
 		},
 	}, nil
 }
@@ -158,7 +158,7 @@ func (s *Session) log(ctx context.Context, entry record) {
 	if s.logged.records >= maxLogRecords || s.logged.bytes >= maxLogBytes {
 		s.logged.spent = true
 		s.dispatcher.logger.LogAttrs(ctx, slog.LevelWarn, "policy logged too much in one call, the rest is dropped",
-			slog.String(KeyPolicy, s.policyID))
+			slog.String(KeyPolicy, s.policy.ID))
 	}
 }
 
