@@ -62,14 +62,26 @@ func TestAnAuditReportsWhatIsThereAlready(t *testing.T) {
 // audit asks for a scan and waits until it is complete.
 func audit(t *testing.T) {
 	t.Helper()
-	kubewarden := &operatorv1alpha1.Kubewarden{}
+	auditIs(t, requestAudit(t), operatorv1alpha1.AuditOutcomeComplete)
+}
+
+// requestAudit asks for a scan, by the value that it returns.
+func requestAudit(t *testing.T) string {
+	t.Helper()
 	value := time.Now().Format(time.RFC3339Nano)
 	kubectl(t, "annotate", "--overwrite", "kubewarden", operatorv1alpha1.KubewardenName, operatorv1alpha1.AnnotationAuditNow+"="+value)
+	return value
+}
+
+// auditIs waits until the scan that was asked for has ended, with this outcome.
+func auditIs(t *testing.T, value string, outcome operatorv1alpha1.AuditOutcome) {
+	t.Helper()
 	gomega.NewWithT(t).Eventually(func(g gomega.Gomega) {
+		kubewarden := &operatorv1alpha1.Kubewarden{}
 		g.Expect(cluster.Get(t.Context(), client.ObjectKey{Name: operatorv1alpha1.KubewardenName}, kubewarden)).To(gomega.Succeed())
 		g.Expect(kubewarden.Status.Audit).NotTo(gomega.BeNil())
 		g.Expect(kubewarden.Status.Audit.LastRequest).NotTo(gomega.BeNil())
 		g.Expect(kubewarden.Status.Audit.LastRequest.Value).To(gomega.Equal(value))
-		g.Expect(kubewarden.Status.Audit.LastRequest.Outcome).To(gomega.Equal(operatorv1alpha1.AuditOutcomeComplete))
+		g.Expect(kubewarden.Status.Audit.LastRequest.Outcome).To(gomega.Equal(outcome), kubewarden.Status.Audit.LastRequest.Message)
 	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
 }
