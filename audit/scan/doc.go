@@ -17,6 +17,8 @@
 //	breaker.go    a policy server that does not answer is not waited for again and again
 //	replicas.go   connections to the replicas of a policy server in turn
 //	transport.go  connections and TLS
+//	progress.go   how far a scan is
+//	summary.go    what it did, for its log; outcome.go for the status of the Kubewarden
 //
 // What belongs here: everything of a scan that talks to the network, except writing reports.
 //

@@ -54,8 +54,10 @@ func (r *run) pass(ctx context.Context, namespace string, labels map[string]stri
 	var errs []error
 	for _, kind := range kinds {
 		errs = append(errs, p.kind(ctx, kind))
+		r.progress.advance(1 / float64(len(kinds)+1))
 	}
 	errs = append(errs, p.finish(ctx))
+	r.progress.advance(1 / float64(len(kinds)+1))
 	return errors.Join(errs...)
 }
 

@@ -43,6 +43,8 @@ type Config struct {
 	Log *slog.Logger
 	// Now tells the time that results bear.
 	Now func() time.Time
+	// ProgressEvery is how often it is logged how far a scan is; 0 for never.
+	ProgressEvery time.Duration
 
 	// KubewardenNamespace is where the policy servers run. Only policies that want it in, and
 	// those in it, are asked about what is there.
@@ -115,6 +117,7 @@ type run struct {
 	// unknownGroups are API groups that did not say what they serve.
 	unknownGroups map[string]bool
 	counts        counts
+	progress      progress
 }
 
 // Run scans once. The error joins everything that kept the scan from being complete and
@@ -128,8 +131,10 @@ func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
 	if err != nil {
 		return Summary{}, err
 	}
+	stop := r.followProgress(ctx)
 	var errs []error
 	if target.Namespace == "" {
+		r.progress.expect(1, target.ClusterOnly)
 		errs = append(errs, r.pass(ctx, "", nil))
 	}
 	if !target.ClusterOnly {
@@ -138,6 +143,7 @@ func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
 	if target == (Target{}) {
 		errs = append(errs, r.ignored(ctx))
 	}
+	stop()
 	summary := r.counts.summary(r.plan.Skips())
 	summary.log(ctx, s.config.Log)
 	return summary, errors.Join(errs...)
@@ -212,6 +218,7 @@ func (r *run) namespaces(ctx context.Context, target Target) error {
 	if err != nil {
 		return err
 	}
+	r.progress.expect(len(namespaces), true)
 	var (
 		mu   sync.Mutex
 		errs []error

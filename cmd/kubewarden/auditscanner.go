@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -26,6 +27,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client/config"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/audit/report"
@@ -48,7 +50,11 @@ type auditFlags struct {
 	// What upstream's scanner does not know.
 	exemptNamespaces, operations []string
 	matchCondition               string
+	logFormat, summaryFile       string
 }
+
+// progressEvery is how often the log tells how far a scan is.
+const progressEvery = 15 * time.Second
 
 // maxConnections bounds the connections to one policy server, whatever the flags multiply
 // to: more questions at once would only queue there, and be refused.
@@ -90,15 +96,37 @@ of KUBECONFIG or of ~/.kube/config.`,
 	f.StringSliceVar(&flags.exemptNamespaces, "exempt-namespaces", nil, "namespaces that every webhook leaves out, separated by commas; may be given several times")
 	f.StringVar(&flags.matchCondition, "match-condition", "", "file of the match condition, in CEL, that every webhook has beside those of its policy")
 	f.StringSliceVar(&flags.operations, "operations", []string{string(matching.Create)}, "what to simulate on each object: CREATE, UPDATE, DELETE; separated by commas; may be given several times")
+	f.StringVar(&flags.logFormat, "log-fmt", "json", "format of the log: json, text")
+	f.StringVar(&flags.summaryFile, "summary-file", "", "file to write a summary of the scan to, as JSON, when it ends")
 	command.MarkFlagsRequiredTogether("client-cert", "client-key")
 	return command
 }
 
 func (f *auditFlags) run(ctx context.Context, stdout io.Writer) error {
-	logger, err := auditLogger(stdout, f.logLevel)
+	logger, err := auditLogger(stdout, f.logFormat, f.logLevel)
 	if err != nil {
 		return err
 	}
+	summary, err := f.scan(ctx, logger)
+	return errors.Join(err, f.leaveSummary(summary.Outcome(err)))
+}
+
+// leaveSummary writes where the operator, or whoever else, looks for what became of the scan.
+func (f *auditFlags) leaveSummary(outcome operatorv1alpha1.AuditSummary) error {
+	if f.summaryFile == "" {
+		return nil
+	}
+	content, err := scan.Termination(outcome)
+	if err == nil {
+		err = os.WriteFile(f.summaryFile, content, 0o600)
+	}
+	if err != nil {
+		return fmt.Errorf("--summary-file: %w", err)
+	}
+	return nil
+}
+
+func (f *auditFlags) scan(ctx context.Context, logger *slog.Logger) (scan.Summary, error) {
 	log.SetLogger(logr.FromSlogHandler(logger.Handler()))
 	if f.cluster && f.namespace != "" {
 		logger.WarnContext(ctx, "both --cluster and --namespace are given: only what lives in no namespace is scanned")
@@ -106,23 +134,22 @@ func (f *auditFlags) run(ctx context.Context, stdout io.Writer) error {
 	}
 	kind, err := report.ParseKind(f.reportKind)
 	if err != nil {
-		return fmt.Errorf("--report-kind: %w", err)
+		return scan.Summary{}, fmt.Errorf("--report-kind: %w", err)
 	}
 	restConfig, err := config.GetConfig()
 	if err != nil {
-		return fmt.Errorf("read the kubeconfig: %w", err)
+		return scan.Summary{}, fmt.Errorf("read the kubeconfig: %w", err)
 	}
 	scanConfig, err := f.config(ctx, restConfig, kind)
 	if err != nil {
-		return err
+		return scan.Summary{}, err
 	}
 	scanConfig.Log = logger
 	scanner, err := scan.NewScanner(scanConfig)
 	if err != nil {
-		return err
+		return scan.Summary{}, err
 	}
-	_, err = scanner.Run(ctx, scan.Target{Namespace: f.namespace, ClusterOnly: f.cluster})
-	return err
+	return scanner.Run(ctx, scan.Target{Namespace: f.namespace, ClusterOnly: f.cluster})
 }
 
 func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind report.Kind) (scan.Config, error) {
@@ -164,6 +191,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 		DisableStore:        f.disableStore,
 		OutputScan:          f.outputScan,
 		Now:                 time.Now,
+		ProgressEvery:       progressEvery,
 		KubewardenNamespace: f.kubewardenNamespace,
 		PolicyServerURL:     f.policyServerURL,
 		ExemptNamespaces:    f.exemptNamespaces,
@@ -269,13 +297,14 @@ var auditLevels = map[string]slog.Level{
 	"fatal":   slog.LevelError,
 }
 
-// auditLogger writes JSON with upstream's keys: time, level, message.
-func auditLogger(out io.Writer, level string) (*slog.Logger, error) {
+// auditLogger writes with upstream's keys: time, level, message; in JSON, as upstream does, or
+// as text.
+func auditLogger(out io.Writer, format, level string) (*slog.Logger, error) {
 	threshold, known := auditLevels[strings.ToLower(level)]
 	if !known {
 		return nil, fmt.Errorf("--loglevel: %q is not allowed; allowed are debug, info, warning, error", level)
 	}
-	handler := slog.NewJSONHandler(out, &slog.HandlerOptions{Level: threshold, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+	options := &slog.HandlerOptions{Level: threshold, ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
 		if len(groups) > 0 {
 			return attr
 		}
@@ -286,7 +315,16 @@ func auditLogger(out io.Writer, level string) (*slog.Logger, error) {
 			attr.Value = slog.StringValue(levelName(attr.Value.String()))
 		}
 		return attr
-	}})
+	}}
+	var handler slog.Handler
+	switch format {
+	case "json":
+		handler = slog.NewJSONHandler(out, options)
+	case "text":
+		handler = slog.NewTextHandler(out, options)
+	default:
+		return nil, fmt.Errorf("--log-fmt: %q is not allowed; allowed are json, text", format)
+	}
 	return slog.New(handler).With("component", "audit-scanner"), nil
 }
 

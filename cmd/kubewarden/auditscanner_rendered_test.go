@@ -36,7 +36,7 @@ func TestAuditScannerTakesWhatIsRendered(t *testing.T) {
 		"operations": "[DELETE,UPDATE]", "match-condition": "/pki/never-lock-out.cel",
 		"parallel-namespaces": "2", "parallel-resources": "3", "parallel-policies": "4", "page-size": "5",
 		"disable-store": "true", "output-scan": "true", "extra-ca": "/pki/ca.crt", "client-cert": "/client-cert/tls.crt", "client-key": "/client-cert/tls.key",
-		"report-kind": "openreports",
+		"report-kind": "openreports", "summary-file": "/dev/termination-log",
 	}
 	got := map[string]string{}
 	for name := range want {

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
 )
 
 func TestAuditScannerHasUpstreamsFlags(t *testing.T) {
@@ -21,7 +24,7 @@ func TestAuditScannerHasUpstreamsFlags(t *testing.T) {
 	})
 	want := []string{
 		"client-cert=", "client-key=", "cluster=false c", "disable-store=false", "extra-ca= f", "ignore-namespaces=[] i",
-		"exempt-namespaces=[]", "match-condition=", "operations=[CREATE]", // ours
+		"exempt-namespaces=[]", "match-condition=", "operations=[CREATE]", "log-fmt=json", "summary-file=", // ours
 		"insecure-ssl=false", "kubewarden-namespace=kubewarden k", "loglevel=info l", "namespace= n", "output-scan=false o",
 		"page-size=100", "parallel-namespaces=1", "parallel-policies=5", "parallel-resources=100", "policy-server-url= u",
 		"report-kind=policyreport",
@@ -46,6 +49,7 @@ func TestAuditScannerRefusesBadFlags(t *testing.T) {
 		"an authority that is missing":     {[]string{"--extra-ca", missing}, "--extra-ca: open "},
 		"an operation that leaves nothing": {[]string{"--operations", "CREATE,CONNECT"}, `--operations: "CONNECT" is not allowed; allowed are CREATE, UPDATE, DELETE`},
 		"a condition that is missing":      {[]string{"--match-condition", missing}, "--match-condition: open "},
+		"a format that does not exist":     {[]string{"--log-fmt", "xml"}, `--log-fmt: "xml" is not allowed; allowed are json, text`},
 		"nothing to do at once":            {[]string{"--parallel-policies", "0"}, "parallel policies is 0; allowed is 1 or more"},
 	}
 	for name, tc := range cases {
@@ -82,12 +86,12 @@ func TestAuditScannerSaysThatTheClusterCannotBeReached(t *testing.T) {
 
 func TestAuditLogHasUpstreamsKeys(t *testing.T) {
 	for _, level := range []string{"", "debug", "info", "warning", "error", "trace", "warn", "fatal"} {
-		if _, err := auditLogger(io.Discard, level); err != nil {
+		if _, err := auditLogger(io.Discard, "json", level); err != nil {
 			t.Errorf("level %q: %v", level, err)
 		}
 	}
 	var out bytes.Buffer
-	log, err := auditLogger(&out, "debug")
+	log, err := auditLogger(&out, "json", "debug")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -109,5 +113,37 @@ func TestAuditLogHasUpstreamsKeys(t *testing.T) {
 	want := []string{"debug one audit-scanner ", "info two audit-scanner ", "warning three audit-scanner kw.cap.a", "error four audit-scanner "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestAuditScannerLeavesASummaryAlsoOfAScanThatFailed(t *testing.T) {
+	t.Setenv("KUBECONFIG", filepath.Join("testdata", "unreachable.kubeconfig"))
+	file := filepath.Join(t.TempDir(), "summary")
+	if err := executeAuditScanner(io.Discard, []string{"--summary-file", file}); err == nil {
+		t.Fatal("a cluster that cannot be reached was scanned")
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	left := operatorv1alpha1.AuditSummary{}
+	if err := json.Unmarshal(content, &left); err != nil || !strings.Contains(left.Problem, "connection refused") {
+		t.Errorf("error %v, left is %s", err, content)
+	}
+	missing := filepath.Join(t.TempDir(), "missing", "summary")
+	if err := executeAuditScanner(io.Discard, []string{"--summary-file", missing}); err == nil || !strings.Contains(err.Error(), "--summary-file: open "+missing) {
+		t.Errorf("error = %v", err)
+	}
+}
+
+func TestAuditLogAsText(t *testing.T) {
+	var out bytes.Buffer
+	log, err := auditLogger(&out, "text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Warn("three things", "policy", "kw.cap.a")
+	if _, rest, _ := strings.Cut(out.String(), " "); rest != "level=warning message=\"three things\" component=audit-scanner policy=kw.cap.a\n" {
+		t.Errorf("log: %s", out.String())
 	}
 }

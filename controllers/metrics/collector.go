@@ -43,7 +43,7 @@ type part struct {
 
 // NewCollector returns a Collector for one registry.
 func NewCollector(config Config) *Collector {
-	return &Collector{Config: config, parts: []part{installationPart, policiesPart, serversPart, certificatesPart}}
+	return &Collector{Config: config, parts: []part{installationPart, auditPart, policiesPart, serversPart, certificatesPart}}
 }
 
 // Describe implements prometheus.Collector.

@@ -125,12 +125,47 @@ func TestTheInstallationIsTold(t *testing.T) {
 	kubewarden.Status.Rekeying = &operatorv1alpha1.Rekeying{Step: 3}
 	kubewarden.Status.Audit = &operatorv1alpha1.AuditStatus{
 		LastSuccessfulTime: &metav1.Time{Time: time.Unix(1900000000, 0)},
-		LastRun:            &operatorv1alpha1.AuditRun{Outcome: operatorv1alpha1.AuditOutcomeFailed},
+		LastRun:            &operatorv1alpha1.AuditRun{Outcome: operatorv1alpha1.AuditOutcomeRunning},
+		LastFinished: &operatorv1alpha1.AuditResult{
+			AuditRun: operatorv1alpha1.AuditRun{
+				Outcome:   operatorv1alpha1.AuditOutcomeFailed,
+				StartTime: &metav1.Time{Time: time.Unix(1900000000, 0)}, EndTime: &metav1.Time{Time: time.Unix(1900000090, 0)},
+			},
+			Summary: &operatorv1alpha1.AuditSummary{
+				Objects: 9, Pass: 5, Fail: 3, Error: 1, Written: 6, Unchanged: 2, Deleted: 4, UnlistedCount: 7,
+				Skipped: map[string]int64{"NotActive": 8}, Unasked: map[string]int64{"ObjectSelector": 10},
+			},
+		},
 	}
 	want := `
-# HELP kubewarden_audit_last_run_failed Whether the audit that started last has failed or had to leave something out. Absent while it runs.
+# HELP kubewarden_audit_last_run_duration_seconds How long the audit that ended last has taken.
+# TYPE kubewarden_audit_last_run_duration_seconds gauge
+kubewarden_audit_last_run_duration_seconds 90
+# HELP kubewarden_audit_last_run_failed Whether the audit that ended last has failed. What is told of it is absent before the first one, and while audits are disabled.
 # TYPE kubewarden_audit_last_run_failed gauge
 kubewarden_audit_last_run_failed 1
+# HELP kubewarden_audit_last_run_objects Number of objects that the audit that ended last has looked at.
+# TYPE kubewarden_audit_last_run_objects gauge
+kubewarden_audit_last_run_objects 9
+# HELP kubewarden_audit_last_run_reports Number of reports by what the audit that ended last has done with them: written, unchanged, deleted.
+# TYPE kubewarden_audit_last_run_reports gauge
+kubewarden_audit_last_run_reports{action="deleted"} 4
+kubewarden_audit_last_run_reports{action="unchanged"} 2
+kubewarden_audit_last_run_reports{action="written"} 6
+# HELP kubewarden_audit_last_run_results Number of results of the audit that ended last: pass, fail, or error for a question without a verdict.
+# TYPE kubewarden_audit_last_run_results gauge
+kubewarden_audit_last_run_results{result="error"} 1
+kubewarden_audit_last_run_results{result="fail"} 3
+kubewarden_audit_last_run_results{result="pass"} 5
+# HELP kubewarden_audit_last_run_skipped Number of policies, and of parts of their rules, that the audit that ended last could not ask about, by reason.
+# TYPE kubewarden_audit_last_run_skipped gauge
+kubewarden_audit_last_run_skipped{reason="NotActive"} 8
+# HELP kubewarden_audit_last_run_unasked Number of questions about an object that the audit that ended last has not put, by reason.
+# TYPE kubewarden_audit_last_run_unasked gauge
+kubewarden_audit_last_run_unasked{reason="ObjectSelector"} 10
+# HELP kubewarden_audit_last_run_unlisted Number of resources that the audit that ended last could not list. Reports about them stay as they were.
+# TYPE kubewarden_audit_last_run_unlisted gauge
+kubewarden_audit_last_run_unlisted 7
 # HELP kubewarden_audit_last_success_timestamp_seconds When an audit was last complete, in Unix time. Absent before the first one, and while audits are disabled.
 # TYPE kubewarden_audit_last_success_timestamp_seconds gauge
 kubewarden_audit_last_success_timestamp_seconds 1.9e+09

@@ -3,6 +3,7 @@
 // statuses out of the caches; it asks the API server nothing.
 //
 //	installation.go  is there a Kubewarden, are its conditions true, is enforcement suspended
+//	audit.go         what the audit that ended last found and left out
 //	policies.go      policies by kind, stage and mode, and why some are not ready
 //	servers.go       replicas of policy servers: wanted, ready, up to date
 //	certificates.go  when certificates that are in use expire

@@ -19,14 +19,9 @@ var (
 		"Whether the Kubewarden says that no policy is to be enforced.", nil, nil)
 	rekeyingStep = prometheus.NewDesc("kubewarden_rekeying_step",
 		"Step of four by which another certificate authority takes over; 0 while none does.", nil, nil)
-	lastAudit = prometheus.NewDesc("kubewarden_audit_last_success_timestamp_seconds",
-		"When an audit was last complete, in Unix time. Absent before the first one, and while audits are disabled.", nil, nil)
-	auditFailed = prometheus.NewDesc("kubewarden_audit_last_run_failed",
-		"Whether the audit that started last has failed or had to leave something out. Absent while it runs.", nil, nil)
-
 	installationPart = part{
 		name:         "installation",
-		descriptions: []*prometheus.Desc{installations, installationCondition, suspended, rekeyingStep, lastAudit, auditFailed},
+		descriptions: []*prometheus.Desc{installations, installationCondition, suspended, rekeyingStep},
 		collect:      collectInstallation,
 	}
 )
@@ -49,19 +44,6 @@ func collectInstallation(ctx context.Context, config Config, metrics chan<- prom
 		for _, condition := range kubewarden.Status.Conditions {
 			metrics <- gauge(installationCondition, truth(condition.Status == metav1.ConditionTrue), condition.Type)
 		}
-		collectAudit(kubewarden.Status.Audit, metrics)
 	}
 	return nil
-}
-
-func collectAudit(audit *operatorv1alpha1.AuditStatus, metrics chan<- prometheus.Metric) {
-	if audit == nil {
-		return
-	}
-	if audit.LastSuccessfulTime != nil {
-		metrics <- gauge(lastAudit, float64(audit.LastSuccessfulTime.Unix()))
-	}
-	if run := audit.LastRun; run != nil && run.Outcome != operatorv1alpha1.AuditOutcomeRunning {
-		metrics <- gauge(auditFailed, truth(run.Outcome == operatorv1alpha1.AuditOutcomeFailed))
-	}
 }

@@ -275,7 +275,7 @@ func (in AuditScannerInput) arguments() []string {
 	for _, operation := range sorted(in.Audit.Operations) {
 		arguments = append(arguments, "--operations", string(operation))
 	}
-	return arguments
+	return append(arguments, "--summary-file", corev1.TerminationMessagePathDefault)
 }
 
 // sorted has each value once; lists of the spec are sets.

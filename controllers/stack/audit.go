@@ -37,6 +37,8 @@ type audit struct {
 	jobs []batchv1.Job
 	// lost are Jobs that were running when last looked at, and are gone.
 	lost []string
+	// finished is the scan that ended last, while the status does not tell of it.
+	finished *operatorv1alpha1.AuditResult
 
 	// published says that there is an authority that the scanner can trust.
 	published bool
@@ -77,7 +79,7 @@ func (r *Reconciler) observeAudit(ctx context.Context, s *state) error {
 			return err
 		}
 	}
-	return nil
+	return r.observeFinished(ctx, s)
 }
 
 // observeJob looks for a Job that is said to run. The cache may not have it yet; the API

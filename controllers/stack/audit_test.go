@@ -197,6 +197,9 @@ func TestAuditRuns(t *testing.T) {
 			audit: audit{lost: []string{"a"}},
 			want: operatorv1alpha1.AuditStatus{
 				LastRun: &operatorv1alpha1.AuditRun{JobName: "a", Outcome: operatorv1alpha1.AuditOutcomeFailed, Message: "the Job was deleted before it ended"},
+				LastFinished: &operatorv1alpha1.AuditResult{AuditRun: operatorv1alpha1.AuditRun{
+					JobName: "a", Outcome: operatorv1alpha1.AuditOutcomeFailed, Message: "the Job was deleted before it ended",
+				}},
 				LastRequest: &operatorv1alpha1.AuditRequest{Value: "now", AuditRun: operatorv1alpha1.AuditRun{
 					JobName: "a", Outcome: operatorv1alpha1.AuditOutcomeFailed, Message: "the Job was deleted before it ended",
 				}},

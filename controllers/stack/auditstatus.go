@@ -43,6 +43,7 @@ func setAudit(s *state) {
 	}
 	status := s.kubewarden.Status.Audit
 	setRuns(s, status)
+	setFinished(s, status)
 	status.Schedule = ""
 	if cronJob := s.audit.cronJob; cronJob != nil && (cronJob.Spec.Suspend == nil || !*cronJob.Spec.Suspend) {
 		status.Schedule = cronJob.Spec.Schedule
@@ -141,7 +142,11 @@ func setAuditScheduled(s *state) {
 func (s *state) scansInWords() string {
 	words := fmt.Sprintf("scans start by the schedule %q", s.kubewarden.Spec.Audit.Schedule)
 	if run := s.kubewarden.Status.Audit.LastRun; run != nil && run.Outcome == operatorv1alpha1.AuditOutcomeFailed {
-		words += fmt.Sprintf("; the last one, Job %s, failed: %s", run.JobName, run.Message)
+		message := run.Message
+		if finished := s.kubewarden.Status.Audit.LastFinished; finished != nil && finished.JobName == run.JobName {
+			message = finished.Message
+		}
+		words += fmt.Sprintf("; the last one, Job %s, failed: %s", run.JobName, message)
 	}
 	if _, wanted := s.requested(); wanted && s.audit.started == nil {
 		words += "; one that was asked for waits for " + s.requestWaitsFor()

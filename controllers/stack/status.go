@@ -196,6 +196,9 @@ func (r *Reconciler) recordTransition(s *state) {
 	for _, event := range certificateEvents(&s.original.Status, &s.kubewarden.Status) {
 		r.Recorder.Eventf(s.kubewarden, nil, event.kind, event.reason, "IssueCertificates", "%s", resource.Note(event.message))
 	}
+	for _, event := range auditEvents(&s.original.Status, &s.kubewarden.Status) {
+		r.Recorder.Eventf(s.kubewarden, nil, event.kind, event.reason, "Audit", "%s", resource.Note(event.message))
+	}
 }
 
 // transitionOf is the type of the Event that a change of Ready is worth; empty for none.

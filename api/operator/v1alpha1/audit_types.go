@@ -200,6 +200,10 @@ type AuditStatus struct {
 	// +optional
 	LastRun *AuditRun `json:"lastRun,omitempty"`
 
+	// LastFinished is the scan that ended last, and what it found. It outlives the Job.
+	// +optional
+	LastFinished *AuditResult `json:"lastFinished,omitempty"`
+
 	// LastRequest is the last scan that was asked for by annotation and started.
 	// +optional
 	LastRequest *AuditRequest `json:"lastRequest,omitempty"`
@@ -234,6 +238,66 @@ type AuditRequest struct {
 
 	AuditRun `json:",inline"`
 }
+
+// AuditResult is a scan that has ended.
+type AuditResult struct {
+	AuditRun `json:",inline"`
+
+	// Summary is what the scanner itself tells. It is absent when the scanner could tell
+	// nothing, as one that ran out of memory.
+	// +optional
+	Summary *AuditSummary `json:"summary,omitempty"`
+}
+
+// AuditSummary is what a scan did and left out. The scanner leaves it in JSON as the
+// termination message of its container, which holds 4096 bytes.
+type AuditSummary struct {
+	// Objects is how many objects were looked at.
+	Objects int64 `json:"objects"`
+
+	// Pass, Fail and Error count the results. An error is a question without a verdict: the
+	// policy server did not answer, or the policy could not be evaluated.
+	Pass  int64 `json:"pass"`
+	Fail  int64 `json:"fail"`
+	Error int64 `json:"error"`
+
+	// Skipped counts the policies, and parts of their rules, that are not audited, by reason.
+	// +optional
+	Skipped map[string]int64 `json:"skipped,omitempty"`
+
+	// Unasked counts the questions that are not put about an object, by reason.
+	// +optional
+	Unasked map[string]int64 `json:"unasked,omitempty"`
+
+	// Unlisted are the first of the resources that could not be listed, in the cluster or in
+	// some namespace. Reports about them stay as they were.
+	// +optional
+	// +kubebuilder:validation:MaxItems=10
+	// +listType=atomic
+	Unlisted []string `json:"unlisted,omitempty"`
+
+	// UnlistedCount is how many resources could not be listed.
+	// +optional
+	UnlistedCount int64 `json:"unlistedCount,omitempty"`
+
+	// Written and Deleted count reports: those that were new or said something else, and
+	// those that nothing stood behind any more. Unchanged ones were left alone.
+	Written   int64 `json:"written"`
+	Unchanged int64 `json:"unchanged"`
+	Deleted   int64 `json:"deleted"`
+
+	// Problem is what kept the scan from being complete, shortened; empty when nothing did.
+	// +optional
+	// +kubebuilder:validation:MaxLength=1024
+	Problem string `json:"problem,omitempty"`
+}
+
+// MaxAuditUnlisted is how many resources that could not be listed an AuditSummary names, and
+// MaxAuditProblem how long its Problem is, in bytes.
+const (
+	MaxAuditUnlisted = 10
+	MaxAuditProblem  = 1024
+)
 
 // AuditOutcome says how a scan ended.
 // +kubebuilder:validation:Enum=Running;Complete;Failed
