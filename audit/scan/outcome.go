@@ -20,11 +20,13 @@ func (s Summary) Outcome(problem error) operatorv1alpha1.AuditSummary {
 		Pass:      int64(s.Results[report.OutcomePass]),
 		Fail:      int64(s.Results[report.OutcomeFail]),
 		Error:     int64(s.Results[report.OutcomeError]),
+		Kept:      int64(s.Kept),
 		Skipped:   byReason(s.SkippedByReason()),
 		Unasked:   byReason(s.Unasked),
 		Written:   int64(s.Reports[report.Created] + s.Reports[report.Replaced]),
 		Unchanged: int64(s.Reports[report.Unchanged]),
 		Deleted:   int64(s.Deleted),
+		Shortened: int64(s.Shortened),
 	}
 	names := s.unlistedResources()
 	outcome.UnlistedCount = int64(len(names))

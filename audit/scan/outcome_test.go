@@ -18,19 +18,20 @@ func TestTheOutcomeTellsWhatTheSummaryCounts(t *testing.T) {
 	summary := Summary{
 		Objects: 9,
 		Results: map[report.Outcome]int{report.OutcomePass: 3, report.OutcomeFail: 2, report.OutcomeError: 1},
+		Kept:    7,
 		Unasked: map[plan.Reason]int{plan.ReasonObjectSelector: 4},
 		Reports: map[report.Written]int{report.Created: 1, report.Replaced: 2, report.Unchanged: 5},
-		Deleted: 6,
-		Skips:   []plan.Skip{{PolicyID: "a", Reason: plan.ReasonVolatile}, {PolicyID: "b", Reason: plan.ReasonVolatile}},
+		Deleted: 6, Shortened: 8,
+		Skips: []plan.Skip{{PolicyID: "a", Reason: plan.ReasonVolatile}, {PolicyID: "b", Reason: plan.ReasonVolatile}},
 		Unlisted: []Unlisted{
 			{Resource: "secrets", Namespace: "b"}, {Resource: "roles", Namespace: "a"}, {Resource: "secrets", Namespace: "a"},
 		},
 	}
 	want := operatorv1alpha1.AuditSummary{
-		Objects: 9, Pass: 3, Fail: 2, Error: 1,
+		Objects: 9, Pass: 3, Fail: 2, Error: 1, Kept: 7,
 		Skipped: map[string]int64{"Volatile": 2}, Unasked: map[string]int64{"ObjectSelector": 4},
 		Unlisted: []string{"roles", "secrets"}, UnlistedCount: 2,
-		Written: 3, Unchanged: 5, Deleted: 6, Problem: "no more time",
+		Written: 3, Unchanged: 5, Deleted: 6, Shortened: 8, Problem: "no more time",
 	}
 	if diff := cmp.Diff(want, summary.Outcome(errors.New("no more time"))); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)

@@ -20,6 +20,8 @@ var (
 		"Number of objects that the audit that ended last has looked at.", nil, nil)
 	auditResults = prometheus.NewDesc("kubewarden_audit_last_run_results",
 		"Number of results of the audit that ended last: pass, fail, or error for a question without a verdict.", []string{"result"}, nil)
+	auditKept = prometheus.NewDesc("kubewarden_audit_last_run_kept",
+		"Number of results that the audit that ended last has taken from reports as they were, without asking.", nil, nil)
 	auditSkipped = prometheus.NewDesc("kubewarden_audit_last_run_skipped",
 		"Number of policies, and of parts of their rules, that the audit that ended last could not ask about, by reason.", []string{"reason"}, nil)
 	auditUnasked = prometheus.NewDesc("kubewarden_audit_last_run_unasked",
@@ -32,7 +34,7 @@ var (
 	auditPart = part{
 		name: "audit",
 		descriptions: []*prometheus.Desc{
-			lastAudit, auditFailed, auditDuration, auditObjects, auditResults, auditSkipped, auditUnasked, auditUnlisted, auditReports,
+			lastAudit, auditFailed, auditDuration, auditObjects, auditResults, auditKept, auditSkipped, auditUnasked, auditUnlisted, auditReports,
 		},
 		collect: collectAudits,
 	}
@@ -68,6 +70,7 @@ func collectFinished(run *operatorv1alpha1.AuditResult, metrics chan<- prometheu
 		return
 	}
 	metrics <- gauge(auditObjects, float64(summary.Objects))
+	metrics <- gauge(auditKept, float64(summary.Kept))
 	metrics <- gauge(auditUnlisted, float64(summary.UnlistedCount))
 	for result, count := range map[string]int64{"pass": summary.Pass, "fail": summary.Fail, "error": summary.Error} {
 		metrics <- gauge(auditResults, float64(count), result)

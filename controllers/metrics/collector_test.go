@@ -132,7 +132,7 @@ func TestTheInstallationIsTold(t *testing.T) {
 				StartTime: &metav1.Time{Time: time.Unix(1900000000, 0)}, EndTime: &metav1.Time{Time: time.Unix(1900000090, 0)},
 			},
 			Summary: &operatorv1alpha1.AuditSummary{
-				Objects: 9, Pass: 5, Fail: 3, Error: 1, Written: 6, Unchanged: 2, Deleted: 4, UnlistedCount: 7,
+				Objects: 9, Pass: 5, Fail: 3, Error: 1, Kept: 2, Written: 6, Unchanged: 2, Deleted: 4, UnlistedCount: 7,
 				Skipped: map[string]int64{"NotActive": 8}, Unasked: map[string]int64{"ObjectSelector": 10},
 			},
 		},
@@ -144,6 +144,9 @@ kubewarden_audit_last_run_duration_seconds 90
 # HELP kubewarden_audit_last_run_failed Whether the audit that ended last has failed. What is told of it is absent before the first one, and while audits are disabled.
 # TYPE kubewarden_audit_last_run_failed gauge
 kubewarden_audit_last_run_failed 1
+# HELP kubewarden_audit_last_run_kept Number of results that the audit that ended last has taken from reports as they were, without asking.
+# TYPE kubewarden_audit_last_run_kept gauge
+kubewarden_audit_last_run_kept 2
 # HELP kubewarden_audit_last_run_objects Number of objects that the audit that ended last has looked at.
 # TYPE kubewarden_audit_last_run_objects gauge
 kubewarden_audit_last_run_objects 9

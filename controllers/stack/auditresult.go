@@ -163,5 +163,8 @@ func missingFrom(summary *operatorv1alpha1.AuditSummary) string {
 	if summary.UnlistedCount > 0 {
 		parts = append(parts, fmt.Sprintf("resources that cannot be listed (%d): %s", summary.UnlistedCount, strings.Join(summary.Unlisted, ", ")))
 	}
+	if summary.Shortened > 0 {
+		parts = append(parts, fmt.Sprintf("parts of reports that would be too large (%d)", summary.Shortened))
+	}
 	return strings.Join(parts, "; ")
 }

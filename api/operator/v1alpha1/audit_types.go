@@ -261,6 +261,11 @@ type AuditSummary struct {
 	Fail  int64 `json:"fail"`
 	Error int64 `json:"error"`
 
+	// Kept is how many of the results were taken from reports as they were, without asking:
+	// nothing of what they followed from has changed.
+	// +optional
+	Kept int64 `json:"kept,omitempty"`
+
 	// Skipped counts the policies, and parts of their rules, that are not audited, by reason.
 	// +optional
 	Skipped map[string]int64 `json:"skipped,omitempty"`
@@ -285,6 +290,10 @@ type AuditSummary struct {
 	Written   int64 `json:"written"`
 	Unchanged int64 `json:"unchanged"`
 	Deleted   int64 `json:"deleted"`
+
+	// Shortened counts the reports that lack something which would have made them too large.
+	// +optional
+	Shortened int64 `json:"shortened,omitempty"`
 
 	// Problem is what kept the scan from being complete, shortened; empty when nothing did.
 	// +optional

@@ -96,6 +96,7 @@ func TestAuditScanner(t *testing.T) {
 		auditCronJobIs(t, c, suspensionIs(false))
 	})
 	t.Run("a scan can be asked for", func(t *testing.T) { checkAuditRequests(t, c) })
+	t.Run("what a scan found outlives its Job", func(t *testing.T) { checkAuditResults(t, c) })
 	t.Run("it can be done without", func(t *testing.T) {
 		configureAudit(t, c, func(audit *operatorv1alpha1.Audit) { audit.Enabled = new(false) })
 		within(t, healing, func(ctx context.Context) error { return mustAllBeGone(ctx, c, auditChildren()) })
