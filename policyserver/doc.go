@@ -10,6 +10,7 @@
 //	kube        the configuration out of a ConfigMap, reports into another
 //	fetch       modules from registries, web servers and files
 //	policy      the engine: compiled modules and their calls
+//	capability  what policies may ask of the world by way of the host
 //	groups      the language of policy groups
 //	evaluation  the set of policies, and what becomes of a verdict
 //	server      HTTP, TLS, reviews in and out

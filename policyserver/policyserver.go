@@ -64,8 +64,10 @@ type Config struct {
 	SigstoreTrust string
 	// PublicTrust says how the public trust root is fetched; its Logger is the server's.
 	PublicTrust trustroot.Config
-	Files       *Files
-	Live        *Live
+	// Capabilities are what policies may be granted.
+	Capabilities Capabilities
+	Files        *Files
+	Live         *Live
 	// Push sends telemetry to a collector; nil does not. Whoever made it shuts it down.
 	Push   *telemetry.Push
 	Logger *slog.Logger
@@ -121,7 +123,7 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
 		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation,
-		HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
+		Capabilities: p.capabilities(), HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)

@@ -112,6 +112,8 @@ const (
 	EnvStartupPatience = "KUBEWARDEN_STARTUP_PATIENCE"
 	// EnvIsolation is how each request gets an instance of its policy.
 	EnvIsolation = "KUBEWARDEN_ISOLATION"
+	// EnvHostDNSTTL is how long what policies looked up by way of the host is kept.
+	EnvHostDNSTTL = "KUBEWARDEN_HOST_DNS_TTL"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

@@ -1,0 +1,187 @@
+package dns
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/net/dns/dnsmessage"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+)
+
+// nameServer answers over UDP on the loopback interface.
+type nameServer struct {
+	conn      net.PacketConn
+	questions atomic.Int64
+	silent    atomic.Bool
+}
+
+func newNameServer(t *testing.T) *nameServer {
+	t.Helper()
+	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &nameServer{conn: conn}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		s.serve()
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-ended
+	})
+	return s
+}
+
+func (s *nameServer) serve() {
+	buffer := make([]byte, 4096)
+	for {
+		n, from, err := s.conn.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		var message dnsmessage.Message
+		if message.Unpack(buffer[:n]) != nil || len(message.Questions) != 1 || s.silent.Load() {
+			continue
+		}
+		if answer, err := s.answer(message); err == nil {
+			_, _ = s.conn.WriteTo(answer, from)
+		}
+	}
+}
+
+// answer knows twice.test, by two addresses of IPv4, one of them twice, and one of IPv6.
+func (s *nameServer) answer(message dnsmessage.Message) ([]byte, error) {
+	question := message.Questions[0]
+	message.Response, message.Additionals = true, nil
+	header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class, TTL: 60}
+	switch {
+	case !strings.EqualFold(question.Name.String(), "twice.test."):
+		message.RCode = dnsmessage.RCodeNameError
+	case question.Type == dnsmessage.TypeA:
+		s.questions.Add(1)
+		for _, last := range []byte{1, 2, 1} {
+			message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: [4]byte{192, 0, 2, last}}})
+		}
+	case question.Type == dnsmessage.TypeAAAA:
+		address := &dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 1}}
+		message.Answers = []dnsmessage.Resource{{Header: header, Body: address}}
+	}
+	return message.Pack()
+}
+
+// resolver asks this server, whatever the system's configuration says.
+func (s *nameServer) resolver() *net.Resolver {
+	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
+	}}
+}
+
+func lookup(ctx context.Context, c *Capability, payload string) (string, error) {
+	answer, err := c.Call(ctx, host.Request{PolicyID: "kw.cap.mine", Operation: "v1/dns_lookup_host", Payload: []byte(payload)})
+	return string(answer), err
+}
+
+func TestLookup(t *testing.T) {
+	server := newNameServer(t)
+	c := New(Config{Resolver: server.resolver(), Now: time.Now})
+	got, err := lookup(t.Context(), c, `"twice.test."`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var answer addresses
+	if err := json.Unmarshal([]byte(got), &answer); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"192.0.2.1", "192.0.2.2", "2001:db8::1"} {
+		if strings.Count(got, `"`+want+`"`) != 1 {
+			t.Errorf("got %s, want %s once", got, want)
+		}
+	}
+	if len(answer.IPs) != 3 {
+		t.Errorf("got %s, want three addresses", got)
+	}
+	if got, err := lookup(t.Context(), c, ` "192.0.2.7" `); err != nil || got != `{"ips":["192.0.2.7"]}` {
+		t.Errorf("got %s, %v for an address", got, err)
+	}
+	var refusal host.RefusalError
+	if _, err := lookup(t.Context(), c, `"absent.test."`); err == nil || errors.As(err, &refusal) || !strings.Contains(err.Error(), "lookup absent.test.: no such host") {
+		t.Errorf("got %v for a host that there is none of, want a failure that says so", err)
+	}
+}
+
+func TestLookupIsKeptWhenToldTo(t *testing.T) {
+	for name, tc := range map[string]struct {
+		ttl  time.Duration
+		want int64
+	}{"kept": {time.Minute, 1}, "asked each time": {0, 3}} {
+		t.Run(name, func(t *testing.T) {
+			server := newNameServer(t)
+			c := New(Config{TTL: tc.ttl, Resolver: server.resolver(), Now: time.Now})
+			for _, name := range []string{`"twice.test."`, `"TWICE.test."`, `"twice.test."`} {
+				if _, err := lookup(t.Context(), c, name); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := server.questions.Load(); got != tc.want {
+				t.Errorf("the name server was asked %d times, want %d", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestLookupEndsInTime(t *testing.T) {
+	server := newNameServer(t)
+	server.silent.Store(true)
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := lookup(ctx, New(Config{Resolver: server.resolver(), Now: time.Now}), `"twice.test."`); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v of a name server that is silent, want that the time is up", err)
+	}
+}
+
+func TestLookupRefusesPayloads(t *testing.T) {
+	c := New(Config{Now: time.Now})
+	for payload, want := range map[string]string{
+		``:                                   `payload is "";`,
+		`null`:                               `payload is "null"; want the name of a host, as a text in JSON`,
+		`{"host":1}`:                         "want the name of a host",
+		`["a"]`:                              "want the name of a host",
+		`"a`:                                 "unexpected end of JSON input",
+		`"a" "b"`:                            "invalid character",
+		`""`:                                 "host is empty",
+		`"` + strings.Repeat("a", 255) + `"`: "host has 255 bytes, at most 254 are allowed",
+	} {
+		_, err := lookup(t.Context(), c, payload)
+		var refusal host.RefusalError
+		if !errors.As(err, &refusal) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: got %v, want a refusal that contains %q", payload, err, want)
+		}
+	}
+	_, err := c.Call(t.Context(), host.Request{Operation: "v2/dns_lookup_host"})
+	if err == nil || err.Error() != "unknown operation: v2/dns_lookup_host" {
+		t.Errorf("got %v for an operation that there is none of", err)
+	}
+}
+
+// Whatever a guest sends, what is looked up is a text that it sent.
+func FuzzDecodeHost(f *testing.F) {
+	for _, seed := range []string{`"example.org"`, `null`, `"\u0000"`, `{"host":"x"}`, `" "`, `""`, "\"\xff\""} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		name, err := decodeHost(payload)
+		var text string
+		if err == nil && (json.Unmarshal(payload, &text) != nil || text != name || name == "" || len(name) > maxHost) {
+			t.Errorf("%q was read as host %q", payload, name)
+		}
+	})
+}
