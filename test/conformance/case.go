@@ -61,6 +61,8 @@ type Module struct {
 	Settings           any      `yaml:"settings"`
 	TimeoutEvalSeconds *int     `yaml:"timeoutEvalSeconds"`
 	HostCapabilities   []string `yaml:"hostCapabilities"`
+	// ContextAwareResources are kinds of objects, by apiVersion and kind.
+	ContextAwareResources []map[string]string `yaml:"contextAwareResources"`
 }
 
 // Group is an entry of policies.yml that is a group.

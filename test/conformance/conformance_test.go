@@ -35,11 +35,12 @@ func TestConformance(t *testing.T) {
 	requests := os.DirFS("requests")
 	policies := policiesFile(t, cases)
 	store := t.TempDir() // of modules, as they came and compiled: those who start later have less to do
+	world := newWorld(t)
 	engines := engines{
-		fresh:    newEnvironment(t, policy.IsolationFresh, store, policies),
-		pristine: newEnvironment(t, policy.IsolationPristine, store, policies),
+		fresh:    newEnvironment(t, policy.IsolationFresh, store, policies, world),
+		pristine: newEnvironment(t, policy.IsolationPristine, store, policies, world),
 	}
-	remote := newRemote(t, store, policies)
+	remote := newRemote(t, store, policies, world)
 	serverOnly := 0
 	var waiting sync.WaitGroup
 	places := make(chan struct{}, atOnce)

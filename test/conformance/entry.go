@@ -44,6 +44,9 @@ func (m *Module) entry(urlOf Modules) (map[string]any, error) {
 	if m.HostCapabilities != nil {
 		entry["hostCapabilities"] = m.HostCapabilities
 	}
+	if m.ContextAwareResources != nil {
+		entry["contextAwareResources"] = m.ContextAwareResources
+	}
 	return entry, nil
 }
 

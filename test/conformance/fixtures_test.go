@@ -104,11 +104,12 @@ func (nobody) ModuleInMemory() {}
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
 // newEnvironment serves policies by an engine, without a server.
-func newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte) *evaluation.Environment {
+func newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte, world world) *evaluation.Environment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine, err := policy.NewEngine(t.Context(), policy.Config{
 		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
+		Capabilities: world.capabilities(),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -156,7 +157,7 @@ type remote struct {
 }
 
 // newRemote serves policies by a whole policy server with TLS.
-func newRemote(t *testing.T, store string, policies []byte) *remote {
+func newRemote(t *testing.T, store string, policies []byte, world world) *remote {
 	t.Helper()
 	dir := t.TempDir()
 	files := &policyserver.Files{Policies: filepath.Join(dir, "policies.yml")}
@@ -167,7 +168,7 @@ func newRemote(t *testing.T, store string, policies []byte) *remote {
 	s, err := policyserver.New(t.Context(), policyserver.Config{
 		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
 		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout,
-		AcceptNamespace: acceptNamespace, DownloadDir: store, Files: files,
+		AcceptNamespace: acceptNamespace, DownloadDir: store, Files: files, Capabilities: world.config,
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {

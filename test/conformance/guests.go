@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -134,6 +135,7 @@ var guests = map[string]func(says string) []byte{
 	"is annotated with":                withMetadata,
 	"answers with zeros":               answeringZeros,
 	"fails with what the host says":    failingWithHost,
+	tells:                              tellers["wapc"],
 }
 
 func (g *Guest) check() error {
@@ -146,7 +148,10 @@ func (g *Guest) check() error {
 	if ways != 1 {
 		return errors.New("guest: want one of answers, does, calls, runs, opa and gatekeeper")
 	}
-	if g.As != "" || g.Calls != nil {
+	if _, knows := tellers[g.As]; g.Does == tells && g.As != "" && !knows {
+		return fmt.Errorf("guest that %s is called as %q; known are %s", tells, g.As, strings.Join(slices.Sorted(maps.Keys(tellers)), ", "))
+	}
+	if g.Does != tells && (g.As != "" || g.Calls != nil) {
 		return g.checkHostile()
 	}
 	if _, known := guests[g.Does]; g.Does != "" && !known {
@@ -158,6 +163,8 @@ func (g *Guest) check() error {
 // Bytes is the program; nil for one that is absent.
 func (g *Guest) Bytes(ctx context.Context) ([]byte, error) {
 	switch {
+	case g.As != "" && g.Does == tells:
+		return tellers[g.As](g.Says), nil
 	case g.As != "":
 		return g.hostile(), nil
 	case g.Runs != nil:
@@ -199,16 +206,46 @@ func withMetadata(metadata string) []byte {
 }
 
 // hostCall is code that calls the capability that a text names as "namespace operation
-// payload".
-func hostCall(g *wasmtest.Guest, says string) []byte {
+// payload"; a certificate in the payload is named as "<name>".
+func hostCall(guest caller, says string) []byte {
 	namespace, rest, _ := strings.Cut(says, " ")
 	operation, payload, _ := strings.Cut(rest, " ")
-	return g.CallHost(namespace, operation, payload)
+	return guest.CallHost(namespace, operation, certificates().Replace(payload))
 }
 
 func failingWithHost(says string) []byte {
 	g := wasmtest.NewGuest()
 	return g.OnValidate(hostCall(g, says), wasmtest.IfI32(g.Respond(`{"accepted":true}`), wasmtest.Else, g.FailHost())).Bytes()
+}
+
+// tells is the word for a guest that denies, with what the host answers or why it does not.
+const tells = "tells what the host says"
+
+// tellers are guests that do so, by execution mode.
+var tellers = map[string]func(says string) []byte{"wapc": tellingGuest, "wasi": tellingCommand}
+
+func tellingGuest(says string) []byte {
+	g := wasmtest.NewGuest()
+	tell := slices.Concat(wasmtest.I32Const(wasmtest.AddressPayload), wasmtest.Call(wasmtest.HostResponse),
+		wasmtest.I32Const(wasmtest.AddressPayload), wasmtest.Call(wasmtest.HostResponseLen), wasmtest.Call(wasmtest.GuestError), wasmtest.I32Const(0))
+	return g.OnValidate(hostCall(g, says), wasmtest.IfI32(tell, wasmtest.Else, g.FailHost())).Bytes()
+}
+
+// tellingCommand finds what the host says behind the question, which it reads before.
+func tellingCommand(says string) []byte {
+	c := wasmtest.NewCommand()
+	buffer := binary.LittleEndian.AppendUint32(nil, wasmtest.AddressBuffer)
+	c.Data(wasmtest.AddressList, binary.LittleEndian.AppendUint32(buffer, wasmtest.BufferSize))
+	read := slices.Concat(wasmtest.I32Const(0), wasmtest.I32Const(wasmtest.AddressList), wasmtest.I32Const(1),
+		wasmtest.I32Const(wasmtest.AddressList+4), wasmtest.Call(c.Read), wasmtest.Drop)
+	tell := slices.Concat(wasmtest.I32Const(2), wasmtest.I32Const(wasmtest.AddressList), wasmtest.I32Const(1),
+		wasmtest.I32Const(wasmtest.AddressCount), wasmtest.Call(c.Write), wasmtest.Drop, wasmtest.I32Const(1), wasmtest.Call(c.Exit))
+	return c.Bytes(c.Asked(slices.Concat(read, hostCall(c, says), wasmtest.Drop, read, tell), c.Print(1, `{"valid":true}`)))
+}
+
+// caller makes code that calls the host and leaves a number.
+type caller interface {
+	CallHost(namespace, operation, payload string) []byte
 }
 
 // starting has a start function with that code.

@@ -4,86 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"net"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/net/dns/dnsmessage"
-
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns/dnstest"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
-
-// nameServer answers over UDP on the loopback interface.
-type nameServer struct {
-	conn      net.PacketConn
-	questions atomic.Int64
-	silent    atomic.Bool
-}
-
-func newNameServer(t *testing.T) *nameServer {
-	t.Helper()
-	conn, err := (&net.ListenConfig{}).ListenPacket(t.Context(), "udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &nameServer{conn: conn}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		s.serve()
-	}()
-	t.Cleanup(func() {
-		_ = conn.Close()
-		<-ended
-	})
-	return s
-}
-
-func (s *nameServer) serve() {
-	buffer := make([]byte, 4096)
-	for {
-		n, from, err := s.conn.ReadFrom(buffer)
-		if err != nil {
-			return
-		}
-		var message dnsmessage.Message
-		if message.Unpack(buffer[:n]) != nil || len(message.Questions) != 1 || s.silent.Load() {
-			continue
-		}
-		if answer, err := s.answer(message); err == nil {
-			_, _ = s.conn.WriteTo(answer, from)
-		}
-	}
-}
-
-// answer knows twice.test, by two addresses of IPv4, one of them twice, and one of IPv6.
-func (s *nameServer) answer(message dnsmessage.Message) ([]byte, error) {
-	question := message.Questions[0]
-	message.Response, message.Additionals = true, nil
-	header := dnsmessage.ResourceHeader{Name: question.Name, Type: question.Type, Class: question.Class, TTL: 60}
-	switch {
-	case !strings.EqualFold(question.Name.String(), "twice.test."):
-		message.RCode = dnsmessage.RCodeNameError
-	case question.Type == dnsmessage.TypeA:
-		s.questions.Add(1)
-		for _, last := range []byte{1, 2, 1} {
-			message.Answers = append(message.Answers, dnsmessage.Resource{Header: header, Body: &dnsmessage.AResource{A: [4]byte{192, 0, 2, last}}})
-		}
-	case question.Type == dnsmessage.TypeAAAA:
-		address := &dnsmessage.AAAAResource{AAAA: [16]byte{0x20, 1, 0xd, 0xb8, 15: 1}}
-		message.Answers = []dnsmessage.Resource{{Header: header, Body: address}}
-	}
-	return message.Pack()
-}
-
-// resolver asks this server, whatever the system's configuration says.
-func (s *nameServer) resolver() *net.Resolver {
-	return &net.Resolver{PreferGo: true, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "udp", s.conn.LocalAddr().String())
-	}}
-}
 
 func lookup(ctx context.Context, c *Capability, payload string) (string, error) {
 	answer, err := c.Call(ctx, host.Request{PolicyID: "kw.cap.mine", Operation: "v1/dns_lookup_host", Payload: []byte(payload)})
@@ -91,8 +18,8 @@ func lookup(ctx context.Context, c *Capability, payload string) (string, error) 
 }
 
 func TestLookup(t *testing.T) {
-	server := newNameServer(t)
-	c := New(Config{Resolver: server.resolver(), Now: time.Now})
+	server := dnstest.New(t)
+	c := New(Config{Resolver: server.Resolver(), Now: time.Now})
 	got, err := lookup(t.Context(), c, `"twice.test."`)
 	if err != nil {
 		t.Fatal(err)
@@ -124,14 +51,14 @@ func TestLookupIsKeptWhenToldTo(t *testing.T) {
 		want int64
 	}{"kept": {time.Minute, 1}, "asked each time": {0, 3}} {
 		t.Run(name, func(t *testing.T) {
-			server := newNameServer(t)
-			c := New(Config{TTL: tc.ttl, Resolver: server.resolver(), Now: time.Now})
+			server := dnstest.New(t)
+			c := New(Config{TTL: tc.ttl, Resolver: server.Resolver(), Now: time.Now})
 			for _, name := range []string{`"twice.test."`, `"TWICE.test."`, `"twice.test."`} {
 				if _, err := lookup(t.Context(), c, name); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if got := server.questions.Load(); got != tc.want {
+			if got := server.Questions(); got != tc.want {
 				t.Errorf("the name server was asked %d times, want %d", got, tc.want)
 			}
 		})
@@ -139,11 +66,11 @@ func TestLookupIsKeptWhenToldTo(t *testing.T) {
 }
 
 func TestLookupEndsInTime(t *testing.T) {
-	server := newNameServer(t)
-	server.silent.Store(true)
+	server := dnstest.New(t)
+	server.Silence()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if _, err := lookup(ctx, New(Config{Resolver: server.resolver(), Now: time.Now}), `"twice.test."`); !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := lookup(ctx, New(Config{Resolver: server.Resolver(), Now: time.Now}), `"twice.test."`); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v of a name server that is silent, want that the time is up", err)
 	}
 }

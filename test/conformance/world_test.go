@@ -1,0 +1,33 @@
+package conformance
+
+import (
+	"crypto/x509"
+	"testing"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/policyserver"
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/certificate"
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns"
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns/dnstest"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
+)
+
+// world is what policies can ask about: a name server that knows one host, and no
+// authorities but those that a policy brings along.
+type world struct{ config policyserver.Capabilities }
+
+func newWorld(t *testing.T) world {
+	t.Helper()
+	return world{policyserver.Capabilities{
+		Resolver: dnstest.New(t).Resolver(),
+		Roots:    func() (*x509.CertPool, error) { return x509.NewCertPool(), nil },
+	}}
+}
+
+// capabilities are for an engine without a server.
+func (w world) capabilities() map[string]host.Capability {
+	return map[string]host.Capability{
+		certificate.Namespace: certificate.New(certificate.Config{Roots: w.config.Roots, Now: time.Now}),
+		dns.Namespace:         dns.New(dns.Config{Resolver: w.config.Resolver, Now: time.Now}),
+	}
+}
