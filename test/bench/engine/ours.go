@@ -71,7 +71,7 @@ func (r *reuse) asker(ctx context.Context, of guest, module []byte) (asker, erro
 		return nil, err
 	}
 	begun, _ := r.runtime.Begin(ctx)
-	session := r.dispatcher.Session("", host.Grants{})
+	session := r.dispatcher.Session(host.Policy{})
 	if of.mode == metadata.ModeWaPC {
 		return r.wapcAsker(begun, of, program)
 	}
@@ -108,7 +108,7 @@ func (r *reuse) asker(ctx context.Context, of guest, module []byte) (asker, erro
 
 func (r *reuse) wapcAsker(ctx context.Context, of guest, program *sandbox.Program) (asker, error) {
 	instance, err := keptInstance(ctx, program, func(instance *sandbox.Instance) error {
-		return wapc.Init(ctx, instance, r.dispatcher.Session("", host.Grants{}))
+		return wapc.Init(ctx, instance, r.dispatcher.Session(host.Policy{}))
 	})
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (r *reuse) wapcAsker(ctx context.Context, of guest, program *sandbox.Progra
 		defer cancel()
 		limited, _ = r.runtime.Begin(limited)
 		answer, err := wapc.Invoke(limited, instance, wapc.Request{
-			Operation: "validate", Payload: document(of, request), Host: r.dispatcher.Session("", host.Grants{}),
+			Operation: "validate", Payload: document(of, request), Host: r.dispatcher.Session(host.Policy{}),
 		})
 		if err != nil {
 			return protocol.ValidationResponse{}, err
