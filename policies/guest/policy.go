@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/tidwall/gjson"
 )
 
 // Request is what a policy is asked about: an AdmissionRequest of Kubernetes, as far as
@@ -75,19 +77,23 @@ func (p Policy) Answer(operation string, payload []byte) ([]byte, error) {
 	}
 }
 
+// example is a request that most policies look at.
+const example = `{"request":{"kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"labels":{"a":"b"}},` +
+	`"spec":{"containers":[{"name":"a","image":"b","securityContext":{"privileged":false}}]}}},"settings":{}}`
+
+// Prepare has the policy answer once what nobody asked. A policy server keeps the memory of a
+// policy as it is before the first request, and begins with it each time: what decoders find out
+// about types is in there then.
+func (p Policy) Prepare() {
+	// What it answers does not matter, nor does it if the settings are none of its.
+	_, _ = p.validate([]byte(example))
+	_, _ = p.validateSettings([]byte(`{}`))
+}
+
 func (p Policy) validate(payload []byte) ([]byte, error) {
-	var document struct {
-		Request  json.RawMessage `json:"request"`
-		Settings json.RawMessage `json:"settings"`
-	}
-	if err := json.Unmarshal(payload, &document); err != nil {
+	request, err := decode(payload, p.Raw)
+	if err != nil {
 		return nil, fmt.Errorf("decode validation request: %w", err)
-	}
-	request := Request{Document: document.Request, Settings: document.Settings}
-	if !p.Raw {
-		if err := request.decode(); err != nil {
-			return nil, fmt.Errorf("decode validation request: %w", err)
-		}
 	}
 	response, err := p.Validate(request)
 	if err != nil {
@@ -96,21 +102,102 @@ func (p Policy) validate(payload []byte) ([]byte, error) {
 	return json.Marshal(response)
 }
 
-// decode reads what an AdmissionRequest holds.
-func (r *Request) decode() error {
-	var request struct {
-		Kind      Kind            `json:"kind"`
-		Operation string          `json:"operation"`
-		Object    json.RawMessage `json:"object"`
+// decode looks over the payload once and then only for what is wanted: a policy begins anew
+// with every request, and to decode a large object into types costs it more than its verdict.
+// Documents are parts of the payload. Of members of the same name the first counts; there is
+// one only in what an API server sends.
+func decode(payload []byte, raw bool) (Request, error) {
+	if !gjson.ValidBytes(payload) {
+		return Request{}, invalid(payload)
 	}
-	if err := json.Unmarshal(r.Document, &request); err != nil {
-		return err
+	document, err := Member(payload, "request")
+	if err != nil {
+		return Request{}, err
 	}
-	r.Kind, r.Operation = request.Kind, request.Operation
-	if !bytes.Equal(request.Object, []byte("null")) {
-		r.Object = request.Object
+	settings, err := Member(payload, "settings")
+	if err != nil {
+		return Request{}, err
+	}
+	request := Request{Document: document, Settings: settings}
+	if !raw {
+		err = request.decode()
+	}
+	return request, err
+}
+
+// decode reads what an AdmissionRequest says.
+func (r *Request) decode() (err error) {
+	if r.Object, err = Member(r.Document, "object"); err != nil {
+		return fmt.Errorf("request: %w", err)
+	}
+	for _, text := range []struct {
+		value *string
+		path  []string
+	}{
+		{&r.Operation, []string{"operation"}},
+		{&r.Kind.Group, []string{"kind", "group"}},
+		{&r.Kind.Version, []string{"kind", "version"}},
+		{&r.Kind.Kind, []string{"kind", "kind"}},
+	} {
+		if *text.value, _, err = Text(r.Document, text.path...); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// invalid says what is wrong with a payload that is no JSON.
+func invalid(payload []byte) error {
+	var value json.RawMessage
+	if err := json.Unmarshal(payload, &value); err != nil {
+		return err
+	}
+	return errors.New("the payload is not JSON")
+}
+
+// shownBytes is the most of a value that an error shows.
+const shownBytes = 40
+
+// shown is a JSON value as an error shows it.
+func shown(value []byte) string {
+	switch {
+	case len(value) == 0:
+		return "nothing"
+	case len(value) > shownBytes:
+		return string(bytes.ToValidUTF8(value[:shownBytes], nil)) + "..."
+	default:
+		return string(value)
+	}
+}
+
+// Member is what stands at a path of names in an object, a part of it; nil when there is
+// nothing or null. The object must be JSON, and names are letters and digits. What is no object
+// on the way is an error.
+func Member(object json.RawMessage, path ...string) (json.RawMessage, error) {
+	for i, name := range path {
+		if !bytes.HasPrefix(bytes.TrimSpace(object), []byte("{")) {
+			return nil, fmt.Errorf("%sgot %s, want an object", strings.Join(append(path[:i:i], ""), ": "), shown(object))
+		}
+		member := gjson.GetBytes(object, name)
+		if member.Type == gjson.Null {
+			return nil, nil
+		}
+		object = object[member.Index : member.Index+len(member.Raw)]
+	}
+	return object, nil
+}
+
+// Text is the string at a path, as Member finds it, and whether there is one.
+func Text(object json.RawMessage, path ...string) (text string, present bool, err error) {
+	member, err := Member(object, path...)
+	if err != nil || member == nil {
+		return "", false, err
+	}
+	value := gjson.ParseBytes(member)
+	if value.Type != gjson.String {
+		return "", false, fmt.Errorf("%s: got %s, want a string", strings.Join(path, ": "), shown(member))
+	}
+	return value.Str, true, nil
 }
 
 func (p Policy) validateSettings(payload []byte) ([]byte, error) {

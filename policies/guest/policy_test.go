@@ -3,6 +3,7 @@ package guest_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -114,5 +115,75 @@ func TestDecodeSettings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestWhatIsNoAdmissionRequestIsNamed(t *testing.T) {
+	tests := map[string]struct{ payload, wantErr string }{
+		"nothing":               {``, "unexpected end of JSON input"},
+		"a list":                {`[]`, "got [], want an object"},
+		"no request":            {`{"settings":{}}`, "request: got nothing, want an object"},
+		"a request that is one": {`{"request":[1]}`, "request: got [1], want an object"},
+		"a kind that is text":   {`{"request":{"kind":"Pod"}}`, `kind: got "Pod", want an object`},
+		"a group that is none":  {`{"request":{"kind":{"group":1}}}`, "kind: group: got 1, want a string"},
+		"no operation":          {`{"request":{"operation":{}}}`, "operation: got {}, want a string"},
+		"too long to show":      {`{"request":["` + strings.Repeat("ä", 100) + `"]}`, `request: got ["` + strings.Repeat("ä", 19) + "..., want an object"},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			_, err := guest.Policy{}.Answer("validate", []byte(tc.payload))
+			if err == nil || err.Error() != "decode validation request: "+tc.wantErr {
+				t.Errorf("got  %v\nwant decode validation request: %s", err, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestMember(t *testing.T) {
+	const object = ` {"a":{"b":{"c": [1, 2] }},"n":null,"t":"x","twice":1,"twice":2}`
+	tests := map[string]struct {
+		path          []string
+		want, wantErr string
+	}{
+		"the whole":         {nil, object, ""},
+		"deep":              {[]string{"a", "b", "c"}, "[1, 2]", ""},
+		"not there":         {[]string{"a", "x", "c"}, "", ""},
+		"null on the way":   {[]string{"n", "x"}, "", ""},
+		"text on the way":   {[]string{"t", "x"}, "", `t: got "x", want an object`},
+		"a list on the way": {[]string{"a", "b", "c", "d"}, "", "a: b: c: got [1, 2], want an object"},
+		"the first of two":  {[]string{"twice"}, "1", ""},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := guest.Member(json.RawMessage(object), tc.path...)
+			gotErr := ""
+			if err != nil {
+				gotErr = err.Error()
+			}
+			if string(got) != tc.want || gotErr != tc.wantErr {
+				t.Errorf("got  %s, %q\nwant %s, %q", got, gotErr, tc.want, tc.wantErr)
+			}
+		})
+	}
+}
+
+func TestPrepareAsksWhatAPolicyUsesAndForgetsTheAnswer(t *testing.T) {
+	var asked []string
+	guest.Policy{
+		Validate: func(request guest.Request) (guest.Response, error) {
+			var spec struct{ Containers []struct{ Name string } }
+			if err := request.DecodePodSpec(&spec); err != nil || len(spec.Containers) == 0 {
+				t.Errorf("got %+v, %v: nothing that a policy about containers learns from", spec, err)
+			}
+			asked = append(asked, "validate")
+			return guest.Response{}, errors.New("no idea")
+		},
+		ValidateSettings: func(json.RawMessage) error {
+			asked = append(asked, "validate_settings")
+			return errors.New("not like that")
+		},
+	}.Prepare()
+	if diff := cmp.Diff([]string{"validate", "validate_settings"}, asked); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }

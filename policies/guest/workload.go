@@ -35,15 +35,12 @@ func (r Request) DecodePodSpec(into any) error {
 	if path == nil {
 		return nil
 	}
-	value := r.Object
-	for _, key := range path {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(value, &members); err != nil {
-			return fmt.Errorf("decode %s: %w", r.Kind.Kind, err)
-		}
-		if value = members[key]; value == nil {
-			return nil
-		}
+	value, err := Member(r.Object, path...)
+	if err != nil {
+		return fmt.Errorf("decode %s: %w", r.Kind.Kind, err)
+	}
+	if value == nil {
+		return nil
 	}
 	if err := json.Unmarshal(value, into); err != nil {
 		return fmt.Errorf("decode %s: %w", r.Kind.Kind, err)

@@ -38,10 +38,24 @@ func validateSettings(raw json.RawMessage) error {
 }
 
 // deed is a request: who wants to do what with which resource.
-type deed struct {
-	User     *string `json:"user"`
-	Action   *string `json:"action"`
-	Resource *string `json:"resource"`
+type deed struct{ user, action, resource string }
+
+func decodeDeed(document json.RawMessage) (deed, error) {
+	var wanted deed
+	for _, member := range []struct {
+		name  string
+		value *string
+	}{{"user", &wanted.user}, {"action", &wanted.action}, {"resource", &wanted.resource}} {
+		text, present, err := guest.Text(document, member.name)
+		if err != nil {
+			return deed{}, err
+		}
+		if !present {
+			return deed{}, errors.New("want an object with user, action and resource")
+		}
+		*member.value = text
+	}
+	return wanted, nil
 }
 
 func validate(request guest.Request) (guest.Response, error) {
@@ -49,20 +63,17 @@ func validate(request guest.Request) (guest.Response, error) {
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
-	var wanted deed
-	if err := json.Unmarshal(request.Document, &wanted); err != nil {
+	wanted, err := decodeDeed(request.Document)
+	if err != nil {
 		return guest.Response{}, fmt.Errorf("decode request: %w", err)
 	}
-	if wanted.User == nil || wanted.Action == nil || wanted.Resource == nil {
-		return guest.Response{}, errors.New("decode request: want an object with user, action and resource")
-	}
 	switch {
-	case !slices.Contains(config.Users, *wanted.User):
-		return guest.Reject(fmt.Sprintf("user %q is not allowed", *wanted.User)), nil
-	case !slices.Contains(config.Actions, *wanted.Action):
-		return guest.Reject(fmt.Sprintf("action %q is not allowed", *wanted.Action)), nil
-	case !slices.Contains(config.Resources, *wanted.Resource):
-		return guest.Reject(fmt.Sprintf("resource %q is not allowed", *wanted.Resource)), nil
+	case !slices.Contains(config.Users, wanted.user):
+		return guest.Reject(fmt.Sprintf("user %q is not allowed", wanted.user)), nil
+	case !slices.Contains(config.Actions, wanted.action):
+		return guest.Reject(fmt.Sprintf("action %q is not allowed", wanted.action)), nil
+	case !slices.Contains(config.Resources, wanted.resource):
+		return guest.Reject(fmt.Sprintf("resource %q is not allowed", wanted.resource)), nil
 	default:
 		return guest.Accept(), nil
 	}

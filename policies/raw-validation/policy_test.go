@@ -22,7 +22,7 @@ func TestValidate(t *testing.T) {
 		"another action":   {document: `{"user":"tonio","action":"sells","resource":"hay"}`, want: guest.Reject(`action "sells" is not allowed`)},
 		"another resource": {document: `{"user":"tonio","action":"eats","resource":"banana"}`, want: guest.Reject(`resource "banana" is not allowed`)},
 		"no resource":      {document: `{"user":"tonio","action":"eats"}`, wantErr: "decode request: want an object with user, action and resource"},
-		"a list":           {document: `[]`, wantErr: "decode request: json: cannot unmarshal array into Go value of type main.deed"},
+		"a list":           {document: `[]`, wantErr: "decode request: got [], want an object"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

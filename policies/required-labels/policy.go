@@ -22,15 +22,17 @@ func validate(request guest.Request) (guest.Response, error) {
 	if request.Object == nil {
 		return guest.Accept(), nil
 	}
-	var object struct {
-		Metadata struct {
-			Labels map[string]string `json:"labels"`
-		} `json:"metadata"`
-	}
-	if err := json.Unmarshal(request.Object, &object); err != nil {
+	value, err := guest.Member(request.Object, "metadata", "labels")
+	if err != nil {
 		return guest.Response{}, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
 	}
-	if violations := config.violations(object.Metadata.Labels); len(violations) > 0 {
+	var labels map[string]string
+	if value != nil {
+		if err := json.Unmarshal(value, &labels); err != nil {
+			return guest.Response{}, fmt.Errorf("decode %s: metadata.labels: %w", request.Kind.Kind, err)
+		}
+	}
+	if violations := config.violations(labels); len(violations) > 0 {
 		return guest.Reject(strings.Join(violations, "; ")), nil
 	}
 	return guest.Accept(), nil

@@ -38,6 +38,7 @@ func run(process Process, policy guest.Policy) error {
 	if len(process.Args) != 1 || operations[process.Args[0]] == "" {
 		return fmt.Errorf("got arguments %q, want validate or validate-settings", process.Args)
 	}
+	policy.Prepare()
 	payload, err := io.ReadAll(process.Stdin)
 	if err != nil {
 		return fmt.Errorf("read question: %w", err)

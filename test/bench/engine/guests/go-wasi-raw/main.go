@@ -18,12 +18,6 @@ type settings struct {
 	Resources []string `json:"validResources"`
 }
 
-type deed struct {
-	User     string `json:"user"`
-	Action   string `json:"action"`
-	Resource string `json:"resource"`
-}
-
 func main() {
 	os.Exit(command.Run(command.OS(), guest.Policy{Raw: true, Validate: validate, ValidateSettings: validateSettings}))
 }
@@ -37,13 +31,17 @@ func validate(request guest.Request) (guest.Response, error) {
 	if err := json.Unmarshal(request.Settings, &allowed); err != nil {
 		return guest.Response{}, fmt.Errorf("decode settings: %w", err)
 	}
-	var wanted deed
-	if err := json.Unmarshal(request.Document, &wanted); err != nil {
-		return guest.Response{}, fmt.Errorf("decode request: %w", err)
-	}
-	if !slices.Contains(allowed.Users, wanted.User) || !slices.Contains(allowed.Actions, wanted.Action) ||
-		!slices.Contains(allowed.Resources, wanted.Resource) {
-		return guest.Reject(fmt.Sprintf("%s may not do that", wanted.User)), nil
+	for _, one := range []struct {
+		name  string
+		names []string
+	}{{"user", allowed.Users}, {"action", allowed.Actions}, {"resource", allowed.Resources}} {
+		value, _, err := guest.Text(request.Document, one.name)
+		if err != nil {
+			return guest.Response{}, fmt.Errorf("decode request: %w", err)
+		}
+		if !slices.Contains(one.names, value) {
+			return guest.Reject(fmt.Sprintf("%s %q is not allowed", one.name, value)), nil
+		}
 	}
 	return guest.Accept(), nil
 }
