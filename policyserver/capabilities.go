@@ -7,6 +7,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/certificate"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns"
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -19,6 +20,8 @@ type Capabilities struct {
 	// Roots are the authorities of certificates where a policy names none; nil means the
 	// system's.
 	Roots func() (*x509.CertPool, error)
+	// OCITTL is how long what registries told of images is kept; 0 asks each time.
+	OCITTL time.Duration
 }
 
 // capabilities are those that this server has, by the namespace that guests call.
@@ -27,5 +30,6 @@ func (p *PolicyServer) capabilities() map[string]host.Capability {
 	return map[string]host.Capability{
 		certificate.Namespace: certificate.New(certificate.Config{Roots: config.Roots, Now: p.config.Now}),
 		dns.Namespace:         dns.New(dns.Config{TTL: config.DNSTTL, Resolver: config.Resolver, Now: p.config.Now}),
+		oci.Namespace:         p.images,
 	}
 }

@@ -3,6 +3,7 @@ package policyserver
 import (
 	"crypto/x509"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -25,10 +26,12 @@ func TestServeHostCapabilities(t *testing.T) {
 	lookup := from.push(t, "lookup", tellingHost("net", "v1/dns_lookup_host", `"192.0.2.7"`))
 	judge := from.push(t, "judge", tellingHost("crypto", "v1/is_certificate_trusted",
 		`{"cert":{"encoding":"Der","data":[1]},"not_after":null}`))
+	digest := from.push(t, "digest", tellingHost("oci", "v1/manifest_digest", strconv.Quote(strings.TrimPrefix(lookup, "registry://"))))
 	files, _ := fromFiles(t, from, contract.Policies{
 		"granted": {Module: lookup, HostCapabilities: []string{"net/*"}},
 		"denied":  {Module: lookup, HostCapabilities: []string{"crypto/*"}},
 		"judge":   {Module: judge, HostCapabilities: []string{"crypto/*"}},
+		"digest":  {Module: digest, HostCapabilities: []string{"oci/*"}},
 	})
 	s := start(t, Config{Files: files, Capabilities: Capabilities{
 		Roots: func() (*x509.CertPool, error) { return x509.NewCertPool(), nil },
@@ -38,6 +41,7 @@ func TestServeHostCapabilities(t *testing.T) {
 		"granted": `Guest call failure: {"ips":["192.0.2.7"]}`,
 		"denied":  "Policy has not been granted access to the 'net/v1/dns_lookup_host' host capability",
 		"judge":   "Callback evaluation failure: cert: Certificate is not a valid end-entity certificate",
+		"digest":  `Guest call failure: {"digest":"sha256:`,
 	} {
 		if got := s.ask(t, id, "{}"); got.Allowed || !strings.Contains(got.Message, want) {
 			t.Errorf("%s: got %+v, want a denial that contains %q", id, got, want)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-containerregistry/pkg/authn"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
@@ -95,6 +96,7 @@ type PolicyServer struct {
 	server       *server.Server
 	source       source
 	publicTrust  *trustroot.Keeper
+	images       *oci.Capability
 	// stopping is closed when Run begins to stop.
 	stopping chan struct{}
 }
@@ -120,6 +122,7 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	p.metrics.ObserveMemory(config.Memory)
 	config.PublicTrust.Logger = config.Logger
 	p.publicTrust = trustroot.New(config.PublicTrust)
+	p.images = oci.New(oci.Config{TTL: config.Capabilities.OCITTL, Now: config.Now})
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
 		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation,
@@ -177,7 +180,9 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 	return evaluation.NewLoader(evaluation.LoaderConfig{
 		Environment: p.environment,
 		FetcherFor: func(sources contract.Sources, verification *contract.Verification) evaluation.Fetcher {
-			return p.newFetcher(sources, verification)
+			client := p.newFetcher(sources, verification)
+			p.images.Use(client)
+			return client
 		},
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
 			module, err := p.engine.Compile(ctx, wasm)

@@ -153,7 +153,7 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 		Verification:     f.verification,
 		SigstoreTrust:    f.sigstoreTrust,
 		PublicTrust:      trustroot.Config{Dir: f.sigstoreCacheDir},
-		Capabilities:     policyserver.Capabilities{DNSTTL: f.hostDNSTTL},
+		Capabilities:     policyserver.Capabilities{DNSTTL: f.hostDNSTTL, OCITTL: f.hostOCITTL},
 		Profiles:         f.enablePprof,
 		Keychain:         fetch.DockerKeychain{Files: credentialFiles(os.Getenv, f.dockerConfigDir)},
 		Logger:           logger,

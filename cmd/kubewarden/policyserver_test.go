@@ -36,7 +36,7 @@ func TestPolicyServerConfig(t *testing.T) {
 			Version: version, APIAddress: "0.0.0.0:3000", ReadinessAddress: "0.0.0.0:8081",
 			MaxBodyBytes: 8 << 20, Workers: 3, QueueLimit: 512, DrainPeriod: 10 * time.Second, StartupPatience: 5 * time.Minute, PolicyTimeout: 2 * time.Second,
 			Isolation:   policy.IsolationPristine,
-			DownloadDir: ".", PublicTrust: trustroot.Config{Dir: "sigstore-data"}, Files: &policyserver.Files{Policies: "policies.yml"},
+			DownloadDir: ".", PublicTrust: trustroot.Config{Dir: "sigstore-data"}, Capabilities: policyserver.Capabilities{OCITTL: time.Minute}, Files: &policyserver.Files{Policies: "policies.yml"},
 		}
 		change(&config)
 		return config

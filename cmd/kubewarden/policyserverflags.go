@@ -37,7 +37,7 @@ type policyServerFlags struct {
 	sigstoreCacheDir, sigstoreTrust        string
 	enablePprof                            bool
 	isolation                              string
-	hostDNSTTL                             time.Duration
+	hostDNSTTL, hostOCITTL                 time.Duration
 	upstream                               upstreamFlags
 }
 
@@ -69,6 +69,7 @@ var policyServerEnv = map[string]string{
 	"startup-patience":        contract.EnvStartupPatience,
 	"isolation":               contract.EnvIsolation,
 	"host-dns-ttl":            contract.EnvHostDNSTTL,
+	"host-oci-ttl":            contract.EnvHostOCITTL,
 	"namespace":               contract.EnvNamespace,
 	"config-map":              contract.EnvConfigMap,
 	"report-config-map":       contract.EnvReportConfigMap,
@@ -127,6 +128,7 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 	flags.Var(choice(&f.isolation, string(policy.IsolationPristine), string(policy.IsolationFresh)), "isolation",
 		"how each request gets an instance of its policy: put back to what it was before any request, or made for it")
 	flags.Var(duration(&f.hostDNSTTL, 0), "host-dns-ttl", "how long the addresses that policies look up are kept; 0s asks each time")
+	flags.Var(duration(&f.hostOCITTL, time.Minute), "host-oci-ttl", "how long what policies learn of images from registries is kept; 0s asks each time")
 	flags.Var(duration(&f.drainPeriod, 10*time.Second), "drain-period", "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")

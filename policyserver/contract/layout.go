@@ -114,6 +114,8 @@ const (
 	EnvIsolation = "KUBEWARDEN_ISOLATION"
 	// EnvHostDNSTTL is how long what policies looked up by way of the host is kept.
 	EnvHostDNSTTL = "KUBEWARDEN_HOST_DNS_TTL"
+	// EnvHostOCITTL is how long what policies learnt of images by way of the host is kept.
+	EnvHostOCITTL = "KUBEWARDEN_HOST_OCI_TTL"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

@@ -12,10 +12,12 @@ import (
 // maxMirrorText bounds what is said of one mirror in an error, in bytes.
 const maxMirrorText = 120
 
-// fetchMirrored asks the mirrors of a repository, in their order, and then its registry. A
-// mirror that does not give the module, for whatever reason, is passed over: nothing that it
-// gives is believed that would not be believed of the registry.
-func (c *Client) fetchMirrored(ctx context.Context, target name.Reference, digest string) ([]byte, error) {
+// askMirrored asks the mirrors of a repository, in their order, and then its registry. A mirror
+// that does not give what is asked for, for whatever reason, is passed over: nothing that it
+// gives is believed that would not be believed of the registry. What is given comes with the
+// reference under which it was found.
+func askMirrored[T any](ctx context.Context, c *Client, target name.Reference, do errand[T]) (found T, from string, err error) {
+	var nothing T
 	mirrors := c.config.Sources.Mirrors.Of(target.Context().Name())
 	var passed []string
 	for i, mirror := range mirrors {
@@ -24,41 +26,36 @@ func (c *Client) fetchMirrored(ctx context.Context, target name.Reference, diges
 			passed = append(passed, mirror+": it stands for a repository and has no path")
 			continue
 		}
-		module, err := c.fetchShare(ctx, reference, digest, len(mirrors)-i+1)
+		part, cancel := share(ctx, len(mirrors)-i+1)
+		found, err := asked(part, c, reference, do)
+		cancel()
 		if err == nil {
-			c.config.Logger.InfoContext(ctx, "module fetched", "module", target.String(), "from", reference)
-			return module, nil
+			return found, reference, nil
 		}
 		if ctx.Err() != nil {
-			return nil, err
+			return nothing, "", err
 		}
-		c.config.Logger.WarnContext(ctx, "mirror passed over", "module", target.String(), "mirror", reference, "error", err)
+		c.config.Logger.WarnContext(ctx, "mirror passed over", "artefact", target.String(), "mirror", reference, "error", err)
 		passed = append(passed, fmt.Sprintf("%s: %.*s", mirror, maxMirrorText, err.Error()))
 	}
-	module, err := c.fetchReference(ctx, target.String(), digest)
-	if len(mirrors) == 0 {
-		return module, err
+	found, err = asked(ctx, c, target.String(), do)
+	if err != nil && len(mirrors) > 0 {
+		err = fmt.Errorf("%w; mirrors: %s", err, strings.Join(passed, "; "))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w; mirrors: %s", err, strings.Join(passed, "; "))
+		return nothing, "", err
 	}
-	c.config.Logger.InfoContext(ctx, "module fetched", "module", target.String(), "from", target.String())
-	return module, nil
+	return found, target.String(), nil
 }
 
-// fetchShare asks one of several places, in its share of the time that is left: one that
+// share is for asking one of several places, in its share of the time that is left: one that
 // hangs must leave time for the others.
-func (c *Client) fetchShare(ctx context.Context, reference, digest string, places int) ([]byte, error) {
-	if deadline, found := ctx.Deadline(); found {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, time.Until(deadline)/time.Duration(places))
-		defer cancel()
+func share(ctx context.Context, places int) (context.Context, context.CancelFunc) {
+	deadline, found := ctx.Deadline()
+	if !found {
+		return context.WithCancel(ctx)
 	}
-	module, err := c.fetchReference(ctx, reference, digest)
-	if err != nil {
-		return nil, err
-	}
-	return module, check(module, digest)
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(places))
 }
 
 func separator(target name.Reference) string {

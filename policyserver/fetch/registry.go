@@ -23,26 +23,48 @@ const (
 // fetchFromRegistry pulls an artefact by tag or digest. A digest of the module that is
 // known already is pulled as it is: what its tag stands for now does not matter.
 func (c *Client) fetchFromRegistry(ctx context.Context, reference, digest string) ([]byte, error) {
-	parsed, err := name.ParseReference(reference)
+	target, err := parseReference(reference)
 	if err != nil {
-		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
+		return nil, err
 	}
-	return c.fetchMirrored(ctx, parsed, digest)
+	module, from, err := askMirrored(ctx, c, target, func(ctx context.Context, target name.Reference, options []remote.Option) ([]byte, error) {
+		module, err := c.pullTarget(ctx, target, digest, options)
+		if err != nil {
+			return nil, err
+		}
+		return module, check(module, digest)
+	})
+	if err == nil && len(c.config.Sources.Mirrors.Of(target.Context().Name())) > 0 {
+		c.config.Logger.InfoContext(ctx, "module fetched", "module", target.String(), "from", from)
+	}
+	return module, err
 }
 
-// fetchReference pulls an artefact from the registry that its reference names.
-func (c *Client) fetchReference(ctx context.Context, reference, digest string) ([]byte, error) {
+func parseReference(reference string) (name.Reference, error) {
 	parsed, err := name.ParseReference(reference)
 	if err != nil {
 		return nil, refuse(contract.ReasonInvalidEntry, "%w", err)
 	}
-	return attempt(ctx, c, parsed.Context().RegistryStr(), func(ctx context.Context, try try) ([]byte, error) {
+	return parsed, nil
+}
+
+// errand is something to do at a registry.
+type errand[T any] func(ctx context.Context, target name.Reference, options []remote.Option) (T, error)
+
+// asked does an errand at the registry that a reference names.
+func asked[T any](ctx context.Context, c *Client, reference string, do errand[T]) (found T, err error) {
+	parsed, err := parseReference(reference)
+	if err != nil {
+		return found, err
+	}
+	return attempt(ctx, c, parsed.Context().RegistryStr(), func(ctx context.Context, try try) (T, error) {
+		var nothing T
 		keychain := newLenientKeychain(c)
 		options := []remote.Option{
 			remote.WithContext(ctx),
 			remote.WithTransport(try.transport),
 			remote.WithAuthFromKeychain(keychain),
-			remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // the loader tries again
+			remote.WithRetryBackoff(remote.Backoff{Steps: 1}), // whoever wants something tries again
 		}
 		var naming []name.Option
 		if try.lenient {
@@ -50,10 +72,10 @@ func (c *Client) fetchReference(ctx context.Context, reference, digest string) (
 		}
 		target, err := name.ParseReference(reference, naming...)
 		if err != nil {
-			return nil, err
+			return nothing, err
 		}
-		module, err := c.pullTarget(ctx, target, digest, options)
-		return module, keychain.explain(err)
+		found, err := do(ctx, target, options)
+		return found, keychain.explain(err)
 	})
 }
 

@@ -30,10 +30,10 @@ type try struct {
 // attempt does something over verified HTTPS and, when that finds no server to talk to
 // and the host is an insecure source, once more without verification, which includes
 // plain HTTP. A server that answered, whatever it said, is not asked again.
-func attempt(ctx context.Context, client *Client, host string, do func(context.Context, try) ([]byte, error)) ([]byte, error) {
-	module, err := do(ctx, try{transport: strict{client.transports}})
+func attempt[T any](ctx context.Context, client *Client, host string, do func(context.Context, try) (T, error)) (T, error) {
+	found, err := do(ctx, try{transport: strict{client.transports}})
 	if err == nil || answered(err) || ctx.Err() != nil || !client.transports.insecure(host) {
-		return module, err
+		return found, err
 	}
 	client.config.Logger.DebugContext(ctx, "verified TLS failed; going on without for an insecure source", "host", host, "error", err)
 	return do(ctx, try{transport: lenient{client.transports}, lenient: true})
