@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubewarden/kubewarden-operator/matching"
 )
@@ -13,6 +14,7 @@ import (
 // policy is asked about an object once.
 type builder struct {
 	operations []matching.Operation
+	unknown    []schema.GroupVersion
 	storages   []*storage
 	skips      []Skip
 }
@@ -25,7 +27,7 @@ type storage struct {
 }
 
 func newBuilder(in Input) *builder {
-	b := &builder{operations: in.Operations}
+	b := &builder{operations: in.Operations, unknown: in.Unknown}
 	if len(b.operations) == 0 {
 		b.operations = []matching.Operation{matching.Create}
 	}
@@ -97,6 +99,7 @@ func (b *builder) add(compiler *matching.Compiler, policy *Policy) {
 			asked = true
 		}
 	}
+	b.explainOperations(policy)
 	if !asked {
 		b.skip(policy, ReasonNothingToList, "", "none of its rules matches a kind of objects that can be audited")
 	}
@@ -122,7 +125,7 @@ func (b *builder) put(s *storage, policy *Policy, matcher *matching.Matcher) boo
 		}
 		if reason, message := excluded(policy, s.versions[i]); reason != "" {
 			b.skip(policy, reason, s.versions[i].GVR.GroupResource().String(), message)
-			return false
+			return asked
 		}
 		s.questions[i] = append(s.questions[i], Question{Policy: policy, Operation: operation, Matcher: matcher})
 		asked = true
@@ -220,50 +223,4 @@ func namesResource(rules []admissionregistrationv1.RuleWithOperations, resource 
 		}
 	}
 	return false
-}
-
-// explainRules keeps a reason for each resource of a rule that matches nothing which the
-// cluster serves in any of the rule's groups and versions.
-func (b *builder) explainRules(policy *Policy, rules []admissionregistrationv1.RuleWithOperations) {
-	for _, rule := range rules {
-		for _, named := range rule.Resources {
-			if b.servesAny(rule, named) {
-				continue
-			}
-			subject := ruleSubject(rule, named)
-			if strings.Contains(named, "/") {
-				b.skip(policy, ReasonSubresource, subject, "requests for subresources leave nothing behind to audit")
-				continue
-			}
-			b.skip(policy, ReasonNotServed, subject, "the API server serves no such resource in these groups, versions and scope")
-		}
-	}
-}
-
-func (b *builder) servesAny(rule admissionregistrationv1.RuleWithOperations, named string) bool {
-	rule.Resources = []string{named}
-	only := []admissionregistrationv1.RuleWithOperations{rule}
-	for _, s := range b.storages {
-		if s.matched(only, b.operations) {
-			return true
-		}
-	}
-	return false
-}
-
-// matched says whether the rules match an operation on the objects in some version.
-func (s *storage) matched(rules []admissionregistrationv1.RuleWithOperations, operations []matching.Operation) bool {
-	for _, version := range s.versions {
-		for _, operation := range operations {
-			if matching.Covers(rules, operation, version.Resource) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-// ruleSubject names a part of a rule, such as "pods/exec in group [] version [v1]".
-func ruleSubject(rule admissionregistrationv1.RuleWithOperations, named string) string {
-	return named + " in group [" + strings.Join(rule.APIGroups, " ") + "] version [" + strings.Join(rule.APIVersions, " ") + "]"
 }

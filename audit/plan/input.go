@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubewarden/kubewarden-operator/matching"
@@ -59,6 +60,9 @@ type Input struct {
 	// preferred version first. Of several versions that a policy's rules name, the first
 	// is the one that is listed and asked about.
 	Resources []Resource
+	// Unknown are groups, or single versions of them, of which the cluster does not say what
+	// it serves.
+	Unknown []schema.GroupVersion
 	// Operations that are replayed on objects that exist, each once, in the order in which
 	// policies are asked; Create alone when there are none.
 	Operations []matching.Operation

@@ -70,7 +70,8 @@ func (p *Plan) Cluster() []Kind {
 }
 
 // Namespace is what to list and ask in one namespace with these labels. Besides it says how
-// many questions, each about all objects of one kind, the namespace selectors leave out.
+// many questions, each about all objects of one kind, the namespace selectors leave out. A
+// policy of another namespace has none here.
 func (p *Plan) Namespace(name string, labels map[string]string) (kinds []Kind, unselected int) {
 	kinds = p.restrict(func(kind Kind, question Question) bool {
 		own := question.Policy.Namespace
@@ -84,6 +85,15 @@ func (p *Plan) Namespace(name string, labels map[string]string) (kinds []Kind, u
 		return selected
 	})
 	return kinds, unselected
+}
+
+// Questions is how many there are about the objects of the kind, each about all of them.
+func (k Kind) Questions() int {
+	questions := 0
+	for _, version := range k.Versions {
+		questions += len(version.Questions)
+	}
+	return questions
 }
 
 // restrict keeps the questions that are wanted, and the kinds that have some.

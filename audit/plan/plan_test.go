@@ -247,6 +247,29 @@ func TestNewKeepsAReasonForWhatIsLeftOut(t *testing.T) {
 				"a: bindings: NotListable: the API server cannot list it",
 			},
 		},
+		"a rule for other operations, beside one about less": {
+			policy: policy("a", pods, rule("DELETE", "", "v1", "services,pods,pots"), rule("CONNECT", "", "v1", "pods/exec")),
+			want:   []string{"a: services in group [] version [v1]: OperationNotReplayed: the rule has no operation that is replayed: CREATE"},
+		},
+		"a wildcard for other operations, beside one about less": {
+			policy: policy("a", pods, rule("UPDATE", "", "v1", "*")),
+			want:   []string{"a: * in group [] version [v1]: OperationNotReplayed: the rule has no operation that is replayed: CREATE"},
+		},
+		"a group that does not answer": {
+			policy: policy("a", pods, rule("CREATE", "metrics.k8s.io", "*", "pods,pods/exec")),
+			want: []string{
+				"a: everything in metrics.k8s.io/v1beta1: NotDiscovered: the API server does not say what it serves there",
+				"a: pods/exec in group [metrics.k8s.io] version [*]: Subresource: requests for subresources leave nothing behind to audit",
+			},
+		},
+		"a group that does not answer, in another version": {
+			policy: policy("a", pods, rule("CREATE", "metrics.k8s.io", "v1", "pods")),
+			want:   []string{"a: pods in group [metrics.k8s.io] version [v1]: NotServed: the API server serves no such resource in these groups, versions and scope"},
+		},
+		"wildcards, of which one is a group that does not answer": {
+			policy: policy("a", rule("CREATE", "*", "*", "deployments")),
+			want:   []string{"a: everything in metrics.k8s.io/v1beta1: NotDiscovered: the API server does not say what it serves there"},
+		},
 		"a namespaced policy on objects of the cluster": {
 			policy: with(policy("a", pods, rule("CREATE", "", "v1", "nodes")), func(p *Policy) { p.Namespace = "team-a" }),
 			want:   []string{"a: nodes: OutsideNamespace: the policy is bound to a namespace, and these objects live in none"},
@@ -254,7 +277,9 @@ func TestNewKeepsAReasonForWhatIsLeftOut(t *testing.T) {
 	}
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
-			plan := New(compiler, Input{Policies: []Policy{tc.policy}, Resources: cluster()})
+			plan := New(compiler, Input{
+				Policies: []Policy{tc.policy}, Resources: cluster(), Unknown: []schema.GroupVersion{{Group: "metrics.k8s.io", Version: "v1beta1"}},
+			})
 			if diff := cmp.Diff(tc.want, skipLines(plan), cmpopts.EquateEmpty()); diff != "" {
 				t.Errorf("skips (-want +got):\n%s", diff)
 			}
@@ -343,7 +368,11 @@ func TestNamespaceCountsWhatSelectorsLeaveOut(t *testing.T) {
 	if _, unselected := plan.Namespace("team-a", nil); unselected != 6 {
 		t.Errorf("%d questions are left out, want those about two kinds and three operations", unselected)
 	}
-	if _, unselected := plan.Namespace("team-a", map[string]string{"env": "prod"}); unselected != 0 {
+	kinds, unselected := plan.Namespace("team-a", map[string]string{"env": "prod"})
+	if unselected != 0 {
 		t.Errorf("%d questions are left out where the selector selects", unselected)
+	}
+	if pods := kinds[0].Questions(); pods != 4 {
+		t.Errorf("%d questions are about pods, want three of one policy and one of the other", pods)
 	}
 }

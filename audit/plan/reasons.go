@@ -15,7 +15,8 @@ const (
 	ReasonNotActive Reason = "NotActive"
 	// ReasonInvalid: a selector or match condition is not valid.
 	ReasonInvalid Reason = "Invalid"
-	// ReasonOperationNotReplayed: no rule has an operation that the audit replays.
+	// ReasonOperationNotReplayed: no rule has an operation that the audit replays. It is also
+	// given for what only such rules match of a policy that has others.
 	ReasonOperationNotReplayed Reason = "OperationNotReplayed"
 	// ReasonNothingToList: none of its rules matches a kind that can be audited.
 	ReasonNothingToList Reason = "NothingToList"
@@ -25,6 +26,8 @@ const (
 const (
 	// ReasonNotServed: the cluster does not serve the resource.
 	ReasonNotServed Reason = "NotServed"
+	// ReasonNotDiscovered: the cluster does not say what it serves in a group.
+	ReasonNotDiscovered Reason = "NotDiscovered"
 	// ReasonSubresource: requests for subresources leave nothing behind to audit.
 	ReasonSubresource Reason = "Subresource"
 	// ReasonNotListable: the cluster serves the resource but cannot list it.
@@ -42,6 +45,11 @@ const (
 
 // Why a policy is not asked about an object of a kind that its rules match.
 const (
+	// ReasonIgnoredNamespace: the audit leaves the namespace out.
+	ReasonIgnoredNamespace Reason = "IgnoredNamespace"
+	// ReasonNotListed: the kind could not be listed to the end, so that there are objects
+	// which nobody saw.
+	ReasonNotListed Reason = "NotListed"
 	// ReasonNamespaceSelector: the labels of its namespace are not selected, or no policy
 	// judges anything in the namespace.
 	ReasonNamespaceSelector Reason = "NamespaceSelector"

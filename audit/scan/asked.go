@@ -44,22 +44,34 @@ func (r *run) matcher(resource matching.Resource, object *unstructured.Unstructu
 	return &matcher{run: r, resource: resource, object: object, labels: labels, neverAsked: map[matching.Operation]verdictOn{}}
 }
 
-// decide looks for what keeps a question from being put.
+// decide looks for what keeps a question from being put. One condition that is false does,
+// whatever became of the others, as in an API server.
 func (m *matcher) decide(ctx context.Context, question plan.Question) verdictOn {
 	decision := m.match(ctx, question.Matcher, question.Operation)
-	if decision.why != "" || decision.err != nil || m.common == nil {
+	if m.common == nil || decision.isCertain() && decision.why != "" {
 		return decision
 	}
-	common, known := m.neverAsked[question.Operation]
+	if common := m.decideForAll(ctx, question.Operation); common.isCertain() && common.why != "" || decision.isCertain() {
+		return common
+	}
+	return decision
+}
+
+// decideForAll looks for what keeps every policy from being asked about the operation.
+func (m *matcher) decideForAll(ctx context.Context, operation matching.Operation) verdictOn {
+	common, known := m.neverAsked[operation]
 	if !known {
-		common = m.match(ctx, m.common, question.Operation)
+		common = m.match(ctx, m.common, operation)
 		if common.why == plan.ReasonMatchCondition {
 			common.why = plan.ReasonNeverLockOut
 		}
-		m.neverAsked[question.Operation] = common
+		m.neverAsked[operation] = common
 	}
 	return common
 }
+
+// isCertain says whether everything could be evaluated.
+func (v verdictOn) isCertain() bool { return v.err == nil && v.unknown == nil }
 
 func (m *matcher) match(ctx context.Context, webhook *matching.Matcher, operation matching.Operation) verdictOn {
 	witness := &witness{rights: m.rights}

@@ -1,8 +1,10 @@
 package scan
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -27,6 +29,13 @@ type served struct {
 	// unknown are groups, or single versions of them, that did not answer, and why. What
 	// they serve cannot be audited, and reports about it are left as they are.
 	unknown map[schema.GroupVersion]error
+}
+
+// unknownVersions are those that did not answer, sorted.
+func (s served) unknownVersions() []schema.GroupVersion {
+	return slices.SortedFunc(maps.Keys(s.unknown), func(a, b schema.GroupVersion) int {
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Version, b.Version))
+	})
 }
 
 // discover reads what the cluster serves: groups in the API server's order, in each group

@@ -77,17 +77,22 @@ func TestDiscoverKeepsTheOrderOfTheAPIServer(t *testing.T) {
 }
 
 func TestDiscoverGoesOnWithoutAGroupThatDoesNotAnswer(t *testing.T) {
-	broken := schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}
+	broken, other := schema.GroupVersion{Group: "metrics.k8s.io", Version: "v1beta1"}, schema.GroupVersion{Group: "custom.metrics.k8s.io", Version: "v1"}
 	got, err := discover(t.Context(), found{
 		groups: []*metav1.APIGroup{group("", "v1", "v1"), group("metrics.k8s.io", "v1beta1", "v1beta1")},
 		lists:  []*metav1.APIResourceList{podList},
-		err:    &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{broken: errors.New("the server is currently unable")}},
+		err: &discovery.ErrGroupDiscoveryFailed{Groups: map[schema.GroupVersion]error{
+			broken: errors.New("the server is currently unable"), other: errors.New("the server is currently unable"),
+		}},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(got.resources) != 2 || got.unknown[broken] == nil {
 		t.Errorf("resources %v, unknown %v", got.resources, got.unknown)
+	}
+	if diff := cmp.Diff([]schema.GroupVersion{other, broken}, got.unknownVersions()); diff != "" {
+		t.Errorf("unknown (-want +got):\n%s", diff)
 	}
 	_, err = discover(t.Context(), found{err: errors.New("connection refused")})
 	if err == nil || !strings.Contains(err.Error(), "discover what the cluster serves: connection refused") {

@@ -6,6 +6,7 @@
 //	policies.go   each kind of policy -> plan.Policy
 //	discovery.go  what the cluster serves -> plan.Resource
 //	servers.go    PolicyServer -> URL of its Service
+//	namespaces.go the namespaces, and what becomes of those that are ignored
 //	pass.go       the objects of one namespace, or of the cluster: list, ask, write, prune
 //	list.go       paging
 //	asked.go      which questions are put about an object, and why others are not

@@ -152,6 +152,7 @@ func (p *pass) listed(ctx context.Context, kind plan.Kind, err error) error {
 	for _, version := range kind.Versions {
 		p.incomplete[version.Resource.GVK().GroupKind()] = true
 	}
+	p.leaveOut(plan.ReasonNotListed, kind.Questions())
 	resource := kind.Versions[0].Resource.GVR.GroupResource().String()
 	p.counts.add(func(s *Summary) {
 		s.Unlisted = append(s.Unlisted, Unlisted{Resource: resource, Namespace: p.namespace, Message: err.Error()})

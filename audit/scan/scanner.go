@@ -7,14 +7,8 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/fields"
-	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -140,9 +134,6 @@ func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
 	if !target.ClusterOnly {
 		errs = append(errs, r.namespaces(ctx, target))
 	}
-	if target == (Target{}) {
-		errs = append(errs, r.ignored(ctx))
-	}
 	stop()
 	summary := r.counts.summary(r.plan.Skips())
 	summary.log(ctx, s.config.Log)
@@ -178,7 +169,9 @@ func (s *Scanner) observe(ctx context.Context, target Target) (*run, error) {
 		s.config.Log.WarnContext(ctx, "an API group does not say what it serves: it is not audited", "group", version.String(), "error", err.Error())
 		r.unknownGroups[version.Group] = true
 	}
-	r.plan = plan.New(s.compiler, plan.Input{Policies: policies, Resources: served.resources, Operations: s.config.Operations})
+	r.plan = plan.New(s.compiler, plan.Input{
+		Policies: policies, Resources: served.resources, Unknown: served.unknownVersions(), Operations: s.config.Operations,
+	})
 	s.logSkips(ctx, r.plan.Skips())
 	r.servers = s.servers(ctx, r.plan.Policies())
 	return r, nil
@@ -209,84 +202,5 @@ func (s *Scanner) logSkips(ctx context.Context, skips []plan.Skip) {
 		}
 		s.config.Log.InfoContext(ctx, "a policy is not audited, or not about everything that its rules match", "policy", id, "reasons", reasons)
 		skips = skips[end:]
-	}
-}
-
-// namespaces scans the one namespace that is asked for, or all that are not ignored.
-func (r *run) namespaces(ctx context.Context, target Target) error {
-	namespaces, err := r.listNamespaces(ctx, target)
-	if err != nil {
-		return err
-	}
-	r.progress.expect(len(namespaces), true)
-	var (
-		mu   sync.Mutex
-		errs []error
-		work errgroup.Group
-	)
-	work.SetLimit(r.config.ParallelNamespaces)
-	for i := range namespaces {
-		work.Go(func() error {
-			err := r.pass(ctx, namespaces[i].Name, namespaces[i].Labels)
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-			return nil
-		})
-	}
-	return errors.Join(work.Wait(), errors.Join(errs...))
-}
-
-// ignored deletes the reports of the time before a namespace was ignored: nothing keeps them
-// true any more.
-func (r *run) ignored(ctx context.Context) error {
-	if r.config.DisableStore {
-		return nil
-	}
-	var errs []error
-	for _, namespace := range r.config.IgnoreNamespaces {
-		if namespace != "" {
-			errs = append(errs, r.forget(ctx, namespace))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (r *run) forget(ctx context.Context, namespace string) error {
-	session, err := r.config.Store.Open(ctx, namespace)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	none := func(schema.GroupKind) bool { return false }
-	deleted, err := session.Prune(ctx, none)
-	former, formerErr := session.PruneFormer(ctx, none)
-	r.counts.add(func(s *Summary) { s.Deleted += deleted + former })
-	return errors.Join(err, formerErr)
-}
-
-func (r *run) listNamespaces(ctx context.Context, target Target) ([]corev1.Namespace, error) {
-	if target.Namespace != "" {
-		namespace := corev1.Namespace{}
-		if err := r.config.Client.Get(ctx, types.NamespacedName{Name: target.Namespace}, &namespace); err != nil {
-			return nil, fmt.Errorf("get namespace %s: %w", target.Namespace, err)
-		}
-		return []corev1.Namespace{namespace}, nil
-	}
-	var wanted []fields.Selector
-	for _, ignored := range r.config.IgnoreNamespaces {
-		wanted = append(wanted, fields.OneTermNotEqualSelector("metadata.name", ignored))
-	}
-	var namespaces []corev1.Namespace
-	for token := ""; ; {
-		list := &corev1.NamespaceList{}
-		err := r.config.Client.List(ctx, list, client.MatchingFieldsSelector{Selector: fields.AndSelectors(wanted...)}, client.Limit(r.config.PageSize), client.Continue(token))
-		if err != nil {
-			return nil, fmt.Errorf("list namespaces: %w", err)
-		}
-		namespaces = append(namespaces, list.Items...)
-		if token = list.Continue; token == "" {
-			return namespaces, nil
-		}
 	}
 }

@@ -20,8 +20,9 @@ type Summary struct {
 	// Asked counts the questions that were put, by why no earlier result was kept.
 	Asked map[Asked]int
 	// Unasked counts the questions that are not put about an object, by reason: a question
-	// is a policy and an operation on the object. One that the selector of the policy leaves
-	// out with a whole namespace counts once for all objects of the kind in it.
+	// is a policy and an operation on the object. What is left out with a whole namespace, or
+	// because the kind cannot be listed, counts once for all objects of the kind that nobody
+	// saw.
 	Unasked map[plan.Reason]int
 	// Reports by what became of them.
 	Reports map[report.Written]int
