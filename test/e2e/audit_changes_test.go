@@ -53,7 +53,7 @@ func TestReportsFollowWhatChanges(t *testing.T) {
 
 	g.Expect(cluster.Delete(t.Context(), other, client.GracePeriodSeconds(0))).To(gomega.Succeed())
 	change(t, privilege, func() { privilege.Spec.Mode = policiesv1.PolicyModeProtect })
-	eventuallyReady(t, privilege, 30*time.Second)
+	eventuallyReady(t, privilege, auditPatience)
 	audit(t)
 	g.Expect(reportsIn(t, ns)).To(gomega.Equal(map[types.UID]verdicts{
 		offender.UID: {byPrivilege: "fail"},
@@ -98,15 +98,16 @@ func reportsIn(t *testing.T, ns string) map[types.UID]verdicts {
 func auditBySchedule(t *testing.T) {
 	t.Helper()
 	t.Cleanup(func() { configureAudit(t, `{"schedule":null}`) })
-	before := lastRun(t).JobName
+	before := auditStatus(t).LastFinished
 	configureAudit(t, `{"schedule":"@every 5s"}`)
 	// A Job of the schedule bears the minute in which it fell due.
 	scheduled := regexp.MustCompile(`^audit-scanner-[0-9]+$`)
 	gomega.NewWithT(t).Eventually(func(g gomega.Gomega) {
-		run := lastRun(t)
-		g.Expect(run.JobName).To(gomega.And(gomega.MatchRegexp(scheduled.String()), gomega.Not(gomega.Equal(before))))
-		g.Expect(run.Outcome).To(gomega.Equal(operatorv1alpha1.AuditOutcomeComplete))
-	}).WithTimeout(2 * time.Minute).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
+		run := auditStatus(t).LastFinished
+		g.Expect(run).To(gomega.And(gomega.Not(gomega.BeNil()), gomega.Not(gomega.Equal(before))))
+		g.Expect(run.JobName).To(gomega.MatchRegexp(scheduled.String()))
+		g.Expect(run.Outcome).To(gomega.Equal(operatorv1alpha1.AuditOutcomeComplete), run.Message)
+	}).WithTimeout(auditPatience).WithPolling(200 * time.Millisecond).Should(gomega.Succeed())
 	configureAudit(t, `{"schedule":null}`)
 }
 
@@ -116,15 +117,24 @@ func configureAudit(t *testing.T, patch string) {
 	kubectlAfter(t, "patch", "kubewarden", operatorv1alpha1.KubewardenName, "--type=merge", "--patch", `{"spec":{"audit":`+patch+`}}`)
 }
 
-// lastRun is the scan that started last; an empty one before the first.
-func lastRun(t *testing.T) operatorv1alpha1.AuditRun {
+// auditStatus is what the Kubewarden tells of audits; an empty one before the first.
+func auditStatus(t *testing.T) operatorv1alpha1.AuditStatus {
 	t.Helper()
 	kubewarden := &operatorv1alpha1.Kubewarden{}
 	gomega.NewWithT(t).Expect(cluster.Get(t.Context(), client.ObjectKey{Name: operatorv1alpha1.KubewardenName}, kubewarden)).To(gomega.Succeed())
-	if kubewarden.Status.Audit == nil || kubewarden.Status.Audit.LastRun == nil {
-		return operatorv1alpha1.AuditRun{}
+	if kubewarden.Status.Audit == nil {
+		return operatorv1alpha1.AuditStatus{}
 	}
-	return *kubewarden.Status.Audit.LastRun
+	return *kubewarden.Status.Audit
+}
+
+// lastRequest is the scan that was asked for last and has started; an empty one before the first.
+func lastRequest(t *testing.T) operatorv1alpha1.AuditRequest {
+	t.Helper()
+	if request := auditStatus(t).LastRequest; request != nil {
+		return *request
+	}
+	return operatorv1alpha1.AuditRequest{}
 }
 
 // exempt has no policy judge anything in a namespace, until the end of the test.

@@ -93,7 +93,7 @@ func rawSettings(t *testing.T, settings any) runtime.RawExtension {
 func enforce(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy) {
 	t.Helper()
 	create(t, policy)
-	eventuallyReady(t, policy, 30*time.Second)
+	eventuallyReady(t, policy, time.Minute)
 }
 
 func eventuallyReady(t *testing.T, policy *policiesv1.ClusterAdmissionPolicy, patience time.Duration) {

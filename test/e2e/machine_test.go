@@ -89,6 +89,15 @@ func kill(t *testing.T, pod corev1.Pod) {
 // variable in its environment.
 func processWith(t *testing.T, command, variable string) int {
 	t.Helper()
+	pid, runs := findProcess(t, command, variable)
+	if !runs {
+		t.Fatalf("no process on this machine runs %s %s; these tests want the node to be here", command, variable)
+	}
+	return pid
+}
+
+func findProcess(t *testing.T, command, variable string) (pid int, runs bool) {
+	t.Helper()
 	folders, err := filepath.Glob("/proc/[0-9]*")
 	if err != nil {
 		t.Fatal(err)
@@ -107,8 +116,7 @@ func processWith(t *testing.T, command, variable string) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return pid
+		return pid, true
 	}
-	t.Fatalf("no process on this machine runs %s %s; these tests want the node to be here", command, variable)
-	return 0
+	return 0, false
 }

@@ -15,6 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	operatorv1alpha1 "github.com/kubewarden/kubewarden-operator/api/operator/v1alpha1"
@@ -28,6 +29,9 @@ const mutualPatience = 3 * time.Minute
 // The API server of the local cluster proves itself by the pair of its front proxy.
 func TestNoAdmissionFailsWhileCertificatesAreDemanded(t *testing.T) {
 	ns := namespace(t)
+	frugal, greedy := limited(ns, smallLimit), limited(ns, largeLimit)
+	create(t, frugal)
+	create(t, greedy)
 	policy := trafficPolicy(t, ns, policiesv1.DefaultPolicyServer)
 	create(t, policy)
 	eventuallyReady(t, policy, time.Minute)
@@ -50,6 +54,8 @@ func TestNoAdmissionFailsWhileCertificatesAreDemanded(t *testing.T) {
 		}
 	}
 	audit(t)
+	byPolicy := "kw.cap." + policy.Name
+	gomega.NewWithT(t).Expect(reportsIn(t, ns)).To(gomega.Equal(map[types.UID]verdicts{frugal.UID: {byPolicy: "pass"}, greedy.UID: {byPolicy: "fail"}}))
 	if scanned := kubectl(t, "--namespace="+operatorNamespace, "logs", "--selector=app.kubernetes.io/component=audit-scanner", "--tail=-1"); bytes.Contains([]byte(scanned), []byte("remote error: tls")) {
 		t.Errorf("policy servers refuse the audit scanner:\n%s", scanned)
 	}
