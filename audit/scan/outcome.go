@@ -20,6 +20,7 @@ func (s Summary) Outcome(problem error) operatorv1alpha1.AuditSummary {
 		Pass:      int64(s.Results[report.OutcomePass]),
 		Fail:      int64(s.Results[report.OutcomeFail]),
 		Error:     int64(s.Results[report.OutcomeError]),
+		Skip:      int64(s.Results[report.OutcomeSkip]),
 		Kept:      int64(s.Kept),
 		Skipped:   byReason(s.SkippedByReason()),
 		Unasked:   byReason(s.Unasked),

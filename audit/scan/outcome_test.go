@@ -17,7 +17,7 @@ import (
 func TestTheOutcomeTellsWhatTheSummaryCounts(t *testing.T) {
 	summary := Summary{
 		Objects: 9,
-		Results: map[report.Outcome]int{report.OutcomePass: 3, report.OutcomeFail: 2, report.OutcomeError: 1},
+		Results: map[report.Outcome]int{report.OutcomePass: 3, report.OutcomeFail: 2, report.OutcomeError: 1, report.OutcomeSkip: 5},
 		Kept:    7,
 		Unasked: map[plan.Reason]int{plan.ReasonObjectSelector: 4},
 		Reports: map[report.Written]int{report.Created: 1, report.Replaced: 2, report.Unchanged: 5},
@@ -28,7 +28,7 @@ func TestTheOutcomeTellsWhatTheSummaryCounts(t *testing.T) {
 		},
 	}
 	want := operatorv1alpha1.AuditSummary{
-		Objects: 9, Pass: 3, Fail: 2, Error: 1, Kept: 7,
+		Objects: 9, Pass: 3, Fail: 2, Error: 1, Skip: 5, Kept: 7,
 		Skipped: map[string]int64{"Volatile": 2}, Unasked: map[string]int64{"ObjectSelector": 4},
 		Unlisted: []string{"roles", "secrets"}, UnlistedCount: 2,
 		Written: 3, Unchanged: 5, Deleted: 6, Shortened: 8, Problem: "no more time",

@@ -19,7 +19,7 @@ var (
 	auditObjects = prometheus.NewDesc("kubewarden_audit_last_run_objects",
 		"Number of objects that the audit that ended last has looked at.", nil, nil)
 	auditResults = prometheus.NewDesc("kubewarden_audit_last_run_results",
-		"Number of results of the audit that ended last: pass, fail, or error for a question without a verdict.", []string{"result"}, nil)
+		"Number of results of the audit that ended last: pass, fail, error for a question without a verdict, or skip for one that it could not be known whether to put.", []string{"result"}, nil)
 	auditKept = prometheus.NewDesc("kubewarden_audit_last_run_kept",
 		"Number of results that the audit that ended last has taken from reports as they were, without asking.", nil, nil)
 	auditSkipped = prometheus.NewDesc("kubewarden_audit_last_run_skipped",
@@ -72,7 +72,7 @@ func collectFinished(run *operatorv1alpha1.AuditResult, metrics chan<- prometheu
 	metrics <- gauge(auditObjects, float64(summary.Objects))
 	metrics <- gauge(auditKept, float64(summary.Kept))
 	metrics <- gauge(auditUnlisted, float64(summary.UnlistedCount))
-	for result, count := range map[string]int64{"pass": summary.Pass, "fail": summary.Fail, "error": summary.Error} {
+	for result, count := range map[string]int64{"pass": summary.Pass, "fail": summary.Fail, "error": summary.Error, "skip": summary.Skip} {
 		metrics <- gauge(auditResults, float64(count), result)
 	}
 	for action, count := range map[string]int64{"written": summary.Written, "unchanged": summary.Unchanged, "deleted": summary.Deleted} {

@@ -132,7 +132,7 @@ func TestTheInstallationIsTold(t *testing.T) {
 				StartTime: &metav1.Time{Time: time.Unix(1900000000, 0)}, EndTime: &metav1.Time{Time: time.Unix(1900000090, 0)},
 			},
 			Summary: &operatorv1alpha1.AuditSummary{
-				Objects: 9, Pass: 5, Fail: 3, Error: 1, Kept: 2, Written: 6, Unchanged: 2, Deleted: 4, UnlistedCount: 7,
+				Objects: 9, Pass: 5, Fail: 3, Error: 1, Skip: 11, Kept: 2, Written: 6, Unchanged: 2, Deleted: 4, UnlistedCount: 7,
 				Skipped: map[string]int64{"NotActive": 8}, Unasked: map[string]int64{"ObjectSelector": 10},
 			},
 		},
@@ -155,11 +155,12 @@ kubewarden_audit_last_run_objects 9
 kubewarden_audit_last_run_reports{action="deleted"} 4
 kubewarden_audit_last_run_reports{action="unchanged"} 2
 kubewarden_audit_last_run_reports{action="written"} 6
-# HELP kubewarden_audit_last_run_results Number of results of the audit that ended last: pass, fail, or error for a question without a verdict.
+# HELP kubewarden_audit_last_run_results Number of results of the audit that ended last: pass, fail, error for a question without a verdict, or skip for one that it could not be known whether to put.
 # TYPE kubewarden_audit_last_run_results gauge
 kubewarden_audit_last_run_results{result="error"} 1
 kubewarden_audit_last_run_results{result="fail"} 3
 kubewarden_audit_last_run_results{result="pass"} 5
+kubewarden_audit_last_run_results{result="skip"} 11
 # HELP kubewarden_audit_last_run_skipped Number of policies, and of parts of their rules, that the audit that ended last could not ask about, by reason.
 # TYPE kubewarden_audit_last_run_skipped gauge
 kubewarden_audit_last_run_skipped{reason="NotActive"} 8

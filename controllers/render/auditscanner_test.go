@@ -43,6 +43,8 @@ func everyAuditField(in *render.AuditScannerInput) {
 		ParallelResources:          10,
 		ParallelPolicies:           3,
 		PageSize:                   500,
+		ActiveDeadlineSeconds:      7200,
+		StartingDeadlineSeconds:    300,
 		SuccessfulJobsHistoryLimit: new(int32(0)),
 		FailedJobsHistoryLimit:     new(int32(1)),
 		ServiceAccountName:         "auditor",

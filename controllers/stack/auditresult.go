@@ -160,6 +160,9 @@ func missingFrom(summary *operatorv1alpha1.AuditSummary) string {
 	if summary.Error > 0 {
 		parts = append(parts, fmt.Sprintf("questions without a verdict (%d)", summary.Error))
 	}
+	if summary.Skip > 0 {
+		parts = append(parts, fmt.Sprintf("questions of which it is not known whether to put them (%d)", summary.Skip))
+	}
 	if summary.UnlistedCount > 0 {
 		parts = append(parts, fmt.Sprintf("resources that cannot be listed (%d): %s", summary.UnlistedCount, strings.Join(summary.Unlisted, ", ")))
 	}

@@ -90,8 +90,8 @@ func TestEventsOfScans(t *testing.T) {
 	}
 	complete, failed := operatorv1alpha1.AuditOutcomeComplete, operatorv1alpha1.AuditOutcomeFailed
 	whole := operatorv1alpha1.AuditSummary{Pass: 1}
-	partial := operatorv1alpha1.AuditSummary{Error: 3, Unlisted: []string{"roles", "secrets"}, UnlistedCount: 2, Shortened: 4}
-	const missing = "questions without a verdict (3); resources that cannot be listed (2): roles, secrets; parts of reports that would be too large (4)"
+	partial := operatorv1alpha1.AuditSummary{Error: 3, Skip: 1, Unlisted: []string{"roles", "secrets"}, UnlistedCount: 2, Shortened: 4}
+	const missing = "questions without a verdict (3); questions of which it is not known whether to put them (1); resources that cannot be listed (2): roles, secrets; parts of reports that would be too large (4)"
 	tests := map[string]struct {
 		before, after operatorv1alpha1.KubewardenStatus
 		want          []happening

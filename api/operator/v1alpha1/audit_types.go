@@ -261,6 +261,11 @@ type AuditSummary struct {
 	Fail  int64 `json:"fail"`
 	Error int64 `json:"error"`
 
+	// Skip counts the results that say why a policy was not asked: it cannot be found out
+	// whether it would be.
+	// +optional
+	Skip int64 `json:"skip,omitempty"`
+
 	// Kept is how many of the results were taken from reports as they were, without asking:
 	// nothing of what they followed from has changed.
 	// +optional
