@@ -1,6 +1,7 @@
 package policyserver
 
 import (
+	"context"
 	"crypto/x509"
 	"net"
 	"time"
@@ -8,6 +9,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/certificate"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
+	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -22,14 +24,31 @@ type Capabilities struct {
 	Roots func() (*x509.CertPool, error)
 	// OCITTL is how long what registries told of images is kept; 0 asks each time.
 	OCITTL time.Duration
+	// Cluster is how objects are read for policies; nil provides them to none.
+	Cluster *objects.Clients
 }
 
 // capabilities are those that this server has, by the namespace that guests call.
 func (p *PolicyServer) capabilities() map[string]host.Capability {
 	config := p.config.Capabilities
-	return map[string]host.Capability{
+	made := map[string]host.Capability{
 		certificate.Namespace: certificate.New(certificate.Config{Roots: config.Roots, Now: p.config.Now}),
 		dns.Namespace:         dns.New(dns.Config{TTL: config.DNSTTL, Resolver: config.Resolver, Now: p.config.Now}),
 		oci.Namespace:         p.images,
 	}
+	if config.Cluster != nil {
+		p.objects = objects.New(objects.Config{Clients: config.Cluster, Logger: p.config.Logger, Now: p.config.Now})
+		p.metrics.ObserveObjects(p.objects.Usage)
+		made[objects.Namespace] = p.objects
+	}
+	return made
+}
+
+// closeEngine waits for the policies that run, and ends what served them.
+func (p *PolicyServer) closeEngine(ctx context.Context) error {
+	err := p.engine.Close(context.WithoutCancel(ctx))
+	if p.objects != nil {
+		p.objects.Close()
+	}
+	return err
 }

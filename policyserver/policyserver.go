@@ -18,6 +18,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
+	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
@@ -88,6 +89,7 @@ type PolicyServer struct {
 	config       Config
 	started      time.Time
 	engine       *policy.Engine
+	objects      *objects.Capability // nil where there is no cluster
 	metrics      *telemetry.Metrics
 	tracer       *telemetry.Tracer // nil for none
 	environment  *evaluation.Environment
@@ -139,7 +141,7 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	})
 	p.loader = p.newLoader()
 	if err := p.open(ctx); err != nil {
-		return nil, errors.Join(err, p.engine.Close(context.WithoutCancel(ctx)))
+		return nil, errors.Join(err, p.closeEngine(ctx))
 	}
 	return p, nil
 }
@@ -266,7 +268,7 @@ func (p *PolicyServer) Run(ctx, hurry context.Context) error {
 	err := p.server.Run(ctx, hurry)
 	stop()
 	running.Wait()
-	return errors.Join(err, p.engine.Close(context.WithoutCancel(ctx)))
+	return errors.Join(err, p.closeEngine(ctx))
 }
 
 // report is what there is to report now.

@@ -15,12 +15,14 @@ import (
 
 	"github.com/spf13/cobra"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
+	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
@@ -175,11 +177,23 @@ func (f *policyServerFlags) config(logger *slog.Logger) (policyserver.Config, er
 			ClientCAs: list(f.clientCAFiles), ClientCAMode: f.clientCAMode, OperatorCAs: list(f.operatorCAFiles),
 		}
 	}
+	cluster, err := clusterConfig()
 	if f.configMap == "" {
 		config.Files = &policyserver.Files{Policies: f.policies, Sources: f.sources}
-		return config, nil
+		if err != nil {
+			logger.Warn("policies cannot read a cluster", "error", err) // which few need that run alone
+			return config, nil
+		}
+		config.Capabilities.Cluster, err = objects.NewClients(cluster)
+		return config, err
 	}
-	client, err := newKubernetesClient()
+	if err != nil {
+		return policyserver.Config{}, fmt.Errorf("read --config-map %s: %w", f.configMap, err)
+	}
+	if config.Capabilities.Cluster, err = objects.NewClients(cluster); err != nil {
+		return policyserver.Config{}, err
+	}
+	client, err := kubernetes.NewForConfig(cluster)
 	if err != nil {
 		return policyserver.Config{}, fmt.Errorf("read --config-map %s: %w", f.configMap, err)
 	}
@@ -204,14 +218,13 @@ func list(text string) []string {
 	return items
 }
 
-// newKubernetesClient finds the API server as kubectl does, or that of the cluster it
-// runs in.
-func newKubernetesClient() (kubernetes.Interface, error) {
+// clusterConfig finds the API server as kubectl does, or that of the cluster it runs in.
+func clusterConfig() (*rest.Config, error) {
 	rules := clientcmd.NewDefaultClientConfigLoadingRules()
 	config, err := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(rules, nil).ClientConfig()
 	if err != nil {
 		return nil, fmt.Errorf("find the API server: %w", err)
 	}
 	config.UserAgent = "kubewarden-policy-server/" + version
-	return kubernetes.NewForConfig(config)
+	return config, nil
 }

@@ -2,7 +2,8 @@
 // out of one ConfigMap, and what it serves is reported into another.
 //
 // What belongs here: watching (configmap.go) and writing (reporter.go) those two by name,
-// with no more rights than that, and later the host capability "kubernetes".
+// with no more rights than that. The host capability "kubernetes" has a room of its own
+// (objects).
 //
 // What never does: what the configuration means (policyserver/contract,
 // policyserver/evaluation).

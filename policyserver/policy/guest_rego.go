@@ -3,6 +3,7 @@ package policy
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
@@ -24,33 +25,54 @@ func (regoGuest) failure(err error) string { return "internal server error: " + 
 
 func (regoGuest) settingsFailure(err error) string { return err.Error() }
 
-// errNoContextData denies a request to a policy that is to see objects of the cluster:
-// judged without them it could let anything pass.
-var errNoContextData = errors.New("contextAwareResources are not provided to policies written in Rego")
-
 func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, question question, query rego.Query) ([]byte, error) {
-	if question.session.Grants().ReadsResources() {
-		return nil, errNoContextData
-	}
 	query.Host = question.session
 	return g.policy.Evaluate(ctx, instance, query)
 }
 
-// opaGuest is the guest of mode "opa". Its settings are its data.
+// inventory is what the policy reads of the cluster; nil when it reads nothing. Judged
+// without what it is to read, a policy could let anything pass.
+func inventory(ctx context.Context, question question, form host.Form) ([]byte, error) {
+	if !question.session.Grants().ReadsResources() {
+		return nil, nil
+	}
+	document, err := question.session.Inventory(ctx, form)
+	switch {
+	case err == nil:
+		return document, nil
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrDeadline, err)
+	case ctx.Err() != nil:
+		return nil, fmt.Errorf("%w: %w", sandbox.ErrCanceled, err)
+	default:
+		return nil, err
+	}
+}
+
+// opaGuest is the guest of mode "opa". Its settings are its data, with the objects that it
+// reads beside them.
 type opaGuest struct{ regoGuest }
 
 var _ guest = opaGuest{}
 
 func (g opaGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
+	objects, err := inventory(ctx, question, host.FormOPA)
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
+	data, err := protocol.OPAData(question.settings, objects)
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
 	result, err := g.evaluate(ctx, instance, question, rego.Query{
 		Input: protocol.AppendOPAInput(nil, question.request),
-		Data:  protocol.Settings(question.settings),
+		Data:  data,
 	})
 	return decode(result, err, protocol.DecodeOPAResult)
 }
 
 // gatekeeperGuest is the guest of mode "gatekeeper". Its settings are part of its input, and
-// its data is empty.
+// its data is nothing but the objects that it reads.
 type gatekeeperGuest struct{ regoGuest }
 
 var _ guest = gatekeeperGuest{}
@@ -62,9 +84,13 @@ func (g gatekeeperGuest) validate(ctx context.Context, instance *sandbox.Instanc
 	if question.raw {
 		return protocol.ValidationResponse{}, errRaw
 	}
+	objects, err := inventory(ctx, question, host.FormGatekeeper)
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
 	result, err := g.evaluate(ctx, instance, question, rego.Query{
 		Input: protocol.AppendGatekeeperInput(nil, question.request, question.settings),
-		Data:  []byte("{}"),
+		Data:  protocol.GatekeeperData(objects),
 	})
 	return decode(result, err, protocol.DecodeGatekeeperResult)
 }

@@ -13,7 +13,6 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
-	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
@@ -169,17 +168,6 @@ func TestRegoSettingsAreValid(t *testing.T) {
 	if !got.Valid {
 		t.Error("settings are invalid, want valid")
 	}
-}
-
-// A policy that is to see objects of the cluster is not judged without them.
-func TestRegoWithoutContextData(t *testing.T) {
-	module := compile(t, newEngine(t, policy.Config{}), answeringRego(t, `{"uid": "", "allowed": true}`))
-	grants, err := host.NewGrants(nil, []host.Resource{{APIVersion: "v1", Kind: "Namespace"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = module.Validate(t.Context(), policy.Call{Capabilities: grants}, json.RawMessage(`{}`))
-	checkGuestError(t, err, "internal server error: contextAwareResources are not provided to policies written in Rego")
 }
 
 // What the host does not offer is refused when the module is loaded, by name.

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -73,6 +74,13 @@ func (g Grants) AllowsResource(resource Resource) bool {
 
 // ReadsResources says whether there is any kind of object that the policy may read.
 func (g Grants) ReadsResources() bool { return len(g.resources) > 0 }
+
+// Resources are the kinds of objects that the policy may read, in order.
+func (g Grants) Resources() []Resource {
+	return slices.SortedFunc(maps.Keys(g.resources), func(a, b Resource) int {
+		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+	})
+}
 
 // String lists the granted patterns: wildcards first, each part sorted.
 func (g Grants) String() string {

@@ -26,6 +26,41 @@ func AppendGatekeeperInput(to []byte, request, settings json.RawMessage) []byte 
 	return append(to, '}')
 }
 
+// OPAData is the data of a policy of mode "opa": its settings, and the objects that it reads,
+// a JSON document, in the place of any member "kubernetes"; nil is none.
+func OPAData(settings json.RawMessage, objects []byte) ([]byte, error) {
+	data := Settings(settings)
+	if objects == nil {
+		return data, nil
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(data, &members); err != nil {
+		return nil, fmt.Errorf("read settings: %w", err)
+	}
+	delete(members, "kubernetes")
+	data, err := json.Marshal(members)
+	if err != nil {
+		return nil, fmt.Errorf("write settings: %w", err)
+	}
+	with := make([]byte, 0, len(data)+len(objects)+len(`,"kubernetes":`))
+	with = append(with, data[:len(data)-1]...) // objects may be large: they are not encoded again
+	if len(members) > 0 {
+		with = append(with, ',')
+	}
+	with = append(append(with, `"kubernetes":`...), objects...)
+	return append(with, '}'), nil
+}
+
+// GatekeeperData is the data of a policy of mode "gatekeeper": the objects that it reads, a
+// JSON document; nil is none.
+func GatekeeperData(objects []byte) []byte {
+	if objects == nil {
+		return []byte("{}")
+	}
+	data := make([]byte, 0, len(objects)+len(`{"inventory":}`))
+	return append(append(append(data, `{"inventory":`...), objects...), '}')
+}
+
 // DecodeOPAResult decodes what a policy of mode "opa" evaluates to. In a result set's first
 // result it looks for response, the AdmissionResponse of admission.k8s.io/v1, and is as
 // strict with it as DecodeValidationResponse is. A patch must be a JSON patch in base64.

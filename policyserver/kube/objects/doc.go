@@ -1,0 +1,13 @@
+// Package objects is the host capability kubernetes: it reads objects of a cluster for
+// policies, and asks who may do what.
+//
+// What belongs here: the payloads and answers of the four operations, as upstream's guests
+// know them (crate policy-evaluator, callback_handler/kubernetes); what is known of each kind
+// (kinds.go); one watch for each kind that policies list, which begins with the first
+// question and ends when nobody has asked for a while (watch.go, store.go); and the
+// documents that policies in Rego get as data (inventory.go).
+//
+// What never does: who may call which operation (policyserver/policy/host decides that
+// before). Kinds and namespaces are told only by payloads: here they are read, and judged by
+// Request.CheckRead and CheckScope.
+package objects
