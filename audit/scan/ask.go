@@ -23,6 +23,9 @@ const (
 	askTimeout = 10 * time.Second
 	// maxRetryAfter bounds what a policy server can make a scan wait for at once.
 	maxRetryAfter = 5 * time.Second
+	// busyFor is how long a policy server may send a question away because it has no room,
+	// before that is the result.
+	busyFor = 2 * time.Minute
 	// maxAnswer bounds an answer, in bytes. It can hold a patch as large as an object.
 	maxAnswer = 16 << 20
 	// maxErrorBody bounds what an error quotes of an answer, in bytes.
@@ -30,8 +33,8 @@ const (
 )
 
 // backoff is waited for between attempts after a failure that may pass: a connection that
-// is refused or reset while replicas come and go, or an overloaded server that names no
-// time of its own.
+// is refused or reset while replicas come and go. An overloaded server that names no time of
+// its own is waited for likewise, longer each time as far as there are longer waits.
 func backoff() []time.Duration {
 	return []time.Duration{250 * time.Millisecond, time.Second, 2500 * time.Millisecond}
 }
@@ -51,6 +54,8 @@ type AskerConfig struct {
 type Asker struct {
 	client  *http.Client
 	backoff []time.Duration
+	busyFor time.Duration
+	now     func() time.Time
 	lanes   *lanes
 }
 
@@ -59,6 +64,8 @@ func NewAsker(config AskerConfig) *Asker {
 	return &Asker{
 		client:  &http.Client{Transport: config.Transport, CheckRedirect: noRedirect},
 		backoff: backoff(),
+		busyFor: busyFor,
+		now:     config.Now,
 		lanes:   newLanes(config.Parallel, config.Now),
 	}
 }
@@ -88,7 +95,7 @@ func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (Answe
 	if err := lane.breaker.refuses(); err != nil {
 		return Answer{}, err
 	}
-	answer, err := a.persist(ctx, base+contract.PathAudit+url.PathEscape(policyID), r)
+	answer, err := a.persist(ctx, lane, base+contract.PathAudit+url.PathEscape(policyID), r)
 	if ctx.Err() == nil {
 		lane.breaker.record(err)
 	}
@@ -104,14 +111,26 @@ type Review struct {
 }
 
 // persist tries again after failures that may pass.
-func (a *Asker) persist(ctx context.Context, target string, r Review) (Answer, error) {
+func (a *Asker) persist(ctx context.Context, lane *lane, target string, r Review) (Answer, error) {
+	begun, unreached := a.now(), 0
 	for attempt := 0; ; attempt++ {
 		answer, err := a.try(ctx, target, r)
 		passing, is := errors.AsType[*passingError](err)
-		if !is || attempt == len(a.backoff) {
+		switch {
+		case !is:
+			lane.answered()
 			return answer, err
+		case passing.unreachable:
+			if unreached++; unreached > len(a.backoff) {
+				return answer, err
+			}
+		default:
+			lane.sentAway()
+			if a.now().Sub(begun) >= a.busyFor {
+				return answer, err
+			}
 		}
-		delay := a.backoff[attempt]
+		delay := a.backoff[min(attempt, len(a.backoff)-1)]
 		if passing.retryAfter > 0 {
 			delay = passing.retryAfter
 		}

@@ -21,7 +21,7 @@ var question = Review{UID: "uid-1", Body: []byte(`{"request":{"uid":"uid-1"}}`)}
 // impatient is an Asker that does not wait long between attempts.
 func impatient(transport http.RoundTripper) *Asker {
 	asker := NewAsker(AskerConfig{Transport: transport, Parallel: 16, Now: time.Now})
-	asker.backoff = []time.Duration{time.Millisecond, time.Millisecond}
+	asker.backoff, asker.busyFor = []time.Duration{time.Millisecond, time.Millisecond}, time.Minute
 	return asker
 }
 
@@ -96,13 +96,15 @@ func TestAskTriesAgainWhenAFailureMayPass(t *testing.T) {
 	cases := map[string]struct {
 		fail     func(http.ResponseWriter)
 		failures int32
+		attempts int32
 		wantErr  string
 	}{
-		"busy, then free":         {fail: busy("0"), failures: 2},
-		"busy all the time":       {fail: busy(""), failures: 3, wantErr: "unexpected status code: 503"},
-		"a connection that broke": {fail: breakOff, failures: 2},
+		"busy, then free":         {fail: busy("0"), failures: 2, attempts: 3},
+		"busy for long":           {fail: busy(""), failures: 20, attempts: 21},
+		"busy for too long":       {fail: busy(""), failures: 100, attempts: 60, wantErr: "unexpected status code: 503"},
+		"a connection that broke": {fail: breakOff, failures: 2, attempts: 3},
 		"connections that break all the time": {
-			fail: breakOff, failures: 3, wantErr: "EOF",
+			fail: breakOff, failures: 3, attempts: 3, wantErr: "EOF",
 		},
 	}
 	for name, tc := range cases {
@@ -115,12 +117,17 @@ func TestAskTriesAgainWhenAFailureMayPass(t *testing.T) {
 				}
 				_, _ = w.Write([]byte(fine))
 			})
-			_, err := impatient(&http.Transport{DisableKeepAlives: true}).Ask(t.Context(), server.URL, "p", question)
+			asker, seconds := impatient(&http.Transport{DisableKeepAlives: true}), int64(0)
+			asker.now = func() time.Time { // a second passes each time that somebody looks
+				seconds++
+				return time.Unix(seconds, 0)
+			}
+			_, err := asker.Ask(t.Context(), server.URL, "p", question)
 			if tc.wantErr == "" && err != nil || tc.wantErr != "" && (err == nil || !strings.Contains(err.Error(), tc.wantErr)) {
 				t.Errorf("error = %v, want %q", err, tc.wantErr)
 			}
-			if attempts.Load() != 3 {
-				t.Errorf("%d attempts, want 3", attempts.Load())
+			if attempts.Load() != tc.attempts {
+				t.Errorf("%d attempts, want %d", attempts.Load(), tc.attempts)
 			}
 		})
 	}

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 )
@@ -24,25 +25,98 @@ func (l *lanes) of(base string) *lane {
 	defer l.mu.Unlock()
 	one, known := l.all[base]
 	if !known {
-		one = &lane{places: make(chan struct{}, l.width), breaker: &breaker{now: l.now}}
+		one = &lane{most: float64(l.width), width: float64(l.width), now: l.now, breaker: &breaker{now: l.now}}
 		l.all[base] = one
 	}
 	return one
 }
 
-// lane bounds the questions that are put to a policy server at once.
+// narrowEvery is how often a lane narrows at most: a server that sends many away at once has
+// said one thing.
+const narrowEvery = time.Second
+
+// lane bounds the questions that are put to a policy server at once. It becomes half as wide
+// when the server has no room, which API servers may then miss as well, and wider again by one
+// each time that so many questions as it is wide have been answered.
 type lane struct {
-	places  chan struct{}
+	most    float64
+	now     func() time.Time
 	breaker *breaker
+
+	mu       sync.Mutex
+	width    float64
+	inside   int
+	waiting  []chan struct{}
+	narrowed time.Time
 }
 
+// enter waits for a place, behind those who came before.
 func (l *lane) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	if l.free() && len(l.waiting) == 0 {
+		l.inside++
+		l.mu.Unlock()
+		return nil
+	}
+	turn := make(chan struct{})
+	l.waiting = append(l.waiting, turn)
+	l.mu.Unlock()
 	select {
-	case l.places <- struct{}{}:
+	case <-turn:
 		return nil
 	case <-ctx.Done():
+		l.giveUp(turn)
 		return ctx.Err()
 	}
 }
 
-func (l *lane) leave() { <-l.places }
+// giveUp ends the wait for a turn, which may have come at the same time.
+func (l *lane) giveUp(turn chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at := slices.Index(l.waiting, turn); at >= 0 {
+		l.waiting = slices.Delete(l.waiting, at, at+1)
+		return
+	}
+	l.inside--
+	l.admit()
+}
+
+func (l *lane) leave() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.inside--
+	l.admit()
+}
+
+// free says whether there is a place; there is always one.
+func (l *lane) free() bool { return l.inside < max(1, int(l.width)) }
+
+func (l *lane) admit() {
+	for len(l.waiting) > 0 && l.free() {
+		l.inside++
+		close(l.waiting[0])
+		l.waiting = l.waiting[1:]
+	}
+}
+
+// answered takes note that the server had time for a question.
+func (l *lane) answered() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.width = min(l.most, l.width+1/l.width)
+	l.admit()
+}
+
+// sentAway takes note that it had none.
+func (l *lane) sentAway() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if now := l.now(); now.Sub(l.narrowed) >= narrowEvery {
+		l.narrowed = now
+		l.width = max(1, l.width/2)
+	}
+}
