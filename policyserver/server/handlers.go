@@ -172,7 +172,7 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 		}
 		return nil
 	}
-	return h.inTurn(writer, request, turn{asked: policyID, decode: decode, work: func(ctx context.Context) ([]byte, error) {
+	return h.inTurn(writer, request, turn{asked: policyID, audit: target.origin == evaluation.OriginAudit, decode: decode, work: func(ctx context.Context) ([]byte, error) {
 		response, err := h.config.Evaluator.Evaluate(ctx, policyID, decoded)
 		if err != nil {
 			return nil, h.unanswered(policyID, err)
@@ -191,7 +191,9 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 // turn is what is done about a request that the queue lets in.
 type turn struct {
 	// asked is the ID of the policy, or the digest of the module, for the log.
-	asked  string
+	asked string
+	// audit is as in queue.
+	audit  bool
 	decode func(body []byte) error
 	// work is done by a worker and gives the answer.
 	work func(context.Context) ([]byte, error)
@@ -205,10 +207,10 @@ func (h *Handler) inTurn(writer http.ResponseWriter, request *http.Request, turn
 			answer, err = nil, errInternal(nil)
 		}
 	}()
-	if !h.queue.enter() {
+	if !h.queue.enter(turn.audit) {
 		return nil, h.overloaded("queue full", nil)
 	}
-	defer h.queue.leave()
+	defer h.queue.leave(turn.audit)
 	if !isJSON(request.Header.Get("Content-Type")) {
 		return nil, &rejection{http.StatusUnsupportedMediaType, "Expected request with `Content-Type: application/json`", nil}
 	}
@@ -220,7 +222,7 @@ func (h *Handler) inTurn(writer http.ResponseWriter, request *http.Request, turn
 		return nil, err
 	}
 	queued := h.config.Now()
-	if err := h.queue.begin(request.Context()); err != nil {
+	if err := h.queue.begin(request.Context(), turn.audit); err != nil {
 		return nil, h.overloaded("no worker", err)
 	}
 	defer h.queue.done()

@@ -180,8 +180,8 @@ func TestHandlerStatuses(t *testing.T) {
 			if tc.wantType != "" {
 				busy.check(t, tc.wantStatus)
 			}
-			if busy.busy != 0 || busy.inFlight != 0 || len(handler.queue.places) != 0 || len(handler.queue.workers) != 0 {
-				t.Errorf("got %+v, %d places, %d workers taken; want none left behind", busy, len(handler.queue.places), len(handler.queue.workers))
+			if busy.busy != 0 || busy.inFlight != 0 || anybody(handler) {
+				t.Errorf("got %+v, %d places, %d workers taken; want none left behind", busy, inside(handler), working(handler))
 			}
 		})
 	}
@@ -220,7 +220,7 @@ func TestHandlerSendsAwayWhatItCannotServe(t *testing.T) {
 		status, _ := post("slow")
 		first <- status
 	}()
-	waitFor(t, func() bool { return len(handler.queue.workers) == 1 })
+	waitFor(t, func() bool { return working(handler) == 1 })
 
 	// One more may wait, for a while; the next one finds no place.
 	second := make(chan string)
@@ -228,7 +228,7 @@ func TestHandlerSendsAwayWhatItCannotServe(t *testing.T) {
 		_, text := post("accept")
 		second <- text
 	}()
-	waitFor(t, func() bool { return len(handler.queue.places) == 2 })
+	waitFor(t, func() bool { return inside(handler) == 2 })
 	if status, text := post("accept"); status != 503 || !strings.HasPrefix(text, "1 ") || !strings.Contains(text, "queue full") {
 		t.Errorf("got status %d, %q; want 503 with Retry-After because the queue is full", status, text)
 	}
@@ -257,10 +257,10 @@ func TestHandlerGivesUpWhenTheClientIsGone(t *testing.T) {
 		defer close(done)
 		handler.ServeHTTP(httptest.NewRecorder(), request)
 	}()
-	waitFor(t, func() bool { return len(handler.queue.workers) == 1 })
+	waitFor(t, func() bool { return working(handler) == 1 })
 	cancel()
 	<-done
-	if len(handler.queue.workers) != 0 {
+	if working(handler) != 0 {
 		t.Error("the worker is not free")
 	}
 }

@@ -51,7 +51,7 @@ func TestHandlerWorksOnlyWhileItIsWaitedFor(t *testing.T) {
 						recorder.Code, recorder.Header().Get("Retry-After"), took, wantStatus, wantRetry, tc.wantTook)
 				}
 				synctest.Wait()
-				if len(handler.queue.workers) != 0 || len(handler.queue.places) != 0 {
+				if anybody(handler) {
 					t.Error("a worker or a place is not free")
 				}
 			})

@@ -111,7 +111,7 @@ func TestSettingsEndpoint(t *testing.T) {
 // checkLeftovers wants no place or worker taken, and nothing else told of the one request.
 func checkLeftovers(t *testing.T, handler *Handler, busy *loadCount, want string) {
 	t.Helper()
-	if busy.busy != 0 || busy.inFlight != 0 || len(handler.queue.places) != 0 || len(handler.queue.workers) != 0 {
+	if busy.busy != 0 || busy.inFlight != 0 || anybody(handler) {
 		t.Errorf("got %+v; want nothing left behind", busy)
 	}
 	for _, answered := range busy.answered {
@@ -134,7 +134,7 @@ func TestSettingsEndpointWaitsItsTurn(t *testing.T) {
 	}
 	first := make(chan int)
 	go func() { first <- post("/validate/slow", review()).Code }()
-	waitFor(t, func() bool { return len(handler.queue.workers) == 1 })
+	waitFor(t, func() bool { return working(handler) == 1 })
 	if got := post(contract.PathValidateSettings+moduleDigest, `{"settings":{}}`); got.Code != 503 || !strings.Contains(got.Body.String(), "no worker") {
 		t.Errorf("got %d %s while the one worker is busy, want 503", got.Code, got.Body)
 	}
