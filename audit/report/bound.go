@@ -104,9 +104,11 @@ func fits(results []entry) bool {
 	}
 	size := 0
 	for i := range results {
-		size += sizeOf(&results[i])
+		if size += sizeOf(&results[i]); size > maxReport-maxFrame {
+			return false
+		}
 	}
-	return size <= maxReport-maxFrame
+	return true
 }
 
 // mostOf is more than the size of a result.

@@ -49,8 +49,8 @@ func TestAReportFitsWhatAnAPIServerTakes(t *testing.T) {
 		"many policies, no messages":        {policies: 1000, want: Summary{Pass: 700, Fail: 100, Error: 100, Skip: 100}},
 		"some hundred, long messages":       {policies: 400, message: wide, wantMessage: 256, wantLeftOut: "messages are cut at 256 bytes", want: Summary{Pass: 280, Fail: 40, Error: 40, Skip: 40}},
 		"a thousand, long messages":         {policies: 1000, message: wide, wantMessage: 64, wantLeftOut: "messages are cut at 64 bytes", want: Summary{Pass: 700, Fail: 100, Error: 100, Skip: 100}},
-		"too many":                          {policies: 3000, message: wide, wantMessage: 64, wantLeftOut: "messages are cut at 64 bytes; ", want: Summary{Fail: 300, Error: 300}},
-		"too many, all of which say little": {policies: 3000, wantLeftOut: "messages are cut at 64 bytes; ", want: Summary{Fail: 300, Error: 300, Skip: 300}},
+		"too many":                          {policies: 1500, message: wide, wantMessage: 64, wantLeftOut: "messages are cut at 64 bytes; ", want: Summary{Fail: 150, Error: 150}},
+		"too many, all of which say little": {policies: 2500, wantLeftOut: "messages are cut at 64 bytes; ", want: Summary{Fail: 250, Error: 250, Skip: 250}},
 	}
 	for name, tc := range cases {
 		for _, kind := range Kinds() {
@@ -103,7 +103,7 @@ func checkCounts(t *testing.T, c content, policies int, want Summary) {
 func TestWhatIsLeftOutIsReadBack(t *testing.T) {
 	for _, kind := range Kinds() {
 		s := store(t, kind)
-		r := many(pod(), 3000, "no")
+		r := many(pod(), 2500, "no")
 		object, is := s.Render(r).(interface{ GetAnnotations() map[string]string })
 		if !is {
 			t.Fatal("a report is no object of the API")

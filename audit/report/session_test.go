@@ -247,7 +247,7 @@ func TestAReportThatFitsAgainSaysSo(t *testing.T) {
 		}
 		return written.Annotations
 	}
-	large := many(pod(), 3000, "no")
+	large := many(pod(), 2500, "no")
 	for _, want := range []Written{Created, Unchanged} {
 		session = open(t, session.store)
 		if got, err := session.Write(t.Context(), large); got != want || err != nil || session.Shortened() != 1 {
