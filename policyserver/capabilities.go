@@ -9,6 +9,9 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/certificate"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
@@ -51,4 +54,26 @@ func (p *PolicyServer) closeEngine(ctx context.Context) error {
 		p.objects.Close()
 	}
 	return err
+}
+
+// newCapabilityClient reads registries for policies. What modules must be signed with is no
+// matter of theirs.
+func (p *PolicyServer) newCapabilityClient(sources contract.Sources) *fetch.Client {
+	return fetch.New(fetch.Config{
+		Dir: p.config.DownloadDir, Sources: sources, Trust: p.capabilityTrust,
+		Keychain: p.config.Keychain, Proxies: p.config.Proxies, Logger: p.config.Logger,
+	})
+}
+
+func (p *PolicyServer) capabilityTrust() (*signature.Trust, error) {
+	if trust := p.trust.Load(); trust != nil {
+		return trust, nil
+	}
+	return p.publicTrust.Trust()
+}
+
+// trustInCapabilities has images verified by another trust root from now on.
+func (p *PolicyServer) trustInCapabilities(trust *signature.Trust) {
+	p.trust.Store(trust) // first: what is asked after the answers are forgotten is kept
+	p.images.Forget()
 }

@@ -2,13 +2,17 @@ package policyserver
 
 import (
 	"crypto/x509"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+	"github.com/kubewarden/kubewarden-operator/test/sigstore"
 )
 
 // tellingHost fails with what the host answers, or with the host's error.
@@ -47,4 +51,30 @@ func TestServeHostCapabilities(t *testing.T) {
 			t.Errorf("%s: got %+v, want a denial that contains %q", id, got, want)
 		}
 	}
+}
+
+// Policies verify by the trust root of the file, also where modules need no signatures, and
+// by another one as soon as the file has it.
+func TestVerifyByTheTrustRootOfTheFile(t *testing.T) {
+	from, own, foreign := newImages(t), sigstore.New(t), sigstore.New(t)
+	signed := from.push(t, "signed", wasmtest.Answering(`{"accepted":true}`))
+	from.signAs(t, own, alice(), signed)
+	reference := strings.TrimPrefix(signed, "registry://")
+	asking := from.push(t, "asking", tellingHost("oci", "v2/verify", fmt.Sprintf(
+		`{"type":"SigstoreKeylessVerify","image":%q,"keyless":[{"issuer":%q,"subject":%q}]}`, reference, alice().Issuer, alice().Email)))
+	files, _ := fromFiles(t, from, contract.Policies{"asking": {Module: asking, HostCapabilities: []string{"oci/v2/verify"}}})
+	root := filepath.Join(t.TempDir(), "root.json")
+	write(t, root, own.TrustedRoot(t, 0))
+	s := start(t, Config{Files: files, SigstoreTrust: root, Capabilities: Capabilities{OCITTL: time.Hour}, PolicyTimeout: 30 * time.Second})
+	s.waitReady(t)
+	const trusted = `Guest call failure: {"is_trusted":true,"digest":"sha256:`
+	if got := s.ask(t, "asking", "{}").Message; !strings.Contains(got, trusted) {
+		t.Errorf("got %s, want that the image is trusted", got)
+	}
+	write(t, root, foreign.TrustedRoot(t, 0))
+	eventually(t, "the end of what the former trust root vouched for", func() bool {
+		return strings.Contains(s.ask(t, "asking", "{}").Message, "Image verification failed")
+	})
+	write(t, root, own.TrustedRoot(t, 0))
+	eventually(t, "the former trust root again", func() bool { return strings.Contains(s.ask(t, "asking", "{}").Message, trusted) })
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
@@ -19,6 +20,9 @@ type demands struct {
 	trustPath string
 	// verification is nil where nothing is demanded.
 	verification *contract.Verification
+	// trusted is told of every trust root out of the file: policies verify by it what they
+	// ask about.
+	trusted func(*signature.Trust)
 	// content is what was looked at last, good or bad.
 	content demandsContent
 	log     *slog.Logger
@@ -33,11 +37,8 @@ func (c demandsContent) equal(other demandsContent) bool {
 
 // newDemands reads the files for the first time. One that cannot be read, or understood, is
 // an error: whoever names it wants unsigned modules kept out.
-func newDemands(config Config) (*demands, error) {
-	d := &demands{path: config.Verification, trustPath: config.SigstoreTrust, log: config.Logger}
-	if d.path == "" {
-		return d, nil
-	}
+func newDemands(p *PolicyServer) (*demands, error) {
+	d := &demands{path: p.config.Verification, trustPath: p.config.SigstoreTrust, trusted: p.trustInCapabilities, log: p.config.Logger}
 	var err error
 	if d.content, err = d.read(); err != nil {
 		return nil, err
@@ -51,52 +52,52 @@ func newDemands(config Config) (*demands, error) {
 func (d *demands) read() (demandsContent, error) {
 	var read demandsContent
 	var err error
-	if read.verification, err = os.ReadFile(d.path); err != nil {
-		return demandsContent{}, fmt.Errorf("read which signatures modules must have: %w", err)
+	if d.path != "" {
+		if read.verification, err = os.ReadFile(d.path); err != nil {
+			return demandsContent{}, fmt.Errorf("read which signatures modules must have: %w", err)
+		}
 	}
-	if d.trustPath == "" {
-		return read, nil
-	}
-	if read.trustRoot, err = os.ReadFile(d.trustPath); err != nil {
-		return demandsContent{}, fmt.Errorf("read trust root of Sigstore: %w", err)
+	if d.trustPath != "" {
+		if read.trustRoot, err = os.ReadFile(d.trustPath); err != nil {
+			return demandsContent{}, fmt.Errorf("read trust root of Sigstore: %w", err)
+		}
 	}
 	return read, nil
 }
 
+// decode understands the files, or neither of them.
 func (d *demands) decode() (*contract.Verification, error) {
-	verification, err := contract.DecodeVerification(d.content.verification)
-	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", d.path, err)
+	var wanted *contract.Verification
+	if d.path != "" {
+		verification, err := contract.DecodeVerification(d.content.verification)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", d.path, err)
+		}
+		wanted = &verification
 	}
 	if d.trustPath == "" {
-		return &verification, nil
+		return wanted, nil
 	}
-	if _, err := signature.ParseTrust(d.content.trustRoot); err != nil {
+	trust, err := signature.ParseTrust(d.content.trustRoot)
+	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", d.trustPath, err)
 	}
-	verification.TrustRoot = d.content.trustRoot
-	return &verification, nil
+	if wanted != nil {
+		wanted.TrustRoot = d.content.trustRoot
+	}
+	d.trusted(trust)
+	return wanted, nil
 }
 
 // paths are the files to watch.
 func (d *demands) paths() []string {
-	switch {
-	case d.path == "":
-		return nil
-	case d.trustPath == "":
-		return []string{d.path}
-	default:
-		return []string{d.path, d.trustPath}
-	}
+	return slices.DeleteFunc([]string{d.path, d.trustPath}, func(path string) bool { return path == "" })
 }
 
 // reload says whether other signatures are demanded than before, or whether they are
 // verified by another trust root. Files that cannot be understood are logged once; what was
 // demanded before is demanded until they are understood again.
 func (d *demands) reload() (changed bool, err error) {
-	if d.path == "" {
-		return false, nil
-	}
 	read, err := d.read()
 	if err != nil || read.equal(d.content) {
 		return false, err
@@ -107,8 +108,12 @@ func (d *demands) reload() (changed bool, err error) {
 		d.log.Error("ignore changed demands of signatures; those of before stay in force", "error", err)
 		return false, nil
 	}
-	d.log.Info("demands of signatures changed", "path", d.path, "all_of", len(verification.AllOf), "any_of", verification.AnyOf != nil)
 	d.verification = verification
+	if verification == nil {
+		d.log.Info("trust root of Sigstore changed", "path", d.trustPath)
+		return false, nil
+	}
+	d.log.Info("demands of signatures changed", "path", d.path, "all_of", len(verification.AllOf), "any_of", verification.AnyOf != nil)
 	return true, nil
 }
 

@@ -36,7 +36,7 @@ var _ source = (*fileSource)(nil)
 func newFileSource(p *PolicyServer) (*fileSource, error) {
 	s := &fileSource{files: *p.config.Files, apply: p.loader.Apply, log: p.config.Logger}
 	var err error
-	if s.demands, err = newDemands(p.config); err != nil {
+	if s.demands, err = newDemands(p); err != nil {
 		return nil, err
 	}
 	if s.content, err = s.read(); err != nil {

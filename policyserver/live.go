@@ -52,7 +52,7 @@ func newLiveSource(p *PolicyServer) (*liveSource, error) {
 	live := p.config.Live
 	s := &liveSource{apply: p.loader.Apply, log: p.config.Logger}
 	var err error
-	if s.demands, err = newDemands(p.config); err != nil {
+	if s.demands, err = newDemands(p); err != nil {
 		return nil, err
 	}
 	s.watch = kube.ConfigMapWatch{

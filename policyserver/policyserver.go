@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/authn"
@@ -17,6 +18,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
@@ -99,6 +101,8 @@ type PolicyServer struct {
 	source       source
 	publicTrust  *trustroot.Keeper
 	images       *oci.Capability
+	// trust is what policies verify images by; nil is the public trust root.
+	trust atomic.Pointer[signature.Trust]
 	// stopping is closed when Run begins to stop.
 	stopping chan struct{}
 }
@@ -182,9 +186,8 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 	return evaluation.NewLoader(evaluation.LoaderConfig{
 		Environment: p.environment,
 		FetcherFor: func(sources contract.Sources, verification *contract.Verification) evaluation.Fetcher {
-			client := p.newFetcher(sources, verification)
-			p.images.Use(client)
-			return client
+			p.images.Use(p.newCapabilityClient(sources))
+			return p.newFetcher(sources, verification)
 		},
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
 			module, err := p.engine.Compile(ctx, wasm)

@@ -3,7 +3,7 @@
 //
 //	certificate   crypto: whom a certificate is trusted by
 //	dns           net: the addresses of a host
-//	oci           oci: what registries hold
+//	oci           oci: what registries hold, and who signed it
 //	answers       what was answered a moment ago, and who is being asked right now
 //
 // What belongs here: reading a guest's payload, asking, and writing the answer as upstream's

@@ -249,15 +249,24 @@ func subject(place *Subject) fieldDecoder {
 		if place.URLPrefix == "" {
 			return nil
 		}
-		parsed, err := url.Parse(place.URLPrefix)
-		if err != nil || parsed.Scheme == "" || parsed.Host == "" {
-			return fmt.Errorf("field %q: got %q, want a URL with scheme and host", "urlPrefix", place.URLPrefix)
-		}
-		if !strings.HasSuffix(place.URLPrefix, "/") {
-			place.URLPrefix += "/"
+		if place.URLPrefix, err = ParseURLPrefix(place.URLPrefix); err != nil {
+			return fmt.Errorf("field %q: %w", "urlPrefix", err)
 		}
 		return nil
 	}
+}
+
+// ParseURLPrefix gives the beginning of a URL as one that does not end within a name: with a
+// slash at its end.
+func ParseURLPrefix(text string) (string, error) {
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme == "" || parsed.Host == "" {
+		return "", fmt.Errorf("got %q, want a URL with scheme and host", text)
+	}
+	if !strings.HasSuffix(text, "/") {
+		text += "/"
+	}
+	return text, nil
 }
 
 func publicKey(place *string) fieldDecoder {

@@ -58,6 +58,26 @@ func (c *Client) Image(ctx context.Context, reference string) (Image, error) {
 	return read(ctx, c, reference, imageAt)
 }
 
+// Verify gives the digest of what a reference names, provided that it meets the demand. It is
+// the very manifest that was verified, whatever becomes of a tag. Any error is an *Error.
+func (c *Client) Verify(ctx context.Context, reference string, demand Demand) (string, error) {
+	return read(ctx, c, reference, func(_ context.Context, target name.Reference, options []remote.Option) (string, error) {
+		gathered, err := c.gather(target, demand, options)
+		if err != nil {
+			return "", err
+		}
+		digest, err := gathered.manifestDigest()
+		if err != nil {
+			return "", err
+		}
+		proofs := gathered.proofs()
+		if len(proofs) == 0 {
+			return "", refuse(contract.ReasonUnverified, "no signatures found for image: %s", target)
+		}
+		return digest, c.checkProofs(demand, digest, proofs)
+	})
+}
+
 func read[T any](ctx context.Context, c *Client, reference string, do errand[T]) (found T, err error) {
 	target, err := parseReference(reference)
 	if err != nil {

@@ -70,7 +70,7 @@ func (c *Client) judge(e evidence, digest string) (signed string, err error) {
 	if err != nil {
 		return "", err
 	}
-	if err := c.checkProofs(of, e.proofs()); err != nil {
+	if err := c.checkProofs(c.demanded, of, e.proofs()); err != nil {
 		return "", err
 	}
 	if signed, err = moduleDigest(e.Manifest); err != nil {

@@ -26,7 +26,7 @@ const (
 // pullVerified pulls the module that the signed manifest names. Signatures are of
 // manifests: a digest of the module alone says nothing about them.
 func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest string, options []remote.Option) ([]byte, error) {
-	gathered, err := c.gather(target, options)
+	gathered, err := c.gather(target, c.demanded, options)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func (c *Client) pullVerified(ctx context.Context, target name.Reference, digest
 
 // gather reads the manifest and its signatures. The registry is asked for bundles only when
 // the layers, which most artefacts are signed by, do not suffice.
-func (c *Client) gather(target name.Reference, options []remote.Option) (evidence, error) {
+func (c *Client) gather(target name.Reference, demand Demand, options []remote.Option) (evidence, error) {
 	descriptor, err := remote.Get(target, options...)
 	if err != nil {
 		return evidence{}, err
@@ -64,7 +64,7 @@ func (c *Client) gather(target name.Reference, options []remote.Option) (evidenc
 	if gathered.Layers, err = signatureLayers(target.Context(), digest, options); err != nil {
 		return evidence{}, err
 	}
-	if c.checkProofs(digest, gathered.proofs()) == nil {
+	if c.checkProofs(demand, digest, gathered.proofs()) == nil {
 		return gathered, nil
 	}
 	if gathered.Bundles, err = signatureBundles(target.Context(), digest, options); err != nil {
@@ -73,16 +73,26 @@ func (c *Client) gather(target name.Reference, options []remote.Option) (evidenc
 	return gathered, nil
 }
 
+// Demand is an error unless the proofs meet what is demanded of an artefact whose manifest
+// has the digest. signature.ErrNoTrust is in it where a trust root could still make the
+// difference.
+type Demand func(trust *signature.Trust, digest string, proofs []signature.Proof) error
+
+// demanded is what modules must be signed with.
+func (c *Client) demanded(trust *signature.Trust, digest string, proofs []signature.Proof) error {
+	return signature.Check(*c.config.Verification, trust, digest, proofs)
+}
+
 // checkProofs asks for a trust root only when it can make a difference. That there is none
-// yet is not the module's fault, and may pass.
-func (c *Client) checkProofs(digest string, proofs []signature.Proof) error {
-	err := signature.Check(*c.config.Verification, nil, digest, proofs)
+// yet is not the artefact's fault, and may pass.
+func (c *Client) checkProofs(demand Demand, digest string, proofs []signature.Proof) error {
+	err := demand(nil, digest, proofs)
 	if errors.Is(err, signature.ErrNoTrust) && c.config.Trust != nil {
 		trust, none := c.config.Trust()
 		if none != nil {
 			return refuse(contract.ReasonUnavailable, "%w\nThere is none now: %w", err, none)
 		}
-		err = signature.Check(*c.config.Verification, trust, digest, proofs)
+		err = demand(trust, digest, proofs)
 	}
 	if err != nil {
 		return refuse(contract.ReasonUnverified, "%w", err)

@@ -95,6 +95,11 @@ func (a authority) certify(t testing.TB, template *x509.Certificate, key crypto.
 	return certificate
 }
 
+// Chain gives the certificates of the authority, from the one that certifies signers up.
+func (s *Sigstore) Chain() []*x509.Certificate {
+	return []*x509.Certificate{s.intermediate.certificate, s.root.certificate}
+}
+
 // Part is a part of a trust root, or of a signature, that can be left out.
 type Part int
 

@@ -19,6 +19,8 @@ const (
 	operationDigest   = "v1/manifest_digest"
 	operationManifest = "v1/oci_manifest"
 	operationImage    = "v1/oci_manifest_config"
+	operationVerify1  = "v1/verify"
+	operationVerify2  = "v2/verify"
 )
 
 // Registries are asked for what references name.
@@ -26,6 +28,7 @@ type Registries interface {
 	Digest(ctx context.Context, reference string) (string, error)
 	Manifest(ctx context.Context, reference string) (json.RawMessage, error)
 	Image(ctx context.Context, reference string) (fetch.Image, error)
+	Verify(ctx context.Context, reference string, demand fetch.Demand) (digest string, err error)
 }
 
 var _ Registries = (*fetch.Client)(nil)
@@ -34,13 +37,14 @@ var _ Registries = (*fetch.Client)(nil)
 type Config struct {
 	// TTL is how long answers are kept; 0 asks each time.
 	TTL time.Duration
-	// Now is the clock that answers grow old by.
+	// Now is the clock that answers and certificates grow old by.
 	Now func() time.Time
 }
 
 // Capability asks registries. It is safe for concurrent use.
 type Capability struct {
 	cache      *answers.Cache
+	now        func() time.Time
 	registries atomic.Pointer[Registries]
 }
 
@@ -48,20 +52,23 @@ var _ host.Capability = (*Capability)(nil)
 
 // New makes a capability that knows no registries yet.
 func New(config Config) *Capability {
-	return &Capability{cache: answers.New(answers.Config{TTL: config.TTL, Now: config.Now})}
+	return &Capability{now: config.Now, cache: answers.New(answers.Config{TTL: config.TTL, Now: config.Now})}
 }
 
 // Use has registries asked in another way from now on: what was answered before is forgotten.
 func (c *Capability) Use(registries Registries) {
 	c.registries.Store(&registries) // first: what is asked after the cache forgot is kept
-	c.cache.Forget()
+	c.Forget()
 }
+
+// Forget has everything asked anew: somebody else is trusted.
+func (c *Capability) Forget() { c.cache.Forget() }
 
 // question is what one call asks.
 type question struct {
 	// key is all that the answer depends on, but for how registries are asked.
 	key string
-	ask func(ctx context.Context, registries Registries) (any, error)
+	ask func(ctx context.Context, registries Registries, now time.Time) (any, error)
 }
 
 // Call asks a registry for what the payload names. The error is the guest's own doing only
@@ -80,7 +87,7 @@ func (c *Capability) Call(ctx context.Context, request host.Request) ([]byte, er
 		if registries == nil {
 			return nil, errors.New("this policy server has not been told yet how to reach registries")
 		}
-		answer, err := asked.ask(ctx, *registries)
+		answer, err := asked.ask(ctx, *registries, c.now())
 		if err != nil {
 			return nil, err
 		}
@@ -93,4 +100,6 @@ var operations = map[string]func(payload []byte) (question, error){
 	operationDigest:   about(digestOf),
 	operationManifest: about(manifestOf),
 	operationImage:    about(imageOf),
+	operationVerify1:  decodeVerify1,
+	operationVerify2:  decodeVerify2,
 }

@@ -244,6 +244,8 @@ func FuzzCall(f *testing.F) {
 	for _, seed := range []string{`"busybox"`, `"a/b:c@sha256:d"`, `""`, `{}`, `null`, `"` + "\xff" + `"`} {
 		f.Add("v1/manifest_digest", []byte(seed))
 	}
+	f.Add("v1/verify", []byte(`{"SigstoreKeylessVerify":{"image":"a","keyless":[{"issuer":"b","subject":"c"}],"annotations":{"d":"e"}}}`))
+	f.Add("v2/verify", []byte(`{"type":"SigstoreCertificateVerify","image":"a","certificate":[1,2],"certificate_chain":null,"require_rekor_bundle":true}`))
 	f.Fuzz(func(t *testing.T, operation string, payload []byte) {
 		c := New(Config{Now: time.Now})
 		c.Use(parsing{t: t})
@@ -272,6 +274,11 @@ func (p parsing) Digest(_ context.Context, reference string) (string, error) {
 func (p parsing) Manifest(_ context.Context, reference string) (json.RawMessage, error) {
 	p.check(reference)
 	return nil, errors.New("none")
+}
+
+func (p parsing) Verify(_ context.Context, reference string, _ fetch.Demand) (string, error) {
+	p.check(reference)
+	return "", nil
 }
 
 func (p parsing) Image(_ context.Context, reference string) (fetch.Image, error) {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
 )
@@ -34,7 +35,7 @@ func about(ask func(ctx context.Context, registries Registries, reference string
 		if err != nil {
 			return question{}, err
 		}
-		return question{key: reference, ask: func(ctx context.Context, registries Registries) (any, error) {
+		return question{key: reference, ask: func(ctx context.Context, registries Registries, _ time.Time) (any, error) {
 			return ask(ctx, registries, reference)
 		}}, nil
 	}

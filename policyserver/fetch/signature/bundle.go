@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -114,14 +115,34 @@ func digestOf(message *protocommon.MessageSignature) ([]byte, error) {
 
 // identify gives the identity that signed what the bundle states.
 func (b Bundle) identify(trust *Trust, digest string) (identity, error) {
+	artifact, err := b.artifact(digest)
+	if err != nil {
+		return identity{}, err
+	}
+	return trust.identify(b.parsed, artifact)
+}
+
+// witnessed is an error unless the verifier finds what the bundle states signed by the
+// signer; it vouches for nobody else.
+func (b Bundle) witnessed(verifier *verify.Verifier, _ *x509.Certificate, digest string) error {
+	artifact, err := b.artifact(digest)
+	if err != nil {
+		return err
+	}
+	_, err = verifier.Verify(b.parsed, verify.NewPolicy(artifact, verify.WithoutIdentitiesUnsafe()))
+	return err
+}
+
+// artifact is what the bundle is to be about.
+func (b Bundle) artifact(digest string) (verify.ArtifactPolicyOption, error) {
 	if b.flaw != nil {
-		return identity{}, b.flaw
+		return nil, b.flaw
 	}
 	raw, err := hex.DecodeString(strings.TrimPrefix(digest, algorithm+":"))
 	if err != nil {
-		return identity{}, fmt.Errorf("read digest of the artefact: %w", err)
+		return nil, fmt.Errorf("read digest of the artefact: %w", err)
 	}
-	return trust.identify(b.parsed, verify.WithArtifactDigest(algorithm, raw))
+	return verify.WithArtifactDigest(algorithm, raw), nil
 }
 
 // states is an error unless the bundle is a signature of the artefact of the digest, with

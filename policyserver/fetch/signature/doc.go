@@ -2,7 +2,7 @@
 // demands, as cosign makes them.
 //
 // What belongs here: the formats of signatures, which are layers and bundles, the check of
-// one signature against one requirement, by key or by identity, the trust root of Sigstore
+// one signature against one requirement, by key, by identity or by certificate, the trust root of Sigstore
 // that identities are checked by, and which requirements a set of signatures leaves open.
 //
 // What never does: talking to a registry (policyserver/fetch brings the signatures), and

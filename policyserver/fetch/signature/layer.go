@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
@@ -90,24 +91,35 @@ func signed(key crypto.PublicKey, message, signature []byte) error {
 
 // identify gives the identity that signed the payload.
 func (l Layer) identify(trust *Trust, _ string) (identity, error) {
-	entity, err := l.entity()
+	block, _ := pem.Decode([]byte(l.Annotations[AnnotationCertificate]))
+	if block == nil || block.Type != "CERTIFICATE" {
+		return identity{}, fmt.Errorf("a layer has no certificate in its annotation %s", AnnotationCertificate)
+	}
+	entity, err := l.entity(block.Bytes)
 	if err != nil {
 		return identity{}, err
 	}
 	return trust.identify(entity, verify.WithArtifact(bytes.NewReader(l.Payload)))
 }
 
-// entity writes the layer as a bundle, which is what the library of Sigstore verifies. The
-// annotation with the chain of the certificate is left out: whoever issues certificates
+// witnessed is an error unless the verifier finds the payload signed by the signer, whatever
+// certificate the layer brings along.
+func (l Layer) witnessed(verifier *verify.Verifier, signer *x509.Certificate, _ string) error {
+	entity, err := l.entity(signer.Raw)
+	if err != nil {
+		return err
+	}
+	_, err = verifier.Verify(entity, verify.NewPolicy(verify.WithArtifact(bytes.NewReader(l.Payload)), verify.WithoutIdentitiesUnsafe()))
+	return err
+}
+
+// entity writes the layer, signed by whoever has the certificate (DER), as a bundle, which is
+// what the library of Sigstore verifies. The annotation with the chain of the certificate is left out: whoever issues certificates
 // stands in the trust root.
-func (l Layer) entity() (*bundle.Bundle, error) {
+func (l Layer) entity(certificate []byte) (*bundle.Bundle, error) {
 	signature, err := l.signature()
 	if err != nil {
 		return nil, err
-	}
-	block, _ := pem.Decode([]byte(l.Annotations[AnnotationCertificate]))
-	if block == nil || block.Type != "CERTIFICATE" {
-		return nil, fmt.Errorf("a layer has no certificate in its annotation %s", AnnotationCertificate)
 	}
 	entries, err := l.logEntries()
 	if err != nil {
@@ -122,7 +134,7 @@ func (l Layer) entity() (*bundle.Bundle, error) {
 		MediaType: layerBundle,
 		VerificationMaterial: &protobundle.VerificationMaterial{
 			Content: &protobundle.VerificationMaterial_Certificate{
-				Certificate: &protocommon.X509Certificate{RawBytes: block.Bytes},
+				Certificate: &protocommon.X509Certificate{RawBytes: certificate},
 			},
 			TlogEntries:               entries,
 			TimestampVerificationData: timestamps,

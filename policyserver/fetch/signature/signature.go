@@ -4,9 +4,12 @@ import (
 	"cmp"
 	"crypto"
 	"crypto/sha256"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/sigstore/sigstore-go/pkg/verify"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
@@ -22,6 +25,9 @@ type Proof interface {
 	// identify gives the identity that made the signature, of which the artefact of the
 	// digest is told to be the object.
 	identify(trust *Trust, digest string) (identity, error)
+	// witnessed is an error unless the verifier, which is to know a transparency log, finds
+	// the signature made by the signer.
+	witnessed(verifier *verify.Verifier, signer *x509.Certificate, digest string) error
 	// states is an error unless what is signed is about the artefact of the digest and has
 	// the annotations.
 	states(digest string, annotations map[string]string) error

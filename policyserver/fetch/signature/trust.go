@@ -18,6 +18,7 @@ var ErrNoTrust = errors.New("without a trust root of Sigstore, no identity can b
 // and when something was signed. It is safe for concurrent use.
 type Trust struct {
 	verifier *verify.Verifier
+	material root.TrustedMaterial
 }
 
 // ParseTrust reads a trust root in JSON: Sigstore's trusted_root.json, or a
@@ -74,7 +75,7 @@ func newTrust(material root.TrustedMaterial) (*Trust, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Trust{verifier}, nil
+	return &Trust{verifier, material}, nil
 }
 
 // identify gives the identity that signed something, and the statement that is signed
