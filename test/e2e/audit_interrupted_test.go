@@ -25,7 +25,7 @@ import (
 // scan sets all of them right.
 func TestAScanGoesOnWithoutThePolicyServerItAsked(t *testing.T) {
 	g := gomega.NewWithT(t)
-	const server, objects = "e2e-audit", 200
+	const server, objects = "e2e-audit", 100
 	ns := namespace(t)
 	createConfigMaps(t, ns, objects)
 	lone := newServer(t, server)
