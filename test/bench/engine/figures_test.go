@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"slices"
 	"testing"
 )
@@ -86,6 +87,20 @@ func TestRequestsHaveTheirSize(t *testing.T) {
 		for _, payload := range sizes {
 			if got := len(of.request(payload.bytes)); got < payload.bytes*9/10 || got > payload.bytes*11/10 {
 				t.Errorf("%s %s: got %d bytes", of.name, payload.name, got)
+			}
+		}
+	}
+}
+
+// What is to be refused is another request than the one that is accepted.
+func TestRefusedRequestsDiffer(t *testing.T) {
+	for _, of := range guests {
+		for _, payload := range sizes {
+			if of.refused == nil {
+				continue
+			}
+			if request := of.request(payload.bytes); bytes.Equal(of.refused(request), request) {
+				t.Errorf("%s %s: the request is the same", of.name, payload.name)
 			}
 		}
 	}

@@ -21,6 +21,9 @@ type guest struct {
 	make     func(ctx context.Context, root string, of guest) ([]byte, error)
 	settings json.RawMessage
 	request  func(bytes int) json.RawMessage
+	// refused makes an accepted request one that is refused; nil for a guest that refuses none,
+	// or asks the host for what it says then: wasmtime's side has no builtins.
+	refused func(request json.RawMessage) json.RawMessage
 	// limit is the most that our part of wasmtime's time may be, with 5 KB.
 	limit float64
 }
@@ -28,7 +31,7 @@ type guest struct {
 // guests are those that the figures to hold are about.
 var guests = []guest{
 	{name: "opa-happy", mode: metadata.ModeOPA, make: fromRego, settings: json.RawMessage(`{}`), request: podRequest, limit: 0.65},
-	{name: "gk-privileged", mode: metadata.ModeGatekeeper, make: fromRego, settings: json.RawMessage(`{}`), request: podRequest, limit: 0.65},
+	{name: "gk-privileged", mode: metadata.ModeGatekeeper, make: fromRego, settings: json.RawMessage(`{}`), request: podRequest, limit: 0.65, refused: with(`"privileged":false`, `"privileged":true`)},
 	{
 		name: "gk-limits", mode: metadata.ModeGatekeeper, make: policyOf("container-limits"), request: podRequest, limit: 0.95,
 		settings: json.RawMessage(`{"cpu":"64","memory":"1Ti"}`),
@@ -36,12 +39,14 @@ var guests = []guest{
 	{
 		name: "go-wapc-labels", mode: metadata.ModeWaPC, make: policyOf("required-labels"), request: podRequest, limit: 0.65,
 		settings: json.RawMessage(`{"mandatory_labels":["team"],"constrained_labels":{"team":"^[a-z]+$"}}`),
+		refused:  with(`"team":"alpha"`, `"team":"4"`),
 	},
 	{name: "c-echo", mode: metadata.ModeWaPC, make: fromC, settings: json.RawMessage(`{}`), request: podRequest, limit: 0.95},
 	{name: "as-echo", mode: metadata.ModeWaPC, make: fromAssemblyScript, settings: json.RawMessage(`{}`), request: podRequest, limit: 0.95},
 	{
 		name: "go-wasi-raw", mode: metadata.ModeWASI, make: fromGo, request: rawRequest, limit: 0.65,
 		settings: json.RawMessage(`{"validUsers":["tonio"],"validActions":["eats"],"validResources":["hay"]}`),
+		refused:  with(`"user":"tonio"`, `"user":"berta"`),
 	},
 }
 

@@ -147,7 +147,10 @@ func (e *engines) measure(ctx context.Context, root string, of guest, rounds int
 	var rows []row
 	for _, payload := range sizes {
 		request := of.request(payload.bytes)
-		subjects, err := sameVerdict(of, request, theirs, askers)
+		subjects, err := sameVerdict(of, question{request, true}, theirs, askers)
+		if err == nil && of.refused != nil {
+			_, err = sameVerdict(of, question{of.refused(request), false}, theirs, askers)
+		}
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", payload.name, err)
 		}
@@ -166,20 +169,26 @@ func (e *engines) measure(ctx context.Context, root string, of guest, rounds int
 	return rows, nil
 }
 
-// sameVerdict has everybody judge a request: it must be accepted, in the same words, twice.
-// The result is wasmtime followed by our modes.
-func sameVerdict(of guest, request json.RawMessage, theirs asker, ours map[string]asker) ([]subject, error) {
-	want, err := theirs(request)
+// question is a request and whether it has to be accepted.
+type question struct {
+	request  json.RawMessage
+	accepted bool
+}
+
+// sameVerdict has everybody judge a request: all must accept it, or refuse it in the same
+// words, twice. The result is wasmtime followed by our modes.
+func sameVerdict(of guest, about question, theirs asker, ours map[string]asker) ([]subject, error) {
+	want, err := theirs(about.request)
 	if err != nil {
 		return nil, fmt.Errorf("wasmtime: %w", err)
 	}
-	if !want.Accepted {
-		return nil, fmt.Errorf("wasmtime: the request is refused: %s", text(want))
+	if want.Accepted != about.accepted {
+		return nil, fmt.Errorf("wasmtime: got verdict %s, want accepted %t", text(want), about.accepted)
 	}
 	var subjects []subject
 	add := func(name string, ask asker) error {
 		for range 2 {
-			got, err := ask(request)
+			got, err := ask(about.request)
 			if err != nil {
 				return fmt.Errorf("%s: %w", name, err)
 			}
@@ -188,9 +197,9 @@ func sameVerdict(of guest, request json.RawMessage, theirs asker, ours map[strin
 			}
 		}
 		subjects = append(subjects, subject{name: name, ask: func() error {
-			got, err := ask(request)
-			if err == nil && !got.Accepted {
-				err = fmt.Errorf("the request is refused: %s", text(got))
+			got, err := ask(about.request)
+			if err == nil && got.Accepted != about.accepted {
+				err = fmt.Errorf("got verdict %s, want accepted %t", text(got), about.accepted)
 			}
 			return err
 		}})

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"strings"
@@ -32,4 +33,11 @@ func rawRequest(bytes int) json.RawMessage {
 	const entry = `{"at":"2026-11-23T10:00:00Z","note":"seen before","count":17,"tags":["a","b"]}`
 	return fmt.Appendf(nil, `{"user":"tonio","action":"eats","resource":"hay","history":[%s]}`,
 		strings.Repeat(entry+",", bytes/len(entry)-1)+entry)
+}
+
+// with puts another text into a request.
+func with(text, another string) func(json.RawMessage) json.RawMessage {
+	return func(request json.RawMessage) json.RawMessage {
+		return bytes.Replace(request, []byte(text), []byte(another), 1)
+	}
 }
