@@ -109,7 +109,7 @@ func newEnvironment(t *testing.T, isolation policy.Isolation, store string, poli
 	log := slog.New(slog.DiscardHandler)
 	engine, err := policy.NewEngine(t.Context(), policy.Config{
 		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
-		Capabilities: world.capabilities(),
+		Capabilities: world.capabilities(store),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -160,9 +160,15 @@ type remote struct {
 func newRemote(t *testing.T, store string, policies []byte, world world) *remote {
 	t.Helper()
 	dir := t.TempDir()
-	files := &policyserver.Files{Policies: filepath.Join(dir, "policies.yml")}
-	if err := os.WriteFile(files.Policies, policies, 0o600); err != nil {
+	files := &policyserver.Files{Policies: filepath.Join(dir, "policies.yml"), Sources: filepath.Join(dir, "sources.yml")}
+	sources, err := contract.EncodeSources(world.sources())
+	if err != nil {
 		t.Fatal(err)
+	}
+	for path, content := range map[string][]byte{files.Policies: policies, files.Sources: sources} {
+		if err := os.WriteFile(path, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	certificates, trusted := servertest.Certificate(t)
 	s, err := policyserver.New(t.Context(), policyserver.Config{

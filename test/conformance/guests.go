@@ -210,7 +210,7 @@ func withMetadata(metadata string) []byte {
 func hostCall(guest caller, says string) []byte {
 	namespace, rest, _ := strings.Cut(says, " ")
 	operation, payload, _ := strings.Cut(rest, " ")
-	return guest.CallHost(namespace, operation, certificates().Replace(payload))
+	return guest.CallHost(namespace, operation, theImages().texts.Replace(certificates().Replace(payload)))
 }
 
 func failingWithHost(says string) []byte {

@@ -9,11 +9,14 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/certificate"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns"
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/dns/dnstest"
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
-// world is what policies can ask about: a name server that knows one host, and no
-// authorities but those that a policy brings along.
+// world is what policies can ask about: a name server that knows one host, a registry with
+// images, and no authorities but those that a policy brings along.
 type world struct{ config policyserver.Capabilities }
 
 func newWorld(t *testing.T) world {
@@ -24,10 +27,18 @@ func newWorld(t *testing.T) world {
 	}}
 }
 
+// sources are how the registry is reached.
+func (world) sources() contract.Sources {
+	return contract.Sources{InsecureSources: []string{theImages().address}}
+}
+
 // capabilities are for an engine without a server.
-func (w world) capabilities() map[string]host.Capability {
+func (w world) capabilities(store string) map[string]host.Capability {
+	registries := oci.New(oci.Config{Now: time.Now})
+	registries.Use(fetch.New(fetch.Config{Dir: store, Sources: w.sources()}))
 	return map[string]host.Capability{
 		certificate.Namespace: certificate.New(certificate.Config{Roots: w.config.Roots, Now: time.Now}),
+		oci.Namespace:         registries,
 		dns.Namespace:         dns.New(dns.Config{Resolver: w.config.Resolver, Now: time.Now}),
 	}
 }
