@@ -148,11 +148,7 @@ func TestVerify(t *testing.T) {
 	own := members{"type": "SigstoreCertificateVerify", "image": i.reference("alice"), "certificate": numbers(certificate), "certificate_chain": nil, "require_rekor_bundle": true}
 	failed := "Image verification failed: missing signatures"
 	c := i.trusting(t, s.TrustedRoot(t, 0))
-	for name, tc := range map[string]struct {
-		payload members
-		digest  string // "" for an error
-		want    string
-	}{
+	for name, tc := range map[string]verification{
 		"key":                          {keys, byKey, ""},
 		"key, image by digest":         {keys.with("image", strings.Replace(i.reference("key"), ":key", "@"+byKey, 1)), byKey, ""},
 		"key of a stranger":            {keys.with("pub_keys", []string{stranger.PublicKey}), "", failed},
@@ -193,22 +189,7 @@ func TestVerify(t *testing.T) {
 		"certificate, otherwise":       {own.with("annotations", members{"env": "test"}), "", "lacks the annotation"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			calls := map[string]string{"v2/verify": tc.payload.text(t)}
-			if kind := tc.payload["type"].(string); kind == kindPublicKey || kind == kindKeyless {
-				calls["v1/verify"] = members{kind: tc.payload}.text(t)
-			}
-			for operation, payload := range calls {
-				got, err := ask(t, c, operation, payload)
-				if refusal := host.RefusalError(""); errors.As(err, &refusal) {
-					t.Errorf("%s: got the refusal %v, want an answer or a failure", operation, err)
-				}
-				if tc.digest != "" && (err != nil || got != fmt.Sprintf(`{"is_trusted":true,"digest":%q}`, tc.digest)) {
-					t.Errorf("%s: got %s, %v, want %s to be trusted", operation, got, err, tc.digest)
-				}
-				if tc.digest == "" && (err == nil || got != "" || !strings.Contains(err.Error(), tc.want)) {
-					t.Errorf("%s: got %s, %v, want an error that contains %q", operation, got, err, tc.want)
-				}
-			}
+			tc.check(t, c)
 		})
 	}
 
@@ -219,6 +200,33 @@ func TestVerify(t *testing.T) {
 	for _, payload := range []members{identity, own} {
 		if _, err := ask(t, none, "v2/verify", payload.text(t)); err == nil || !strings.Contains(err.Error(), "There is none now: still on its way") {
 			t.Errorf("%s: got %v without a trust root, want that", payload["type"], err)
+		}
+	}
+}
+
+// verification is a payload, and the digest that is trusted, or "" and what the error contains.
+type verification struct {
+	payload         members
+	digest, failure string
+}
+
+// check asks by every version that has the type of the payload.
+func (v verification) check(t *testing.T, c *Capability) {
+	t.Helper()
+	calls := map[string]string{"v2/verify": v.payload.text(t)}
+	if kind := v.payload["type"].(string); kind == kindPublicKey || kind == kindKeyless {
+		calls["v1/verify"] = members{kind: v.payload}.text(t)
+	}
+	for operation, content := range calls {
+		got, err := ask(t, c, operation, content)
+		if refusal := host.RefusalError(""); errors.As(err, &refusal) {
+			t.Errorf("%s: got the refusal %v, want an answer or a failure", operation, err)
+		}
+		if v.digest != "" && (err != nil || got != fmt.Sprintf(`{"is_trusted":true,"digest":%q}`, v.digest)) {
+			t.Errorf("%s: got %s, %v, want %s to be trusted", operation, got, err, v.digest)
+		}
+		if v.digest == "" && (err == nil || got != "" || !strings.Contains(err.Error(), v.failure)) {
+			t.Errorf("%s: got %s, %v, want an error that contains %q", operation, got, err, v.failure)
 		}
 	}
 }
