@@ -37,8 +37,8 @@ func TestConformance(t *testing.T) {
 	store := t.TempDir() // of modules, as they came and compiled: those who start later have less to do
 	world := newWorld(t)
 	engines := engines{
-		fresh:    newEnvironment(t, policy.IsolationFresh, store, policies, world),
-		pristine: newEnvironment(t, policy.IsolationPristine, store, policies, world),
+		fresh:    world.newEnvironment(t, policy.IsolationFresh, store, policies),
+		pristine: world.newEnvironment(t, policy.IsolationPristine, store, policies),
 	}
 	remote := newRemote(t, store, policies, world)
 	serverOnly := 0

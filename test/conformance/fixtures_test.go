@@ -104,12 +104,12 @@ func (nobody) ModuleInMemory() {}
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
 // newEnvironment serves policies by an engine, without a server.
-func newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte, world world) *evaluation.Environment {
+func (w world) newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte) *evaluation.Environment {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine, err := policy.NewEngine(t.Context(), policy.Config{
 		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
-		Capabilities: world.capabilities(store),
+		Capabilities: w.capabilities(store),
 	})
 	if err != nil {
 		t.Fatal(err)
