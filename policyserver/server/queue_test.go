@@ -52,7 +52,7 @@ func TestAuditsBeginWhenNobodyElseWaits(t *testing.T) {
 	if err := q.begin(t.Context(), true); err != nil {
 		t.Fatal(err)
 	}
-	var order []bool
+	order := make([]bool, 0, 4)
 	begun := make(chan bool)
 	for i, audit := range []bool{true, true, false, false} {
 		go func() {

@@ -22,12 +22,18 @@ func (a *asked) answering(text string) func(context.Context) ([]byte, error) {
 	}
 }
 
-// want asks and compares, with the number of questions until then.
-func want(t *testing.T, c *Cache, a *asked, key, text string, count int64) {
+// expected is an answer, and how many questions were asked until then.
+type expected struct {
+	key, text string
+	count     int64
+}
+
+// want asks and compares.
+func want(t *testing.T, c *Cache, a *asked, e expected) {
 	t.Helper()
-	got, err := c.Get(t.Context(), Question{key, "kw.cap.mine"}, a.answering(text))
-	if err != nil || string(got) != text || a.count.Load() != count {
-		t.Errorf("%s: got %q, %v after %d questions, want %q after %d", key, got, err, a.count.Load(), text, count)
+	got, err := c.Get(t.Context(), Question{e.key, "kw.cap.mine"}, a.answering(e.text))
+	if err != nil || string(got) != e.text || a.count.Load() != e.count {
+		t.Errorf("%s: got %q, %v after %d questions, want %q after %d", e.key, got, err, a.count.Load(), e.text, e.count)
 	}
 }
 
@@ -35,13 +41,13 @@ func TestCacheKeepsAnswersForATime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var a asked
 		c := New(Config{TTL: time.Minute, Now: time.Now})
-		want(t, c, &a, "one", "1", 1)
-		want(t, c, &a, "one", "1", 1)
-		want(t, c, &a, "two", "2", 2)
+		want(t, c, &a, expected{"one", "1", 1})
+		want(t, c, &a, expected{"one", "1", 1})
+		want(t, c, &a, expected{"two", "2", 2})
 		time.Sleep(time.Minute - time.Nanosecond)
-		want(t, c, &a, "one", "1", 2)
+		want(t, c, &a, expected{"one", "1", 2})
 		time.Sleep(time.Nanosecond)
-		want(t, c, &a, "one", "1", 3)
+		want(t, c, &a, expected{"one", "1", 3})
 		if len(c.kept) != 1 || c.oldest.Len() != 1 || c.bytes != len("one1") {
 			t.Errorf("%d answers are kept in %d bytes, want one", len(c.kept), c.bytes)
 		}
@@ -51,8 +57,8 @@ func TestCacheKeepsAnswersForATime(t *testing.T) {
 func TestCacheWithoutTimeKeepsNothing(t *testing.T) {
 	var a asked
 	c := New(Config{Now: time.Now})
-	want(t, c, &a, "one", "1", 1)
-	want(t, c, &a, "one", "1", 2)
+	want(t, c, &a, expected{"one", "1", 1})
+	want(t, c, &a, expected{"one", "1", 2})
 	if len(c.kept)+len(c.pending) != 0 {
 		t.Errorf("%d answers and %d askers are left", len(c.kept), len(c.pending))
 	}
@@ -68,18 +74,18 @@ func TestCacheIsBounded(t *testing.T) {
 			c := New(config)
 			var a asked
 			for i := range 10 {
-				want(t, c, &a, fmt.Sprint(i), "text", int64(i+1))
+				want(t, c, &a, expected{fmt.Sprint(i), "text", int64(i + 1)})
 			}
 			if len(c.kept) != 3 || c.oldest.Len() != 3 {
 				t.Fatalf("%d answers are kept, want 3", len(c.kept))
 			}
-			want(t, c, &a, "7", "text", 10) // the newest are
-			want(t, c, &a, "6", "text", 11)
+			want(t, c, &a, expected{"7", "text", 10}) // the newest are
+			want(t, c, &a, expected{"6", "text", 11})
 		})
 	}
 	var a asked
 	c := New(Config{TTL: time.Minute, MaxBytes: 100, Now: time.Now})
-	want(t, c, &a, "large", strings.Repeat("x", 200), 1)
+	want(t, c, &a, expected{"large", strings.Repeat("x", 200), 1})
 	if len(c.kept) != 0 || c.bytes != 0 {
 		t.Errorf("%d answers are kept in %d bytes, want none: it is larger than all together may be", len(c.kept), c.bytes)
 	}
@@ -98,7 +104,7 @@ func TestCacheKeepsNoErrors(t *testing.T) {
 		t.Errorf("got %v, want the panic as an error", err)
 	}
 	var a asked
-	want(t, c, &a, "one", "1", 1)
+	want(t, c, &a, expected{"one", "1", 1})
 	if len(c.pending) != 0 {
 		t.Errorf("%d askers are left", len(c.pending))
 	}
@@ -149,7 +155,7 @@ func TestCacheFinishesWhatNobodyWaitsFor(t *testing.T) {
 			t.Errorf("got %v, want that the time is up", err)
 		}
 		time.Sleep(3 * time.Second)
-		want(t, c, &a, "one", "1", 1)
+		want(t, c, &a, expected{"one", "1", 1})
 
 		_, err = c.Get(hasty, Question{"one", "a"}, a.answering("1"))
 		if !errors.Is(err, context.DeadlineExceeded) {
@@ -219,7 +225,7 @@ func TestCacheForgets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := New(Config{TTL: time.Minute, Now: time.Now})
 		var a asked
-		want(t, c, &a, "kept", "1", 1)
+		want(t, c, &a, expected{"kept", "1", 1})
 		var asking sync.WaitGroup
 		asking.Go(func() {
 			got, err := c.Get(t.Context(), Question{"asked", "a"}, func(context.Context) ([]byte, error) {
@@ -232,9 +238,9 @@ func TestCacheForgets(t *testing.T) {
 		})
 		synctest.Wait()
 		c.Forget()
-		want(t, c, &a, "asked", "new", 2) // at once: it does not wait for the former question
+		want(t, c, &a, expected{"asked", "new", 2}) // at once: it does not wait for the former question
 		asking.Wait()
-		want(t, c, &a, "asked", "new", 2) // and its answer is not kept
-		want(t, c, &a, "kept", "1", 3)
+		want(t, c, &a, expected{"asked", "new", 2}) // and its answer is not kept
+		want(t, c, &a, expected{"kept", "1", 3})
 	})
 }

@@ -185,7 +185,7 @@ func (c *Capability) get(ctx context.Context, request host.Request) ([]byte, err
 		}
 		return json.Marshal(found.Object)
 	}
-	content, err := c.ask(ctx, request, *asked.DisableCache, keyOf("get", kind.String(), namespace, asked.Name), ask)
+	content, err := c.ask(ctx, *asked.DisableCache, answers.Question{Key: keyOf("get", kind.String(), namespace, asked.Name), Asker: request.PolicyID}, ask)
 	if err != nil {
 		return nil, err
 	}
@@ -193,11 +193,11 @@ func (c *Capability) get(ctx context.Context, request host.Request) ([]byte, err
 }
 
 // ask asks, or gives what was answered a moment ago.
-func (c *Capability) ask(ctx context.Context, request host.Request, uncached bool, key string, ask func(context.Context) ([]byte, error)) ([]byte, error) {
+func (c *Capability) ask(ctx context.Context, uncached bool, question answers.Question, ask func(context.Context) ([]byte, error)) ([]byte, error) {
 	if uncached {
 		return ask(ctx)
 	}
-	return c.answers.Get(ctx, answers.Question{Key: key, Asker: request.PolicyID}, ask)
+	return c.answers.Get(ctx, question, ask)
 }
 
 // keyOf is a key of an answer: no two lists of words have the same.

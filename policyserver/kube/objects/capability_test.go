@@ -78,12 +78,15 @@ func (c *cluster) forbid(verb, resource string) {
 	})
 }
 
+// asking is what a policy of a trust domain asks.
+type asking struct{ domain, operation, payload string }
+
 // as asks on behalf of a policy that may read some kinds of "v1".
-func (c *cluster) as(t *testing.T, domain, operation, payload string, kinds ...string) (string, error) {
+func (c *cluster) as(t *testing.T, a asking, kinds ...string) (string, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	answer, err := c.Call(ctx, host.Request{PolicyID: "p", Domain: domain, Operation: operation, Payload: []byte(payload), Grants: granted(t, kinds...)})
+	answer, err := c.Call(ctx, host.Request{PolicyID: "p", Domain: a.domain, Operation: a.operation, Payload: []byte(a.payload), Grants: granted(t, kinds...)})
 	return string(answer), err
 }
 
@@ -134,20 +137,23 @@ func TestList(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			for range 2 { // the second time from what is kept
-				got, err := c.as(t, "", tc.operation, tc.payload, "Pod", "Namespace", "Lamp")
-				checkAnswer(t, got, err, tc.want, tc.wantErr)
+				got, err := c.as(t, asking{"", tc.operation, tc.payload}, "Pod", "Namespace", "Lamp")
+				checkAnswer(t, got, err, expected{tc.want, tc.wantErr})
 			}
 		})
 	}
 }
 
-func checkAnswer(t *testing.T, got string, err error, want, wantErr string) {
+// expected is an answer, or else how an error begins.
+type expected struct{ answer, err string }
+
+func checkAnswer(t *testing.T, got string, err error, want expected) {
 	t.Helper()
-	if wantErr == "" && err != nil || wantErr != "" && (err == nil || !strings.HasPrefix(err.Error(), wantErr)) {
-		t.Errorf("got error %v, want %q", err, wantErr)
+	if want.err == "" && err != nil || want.err != "" && (err == nil || !strings.HasPrefix(err.Error(), want.err)) {
+		t.Errorf("got error %v, want %q", err, want.err)
 	}
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+	if got != want.answer {
+		t.Errorf("got  %s\nwant %s", got, want.answer)
 	}
 }
 
@@ -164,29 +170,29 @@ func TestScopeOfANamespace(t *testing.T) {
 		"who may do what everywhere":        {operationCanI, `{"subject_access_review":{"user":"u","resource_attributes":{"verb":"get","resource":"pods"}},"disable_cache":false}`, "Policy has not been granted access to reviews of access. The violation has been reported. It asked about the whole cluster"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := c.as(t, "team", tc.operation, tc.payload, "Pod", "Namespace")
-			checkAnswer(t, got, err, "", tc.wantErr)
+			got, err := c.as(t, asking{"team", tc.operation, tc.payload}, "Pod", "Namespace")
+			checkAnswer(t, got, err, expected{"", tc.wantErr})
 		})
 	}
-	got, err := c.as(t, "team", operationList, `{"api_version":"v1","kind":"Pod","namespace":"team"}`, "Pod")
-	checkAnswer(t, got, err, podList(jsonB), "")
+	got, err := c.as(t, asking{"team", operationList, `{"api_version":"v1","kind":"Pod","namespace":"team"}`}, "Pod")
+	checkAnswer(t, got, err, expected{podList(jsonB), ""})
 }
 
 // Lists follow the cluster.
 func TestListFollows(t *testing.T) {
 	c := newCluster(t, nil)
 	const payload = `{"api_version":"v1","kind":"Pod","namespace":"team"}`
-	got, err := c.as(t, "", operationList, payload, "Pod")
-	checkAnswer(t, got, err, podList(jsonB), "")
+	got, err := c.as(t, asking{"", operationList, payload}, "Pod")
+	checkAnswer(t, got, err, expected{podList(jsonB), ""})
 	if err := c.objects.Tracker().Delete(pods, "team", "b"); err != nil {
 		t.Fatal(err)
 	}
 	deadline := time.Now().Add(time.Minute)
 	for got != podList() && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
-		got, err = c.as(t, "", operationList, payload, "Pod")
+		got, err = c.as(t, asking{"", operationList, payload}, "Pod")
 	}
-	checkAnswer(t, got, err, podList(), "")
+	checkAnswer(t, got, err, expected{podList(), ""})
 	if usage := c.Usage(); len(usage) != 1 || usage[0].Kind != "Pod" || usage[0].Objects != 1 || usage[0].Bytes < len(jsonA) {
 		t.Errorf("got usage %+v, want that of one Pod", usage)
 	}
@@ -197,12 +203,12 @@ func TestListWithoutTheRight(t *testing.T) {
 	c := newCluster(t, nil)
 	c.forbid("list", "pods")
 	for range 2 {
-		got, err := c.as(t, "", operationListAll, `{"api_version":"v1","kind":"Pod"}`, "Pod")
-		checkAnswer(t, got, err, "", `the account of the policy server lacks the right to list and watch pods (apiGroup ""): pods is forbidden`)
+		got, err := c.as(t, asking{"", operationListAll, `{"api_version":"v1","kind":"Pod"}`}, "Pod")
+		checkAnswer(t, got, err, expected{"", `the account of the policy server lacks the right to list and watch pods (apiGroup ""): pods is forbidden`})
 	}
 	c.forbid("get", "pods")
-	got, err := c.as(t, "", operationGet, `{"api_version":"v1","kind":"Pod","namespace":"team","name":"b","disable_cache":true}`, "Pod")
-	checkAnswer(t, got, err, "", `the account of the policy server lacks the right to get pods (apiGroup ""): pods is forbidden`)
+	got, err := c.as(t, asking{"", operationGet, `{"api_version":"v1","kind":"Pod","namespace":"team","name":"b","disable_cache":true}`}, "Pod")
+	checkAnswer(t, got, err, expected{"", `the account of the policy server lacks the right to get pods (apiGroup ""): pods is forbidden`})
 }
 
 // An API server that is away for a moment is waited for, until the time is up.
@@ -223,11 +229,11 @@ func TestListWaits(t *testing.T) {
 func TestWatchesExpire(t *testing.T) {
 	now := time.Unix(0, 0)
 	c := newCluster(t, func() time.Time { return now })
-	if _, err := c.as(t, "", operationListAll, `{"api_version":"v1","kind":"Pod"}`, "Pod"); err != nil {
+	if _, err := c.as(t, asking{"", operationListAll, `{"api_version":"v1","kind":"Pod"}`}, "Pod"); err != nil {
 		t.Fatal(err)
 	}
 	now = now.Add(defaultUnused + time.Second)
-	if _, err := c.as(t, "", operationListAll, `{"api_version":"v1","kind":"Namespace"}`, "Namespace"); err != nil {
+	if _, err := c.as(t, asking{"", operationListAll, `{"api_version":"v1","kind":"Namespace"}`}, "Namespace"); err != nil {
 		t.Fatal(err)
 	}
 	if usage := c.Usage(); len(usage) != 1 || usage[0].Kind != "Namespace" {
@@ -253,8 +259,8 @@ func TestGet(t *testing.T) {
 		"a kind not granted":      {`{"api_version":"v1","kind":"Secret","namespace":"team","name":"b","disable_cache":false}`, "", "Policy has not been granted access to Kubernetes v1/Secret resources."},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got, err := c.as(t, "", operationGet, tc.payload, "Pod", "Namespace")
-			checkAnswer(t, got, err, tc.want, tc.wantErr)
+			got, err := c.as(t, asking{"", operationGet, tc.payload}, "Pod", "Namespace")
+			checkAnswer(t, got, err, expected{tc.want, tc.wantErr})
 		})
 	}
 }
@@ -277,7 +283,7 @@ func TestAnswersAreKept(t *testing.T) {
 			if step == 4 {
 				now = now.Add(answerTTL)
 			}
-			if _, err := c.as(t, "", name, payload+disable, "Pod"); err != nil {
+			if _, err := c.as(t, asking{"", name, payload + disable}, "Pod"); err != nil {
 				t.Fatal(err)
 			}
 			if got := asked() - before; got != want {
@@ -305,9 +311,9 @@ func TestCanI(t *testing.T) {
 		asked.Status = authorizationv1.SubjectAccessReviewStatus{Allowed: true, Reason: "by a role"}
 		return true, asked, nil
 	})
-	got, err := c.as(t, "team", operationCanI, `{"subject_access_review":{"user":"u","groups":["g"],"resource_attributes":`+
-		`{"verb":"get","resource":"pods","group":"x","name":"n","namespace":"team","subresource":"log","version":"v1"}},"disable_cache":true}`)
-	checkAnswer(t, got, err, `{"allowed":true,"reason":"by a role"}`, "")
+	got, err := c.as(t, asking{"team", operationCanI, `{"subject_access_review":{"user":"u","groups":["g"],"resource_attributes":` +
+		`{"verb":"get","resource":"pods","group":"x","name":"n","namespace":"team","subresource":"log","version":"v1"}},"disable_cache":true}`})
+	checkAnswer(t, got, err, expected{`{"allowed":true,"reason":"by a role"}`, ""})
 	want := authorizationv1.ResourceAttributes{Verb: "get", Resource: "pods", Group: "x", Name: "n", Namespace: "team", Subresource: "log", Version: "v1"}
 	if asked == nil || asked.Spec.User != "u" || len(asked.Spec.Groups) != 1 || *asked.Spec.ResourceAttributes != want {
 		t.Errorf("got %+v, want what was asked", asked)
@@ -320,8 +326,8 @@ func TestCanI(t *testing.T) {
 		`{"subject_access_review":{"user":"u","resource_attributes":{"verb":"get","resource":"pods"}}}`:    "disable_cache is missing",
 		`{"subject_access_review":{"user":1}}`:                                                             "decode payload: ",
 	} {
-		got, err := c.as(t, "", operationCanI, payload)
-		checkAnswer(t, got, err, "", want)
+		got, err := c.as(t, asking{"", operationCanI, payload})
+		checkAnswer(t, got, err, expected{"", want})
 	}
 }
 

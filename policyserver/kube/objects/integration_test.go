@@ -49,8 +49,8 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		reviewing = `{"subject_access_review":{"user":"system:admin","groups":["system:masters"],"resource_attributes":{"verb":"get","resource":"pods"}},"disable_cache":true}`
 	)
 	for operation, payload := range map[string]string{operationList: listing, operationGet: getting, operationCanI: reviewing} {
-		got, err := c.as(t, "", operation, payload, "ConfigMap")
-		checkAnswer(t, got, err, "", "the account of the policy server lacks the right to ")
+		got, err := c.as(t, asking{"", operation, payload}, "ConfigMap")
+		checkAnswer(t, got, err, expected{"", "the account of the policy server lacks the right to "})
 	}
 	allow(t, admin)
 	got := c.eventually(t, operationList, listing, `"data":{"k":"v"}`)
@@ -97,7 +97,7 @@ func (c *cluster) eventually(t *testing.T, operation, payload, want string) stri
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for {
-		got, err := c.as(t, "", operation, payload, "ConfigMap")
+		got, err := c.as(t, asking{"", operation, payload}, "ConfigMap")
 		if err == nil && strings.Contains(got, want) {
 			return got
 		}

@@ -9,6 +9,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/capability/answers"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -26,7 +27,7 @@ func (c *Capability) canI(ctx context.Context, request host.Request) ([]byte, er
 	if err != nil {
 		return nil, fmt.Errorf("encode review: %w", err)
 	}
-	return c.ask(ctx, request, uncached, keyOf("review", string(key)), func(ctx context.Context) ([]byte, error) {
+	return c.ask(ctx, uncached, answers.Question{Key: keyOf("review", string(key)), Asker: request.PolicyID}, func(ctx context.Context) ([]byte, error) {
 		review := &authorizationv1.SubjectAccessReview{Spec: spec}
 		made, err := c.config.Clients.Reviews.AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
 		switch {

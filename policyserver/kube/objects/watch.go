@@ -228,7 +228,7 @@ func (w *watched) failed(err error) {
 				"error", readError(w.kind, "list and watch", err))
 		}
 		synced = false
-		_ = w.store.Replace(nil, "") // nothing can be wrong with nothing
+		_ = w.Replace(nil, "") // nothing can be wrong with nothing
 	}
 	w.tell(synced, err)
 }
