@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/watch"
 	dynamicfake "k8s.io/client-go/dynamic/fake"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
@@ -181,9 +183,22 @@ func TestScopeOfANamespace(t *testing.T) {
 // Lists follow the cluster.
 func TestListFollows(t *testing.T) {
 	c := newCluster(t, nil)
+	// What happens between a list and a watch, a real API server tells, and this one does not.
+	following := make(chan struct{})
+	tellFollowing := sync.OnceFunc(func() { close(following) })
+	c.objects.PrependWatchReactor("pods", func(clienttesting.Action) (bool, watch.Interface, error) {
+		defer tellFollowing()
+		begun, err := c.objects.Tracker().Watch(pods, "")
+		return true, begun, err
+	})
 	const payload = `{"api_version":"v1","kind":"Pod","namespace":"team"}`
 	got, err := c.as(t, asking{"", operationList, payload}, "Pod")
 	checkAnswer(t, got, err, expected{podList(jsonB), ""})
+	select {
+	case <-following:
+	case <-time.After(time.Minute):
+		t.Fatal("nobody watches")
+	}
 	if err := c.objects.Tracker().Delete(pods, "team", "b"); err != nil {
 		t.Fatal(err)
 	}
@@ -205,6 +220,9 @@ func TestListWithoutTheRight(t *testing.T) {
 	for range 2 {
 		got, err := c.as(t, asking{"", operationListAll, `{"api_version":"v1","kind":"Pod"}`}, "Pod")
 		checkAnswer(t, got, err, expected{"", `the account of the policy server lacks the right to list and watch pods (apiGroup ""): pods is forbidden`})
+		if errors.Is(err, context.DeadlineExceeded) {
+			t.Error("the error came when the time was up, want it at once")
+		}
 	}
 	c.forbid("get", "pods")
 	got, err := c.as(t, asking{"", operationGet, `{"api_version":"v1","kind":"Pod","namespace":"team","name":"b","disable_cache":true}`}, "Pod")
@@ -361,6 +379,56 @@ func TestInventory(t *testing.T) {
 	_, err := c.Inventory(t.Context(), host.Request{Domain: "team", Grants: granted(t, "Pod")}, host.FormOPA)
 	if err == nil || !strings.Contains(err.Error(), "It asked about the whole cluster") {
 		t.Errorf("got %v for the policy of a namespace", err)
+	}
+}
+
+// Changes keep the order, and what was lent stays as it was.
+func TestStoreKeepsOrder(t *testing.T) {
+	s := newStore(kind{Resource: host.Resource{APIVersion: "v1", Kind: "Pod"}, resource: pods, namespaced: true})
+	names := func(items []item) string {
+		all := make([]string, 0, len(items))
+		for _, next := range items {
+			all = append(all, next.namespace+"/"+next.name+next.labels["x"])
+		}
+		return strings.Join(all, " ")
+	}
+	if err := s.Replace([]any{pod("b", "2", nil), pod("a", "9", nil)}, ""); err != nil {
+		t.Fatal(err)
+	}
+	first, _ := s.all()
+	lent := map[string][]item{"a/9 b/2": first}
+	for _, step := range []struct {
+		change func(any) error
+		object *unstructured.Unstructured
+		want   string
+	}{
+		{s.Add, pod("b", "1", nil), "a/9 b/1 b/2"},
+		{s.Update, pod("b", "1", map[string]any{"x": "y"}), "a/9 b/1y b/2"},
+		{s.Add, pod("c", "0", nil), "a/9 b/1y b/2 c/0"},
+		{s.Delete, pod("a", "9", nil), "b/1y b/2 c/0"},
+		{s.Delete, pod("a", "9", nil), "b/1y b/2 c/0"},
+	} {
+		if err := step.change(step.object); err != nil {
+			t.Fatal(err)
+		}
+		got, _ := s.all()
+		if names(got) != step.want {
+			t.Errorf("got %s, want %s", names(got), step.want)
+		}
+		lent[step.want] = got
+	}
+	for want, items := range lent {
+		if names(items) != want {
+			t.Errorf("what was lent as %s is %s now", want, names(items))
+		}
+	}
+	for _, next := range []*unstructured.Unstructured{pod("b", "1", nil), pod("b", "2", nil), pod("c", "0", nil)} {
+		if err := s.Delete(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if objects, size := s.held(); objects != 0 || size != 0 {
+		t.Errorf("%d objects and %d bytes are left", objects, size)
 	}
 }
 

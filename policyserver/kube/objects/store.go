@@ -1,7 +1,6 @@
 package objects
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -67,9 +66,11 @@ type store struct {
 	mu         sync.Mutex
 	items      map[string]item
 	bytes      int
-	generation uint64            // counts changes
-	sorted     []item            // nil after a change
-	replies    map[string][]byte // by key of the list; empty after a change
+	generation uint64 // counts changes
+	// sorted is in order, or nil. Once it is lent, a change makes another one.
+	sorted  []item
+	lent    bool
+	replies map[string][]byte // by key of the list; empty after a change
 }
 
 var _ cache.ReflectorStore = (*store)(nil)
@@ -92,8 +93,22 @@ func (s *store) Update(object any) error {
 	}
 	s.items[key] = next
 	s.bytes += next.size()
+	if at, known := s.place(next); known {
+		s.sorted[at] = next
+	} else if s.sorted != nil {
+		s.sorted = slices.Insert(s.sorted, at, next)
+	}
 	s.changed()
 	return nil
+}
+
+// place is where an item is among those in order, or where it would be. They may be changed
+// after it.
+func (s *store) place(of item) (at int, known bool) {
+	if s.lent {
+		s.sorted, s.lent = slices.Clone(s.sorted), false
+	}
+	return slices.BinarySearchFunc(s.sorted, of, compare)
 }
 
 // Delete drops an object.
@@ -107,6 +122,9 @@ func (s *store) Delete(object any) error {
 	if before, known := s.items[key]; known {
 		s.bytes -= before.size()
 		delete(s.items, key)
+		if at, known := s.place(before); known {
+			s.sorted = slices.Delete(s.sorted, at, at+1)
+		}
 		s.changed()
 	}
 	return nil
@@ -125,7 +143,7 @@ func (s *store) Replace(objects []any, _ string) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.items, s.bytes = items, size
+	s.items, s.bytes, s.sorted = items, size, nil
 	s.changed()
 	return nil
 }
@@ -144,7 +162,7 @@ func (s *store) itemOf(object any) (item, string, error) {
 
 func (s *store) changed() {
 	s.generation++
-	s.sorted, s.replies = nil, nil
+	s.replies = nil
 }
 
 // all are the items in order, and the number of changes that led to them. The caller must
@@ -155,10 +173,12 @@ func (s *store) all() ([]item, uint64) {
 	return s.ordered(), s.generation
 }
 
+// ordered lends the items in order.
 func (s *store) ordered() []item {
 	if s.sorted == nil {
 		s.sorted = slices.SortedFunc(maps.Values(s.items), compare)
 	}
+	s.lent = true
 	return s.sorted
 }
 
@@ -200,28 +220,32 @@ func (s *store) held() (objects, size int) {
 
 // answer is the List of those items that are asked for.
 func (l list) answer(items []item) ([]byte, error) {
-	var reply bytes.Buffer
+	chosen, size := make([]item, 0, len(items)), 0
+	for _, next := range items {
+		if l.selects(next) {
+			chosen, size = append(chosen, next), size+len(next.raw)+1
+		}
+	}
 	head, err := json.Marshal(map[string]any{"apiVersion": l.APIVersion, "kind": l.Kind + "List", "metadata": struct{}{}})
 	if err != nil {
 		return nil, fmt.Errorf("encode list: %w", err)
 	}
-	reply.Write(head[:len(head)-1])
-	reply.WriteString(`,"items":[`)
-	separator := ""
-	for _, next := range items {
-		if !l.selects(next) {
-			continue
-		}
+	if l.masks != nil {
+		size = 0 // nobody knows
+	}
+	reply := append(make([]byte, 0, size+len(head)+len(`,"items":[]}`)), head[:len(head)-1]...)
+	reply = append(reply, `,"items":[`...)
+	for i, next := range chosen {
 		raw, err := l.masks.prune(next.raw)
 		if err != nil {
 			return nil, err
 		}
-		reply.WriteString(separator)
-		reply.Write(raw)
-		separator = ","
+		if i > 0 {
+			reply = append(reply, ',')
+		}
+		reply = append(reply, raw...)
 	}
-	reply.WriteString("]}")
-	return reply.Bytes(), nil
+	return append(reply, "]}"...), nil
 }
 
 // selects says whether an item is asked for. Fields that are not known here were selected by

@@ -113,3 +113,31 @@ func FuzzDecodeRegoResults(f *testing.F) {
 		}
 	})
 }
+
+// The objects that a policy reads stand beside its settings, and win over one of their name.
+func TestRegoData(t *testing.T) {
+	for name, tc := range map[string]struct{ settings, objects, want string }{
+		"nothing to read":            {`{"a": 1}`, "", `{"a": 1}`},
+		"no settings":                {`null`, `{"pods":{}}`, `{"kubernetes":{"pods":{}}}`},
+		"both":                       {`{"a": 1.50}`, `{"pods":{}}`, `{"a":1.50,"kubernetes":{"pods":{}}}`},
+		"a setting of the same name": {`{"kubernetes":1,"z":2}`, `{}`, `{"z":2,"kubernetes":{}}`},
+		"nothing but that":           {`{"kubernetes":1}`, `{}`, `{"kubernetes":{}}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var objects []byte
+			if tc.objects != "" {
+				objects = []byte(tc.objects)
+			}
+			got, err := protocol.OPAData([]byte(tc.settings), objects)
+			if err != nil || string(got) != tc.want {
+				t.Errorf("got %s, %v, want %s", got, err, tc.want)
+			}
+		})
+	}
+	if _, err := protocol.OPAData([]byte(`[]`), []byte(`{}`)); err == nil {
+		t.Error("settings that are no object were taken")
+	}
+	if got := string(protocol.GatekeeperData(nil)) + string(protocol.GatekeeperData([]byte(`{"a":1}`))); got != `{}{"inventory":{"a":1}}` {
+		t.Errorf("got %s", got)
+	}
+}
