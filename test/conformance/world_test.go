@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"crypto/x509"
+	"log/slog"
 	"testing"
 	"time"
 
@@ -12,18 +13,23 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
 // world is what policies can ask about: a name server that knows one host, a registry with
-// images, and no authorities but those that a policy brings along.
-type world struct{ config policyserver.Capabilities }
+// images, a small cluster, and no authorities but those that a policy brings along.
+type world struct {
+	config  policyserver.Capabilities
+	cleanup func(func())
+}
 
 func newWorld(t *testing.T) world {
 	t.Helper()
-	return world{policyserver.Capabilities{
+	return world{cleanup: t.Cleanup, config: policyserver.Capabilities{
 		Resolver: dnstest.New(t).Resolver(),
 		Roots:    func() (*x509.CertPool, error) { return x509.NewCertPool(), nil },
+		Cluster:  newCluster(),
 	}}
 }
 
@@ -36,7 +42,10 @@ func (world) sources() contract.Sources {
 func (w world) capabilities(store string) map[string]host.Capability {
 	registries := oci.New(oci.Config{Now: time.Now})
 	registries.Use(fetch.New(fetch.Config{Dir: store, Sources: w.sources()}))
+	cluster := objects.New(objects.Config{Clients: w.config.Cluster, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
+	w.cleanup(cluster.Close)
 	return map[string]host.Capability{
+		objects.Namespace:     cluster,
 		certificate.Namespace: certificate.New(certificate.Config{Roots: w.config.Roots, Now: time.Now}),
 		oci.Namespace:         registries,
 		dns.Namespace:         dns.New(dns.Config{Resolver: w.config.Resolver, Now: time.Now}),
