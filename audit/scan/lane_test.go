@@ -57,14 +57,17 @@ func TestALaneIsAsWideAsTheServerHasRoom(t *testing.T) {
 func TestQuestionsGetThroughToAServerWithLittleRoom(t *testing.T) {
 	const room, questions = 2, 200
 	var inside, sentAway atomic.Int32
+	full := make(chan struct{})
+	fill := sync.OnceFunc(func() { close(full) })
 	server := answers(t, func(w http.ResponseWriter, _ *http.Request) {
 		defer inside.Add(-1)
 		if inside.Add(1) > room {
 			sentAway.Add(1)
 			busy("")(w)
+			fill()
 			return
 		}
-		time.Sleep(time.Millisecond)
+		<-full // the first ones take all the room until somebody has been sent away
 		_, _ = w.Write([]byte(`{"response":{"uid":"uid-1","allowed":true}}`))
 	})
 	var clock atomic.Int64
