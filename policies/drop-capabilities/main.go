@@ -1,10 +1,15 @@
 package main
 
 import (
+	"encoding/json"
+
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/wapc"
 )
 
-var _ = wapc.Register(guest.Policy{Validate: validate, ValidateSettings: validateSettings})
+var _ = wapc.Register(guest.Policy{
+	Validate: validate, ValidateSettings: validateSettings,
+	Example: guest.Example{Settings: json.RawMessage(`{"required_drop_capabilities":["ALL"],"default_add_capabilities":["CHOWN"]}`)},
+})
 
 func main() {}

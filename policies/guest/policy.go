@@ -61,6 +61,17 @@ type Policy struct {
 	Validate func(Request) (Response, error)
 	// ValidateSettings says what is wrong with settings; nil means nothing is.
 	ValidateSettings func(settings json.RawMessage) error
+	// Example is what the policy prepares itself with, beside a plain Pod and no settings.
+	Example Example
+}
+
+// Example is a question as users have it asked. The more of a policy it makes run, the less
+// is left to do at each request.
+type Example struct {
+	// Request is a Pod where it is nil.
+	Request json.RawMessage
+	// Settings are none where they are nil.
+	Settings json.RawMessage
 }
 
 // Answer answers one waPC call. Operations and documents are upstream's.
@@ -77,17 +88,36 @@ func (p Policy) Answer(operation string, payload []byte) ([]byte, error) {
 	}
 }
 
-// example is a request that most policies look at.
-const example = `{"request":{"kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"labels":{"a":"b"}},` +
-	`"spec":{"containers":[{"name":"a","image":"b","securityContext":{"privileged":false}}]}}},"settings":{}}`
+// plain is what most policies look at.
+var plain = Example{
+	Request: json.RawMessage(`{"kind":{"group":"","version":"v1","kind":"Pod"},"operation":"CREATE","object":{"metadata":{"labels":{"a":"b"}},` +
+		`"spec":{"containers":[{"name":"a","image":"b","securityContext":{"privileged":false}}]}}}`),
+	Settings: json.RawMessage(`{}`),
+}
 
-// Prepare has the policy answer once what nobody asked. A policy server keeps the memory of a
-// policy as it is before the first request, and begins with it each time: what decoders find out
-// about types is in there then.
+// exampleBytes are the lengths of questions that a policy is prepared for: Go's allocator
+// gets memory for each size by itself.
+var exampleBytes = []int{0, 1 << 10, 4 << 10, 16 << 10}
+
+// Prepare has the policy answer what nobody asked. A policy server keeps the memory of a
+// policy as it is before the first request, and begins with it each time: what decoders find
+// out about types, expressions that were compiled, and memory for what comes are in there then.
+// What the policy answers does not matter, nor does it if an example is none of its.
 func (p Policy) Prepare() {
-	// What it answers does not matter, nor does it if the settings are none of its.
-	_, _ = p.validate([]byte(example))
-	_, _ = p.validateSettings([]byte(`{}`))
+	own := p.Example
+	if own.Request == nil {
+		own.Request = plain.Request
+	}
+	if own.Settings == nil {
+		own.Settings = plain.Settings
+	}
+	for _, example := range []Example{plain, own} {
+		question := fmt.Appendf(nil, `{"request":%s,"settings":%s}`, example.Request, example.Settings)
+		for _, length := range exampleBytes {
+			_, _ = p.validate(append(question, bytes.Repeat([]byte(" "), max(0, length-len(question)))...))
+		}
+		_, _ = p.validateSettings(example.Settings)
+	}
 }
 
 func (p Policy) validate(payload []byte) ([]byte, error) {

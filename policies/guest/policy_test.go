@@ -3,6 +3,7 @@ package guest_test
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -169,21 +170,45 @@ func TestMember(t *testing.T) {
 
 func TestPrepareAsksWhatAPolicyUsesAndForgetsTheAnswer(t *testing.T) {
 	var asked []string
-	guest.Policy{
+	policy := guest.Policy{
 		Validate: func(request guest.Request) (guest.Response, error) {
 			var spec struct{ Containers []struct{ Name string } }
 			if err := request.DecodePodSpec(&spec); err != nil || len(spec.Containers) == 0 {
 				t.Errorf("got %+v, %v: nothing that a policy about containers learns from", spec, err)
 			}
-			asked = append(asked, "validate")
+			asked = append(asked, "validate "+string(request.Settings))
 			return guest.Response{}, errors.New("no idea")
 		},
-		ValidateSettings: func(json.RawMessage) error {
-			asked = append(asked, "validate_settings")
+		ValidateSettings: func(settings json.RawMessage) error {
+			asked = append(asked, "validate_settings "+string(settings))
 			return errors.New("not like that")
 		},
-	}.Prepare()
-	if diff := cmp.Diff([]string{"validate", "validate_settings"}, asked); diff != "" {
+		Example: guest.Example{Settings: json.RawMessage(`{"pattern":"^a"}`)},
+	}
+	policy.Prepare()
+	want := []string{"validate {}", "validate_settings {}", `validate {"pattern":"^a"}`, `validate_settings {"pattern":"^a"}`}
+	if diff := cmp.Diff(want, slices.Compact(slices.Clone(asked))); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+	if sizes := slices.Index(asked, want[1]); sizes < 2 {
+		t.Errorf("asked %d times about a Pod, want once for each of several lengths", sizes)
+	}
+}
+
+func TestPrepareAsksAboutTheRequestOfAnExample(t *testing.T) {
+	const own = `{"user":"a"}`
+	var asked []string
+	policy := guest.Policy{
+		Raw: true,
+		Validate: func(request guest.Request) (guest.Response, error) {
+			asked = append(asked, string(request.Document))
+			return guest.Accept(), nil
+		},
+		ValidateSettings: func(json.RawMessage) error { return nil },
+		Example:          guest.Example{Request: json.RawMessage(own)},
+	}
+	policy.Prepare()
+	if got := slices.Compact(asked); len(got) != 2 || got[1] != own {
+		t.Errorf("asked about %q, want a Pod and %s", got, own)
 	}
 }

@@ -1,10 +1,18 @@
 package main
 
 import (
+	"encoding/json"
+
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/wapc"
 )
 
-var _ = wapc.Register(guest.Policy{Raw: true, Validate: validate, ValidateSettings: validateSettings})
+var _ = wapc.Register(guest.Policy{
+	Raw: true, Validate: validate, ValidateSettings: validateSettings,
+	Example: guest.Example{
+		Request:  json.RawMessage(`{"user":"a","action":"b","resource":"c"}`),
+		Settings: json.RawMessage(`{"validUsers":["a"],"validActions":["b"],"validResources":["c"]}`),
+	},
+})
 
 func main() {}

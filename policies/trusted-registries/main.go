@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
@@ -8,5 +9,8 @@ import (
 )
 
 func main() {
-	os.Exit(command.Run(command.OS(), guest.Policy{Validate: validate, ValidateSettings: validateSettings}))
+	os.Exit(command.Run(command.OS(), guest.Policy{
+		Validate: validate, ValidateSettings: validateSettings,
+		Example: guest.Example{Settings: json.RawMessage(`{"registries":["registry.example"]}`)},
+	}))
 }
