@@ -69,7 +69,9 @@ type Config struct {
 type Engine struct {
 	runtime    *sandbox.Runtime
 	memory     *snapshot.System // nil: instances are fresh
+	budget     *memory.Budget
 	stock      *stock
+	datasets   *datasets
 	counts     counts
 	dispatcher *host.Dispatcher
 	logger     *slog.Logger
@@ -96,12 +98,14 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	idle := make(chan struct{})
 	engine := &Engine{
 		memory:   restorable,
+		budget:   config.Memory,
 		logger:   config.Logger,
 		patience: cmp.Or(config.LoadTimeout, loadTimeout),
 		calls:    newUsers(func() { close(idle) }),
 		idle:     idle,
 	}
 	engine.stock = newStock(cmp.Or(config.MaxIdle, mostIdle()), engine.giveUp)
+	engine.datasets = newDatasets(engine, config.Now)
 	engine.runtime, err = sandbox.New(ctx, sandbox.Config{
 		CacheDir:         config.CacheDir,
 		MemoryLimitPages: config.MemoryLimitPages,
@@ -156,13 +160,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
 	sum := sha256.Sum256(binary)
-	unused := func() {
-		ctx := context.WithoutCancel(ctx)
-		if err := errors.Join(instances.close(ctx), program.Close(ctx)); err != nil {
-			e.logger.LogAttrs(ctx, slog.LevelError, "close module", slog.String("error", err.Error()))
-		}
-	}
-	return &Module{
+	module := &Module{
 		engine:    e,
 		guest:     guest,
 		instances: instances,
@@ -170,8 +168,15 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
 		bytes:     program.Size().Total() + instances.bytes(),
-		calls:     newUsers(unused),
-	}, nil
+	}
+	module.calls = newUsers(func() {
+		ctx := context.WithoutCancel(ctx)
+		e.datasets.forget(module)
+		if err := errors.Join(instances.close(ctx), program.Close(ctx)); err != nil {
+			e.logger.LogAttrs(ctx, slog.LevelError, "close module", slog.String("error", err.Error()))
+		}
+	})
+	return module, nil
 }
 
 // loadTimeout is LoadTimeout where nothing else is said.
@@ -238,6 +243,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	case <-ctx.Done():
 		return &Error{Kind: KindUnavailable, Message: "wait for running policies", Err: ctx.Err()}
 	}
+	e.datasets.close()
 	if err := errors.Join(e.stock.close(ctx), e.runtime.Close(ctx), closeMemory(e.memory)); err != nil {
 		return &Error{Kind: KindInternal, Message: "close policy engine", Err: err}
 	}

@@ -35,6 +35,10 @@ type question struct {
 	request  json.RawMessage
 	settings json.RawMessage
 	raw      bool // the request is no AdmissionRequest
+
+	// Of guests that are readers.
+	data  data
+	known *rego.Data // where the data lies in an instance that has read it
 }
 
 // document is the request and the settings as guests of several modes are asked with them.

@@ -1,15 +1,56 @@
 package policy
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/rego"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 )
+
+// reader is a guest that reads a data document before it reads a request.
+type reader interface {
+	guest
+	// data is what the guest is to read for a question.
+	data(ctx context.Context, question question) (data, error)
+	// text is the document, which is JSON.
+	text(of data) ([]byte, error)
+	// read has a new instance read a document.
+	read(ctx context.Context, instance *sandbox.Instance, session *host.Session, text []byte) (rego.Data, error)
+}
+
+// data is what a document is made of. Nothing of it changes.
+type data struct {
+	// kinds are those of the objects.
+	kinds []host.Resource
+	// objects are the JSON of all objects of the kinds; nil when there are no kinds.
+	objects []byte
+	// settings are those of the policy where they are part of its data.
+	settings []byte
+}
+
+// size is about that of the document.
+func (d data) size() int { return len(d.objects) + len(d.settings) }
+
+// equal says whether the documents are the same. It takes no time for the very same objects.
+func (d data) equal(other data) bool {
+	return bytes.Equal(d.settings, other.settings) && bytes.Equal(d.objects, other.objects) && (d.objects == nil) == (other.objects == nil)
+}
+
+// origin tells documents apart that are not versions of the same.
+func (d data) origin() string {
+	var origin strings.Builder
+	for _, kind := range d.kinds {
+		fmt.Fprintf(&origin, "%q %q ", kind.APIVersion, kind.Kind)
+	}
+	origin.Write(d.settings)
+	return origin.String()
+}
 
 // regoGuest is what guests of modes "opa" and "gatekeeper" have in common.
 type regoGuest struct{ policy *rego.Policy }
@@ -25,27 +66,44 @@ func (regoGuest) failure(err error) string { return "internal server error: " + 
 
 func (regoGuest) settingsFailure(err error) string { return err.Error() }
 
-func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, question question, query rego.Query) ([]byte, error) {
-	query.Host = question.session
+func (g regoGuest) read(ctx context.Context, instance *sandbox.Instance, session *host.Session, text []byte) (rego.Data, error) {
+	return g.policy.Read(ctx, instance, session, text)
+}
+
+// evaluate asks an instance, which reads its data first unless it has done so.
+func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, question question, input []byte, text func(data) ([]byte, error)) ([]byte, error) {
+	query := rego.Query{Input: input, Host: question.session}
+	if question.known != nil {
+		query.Data = *question.known
+		return g.policy.Evaluate(ctx, instance, query)
+	}
+	document, err := text(question.data)
+	if err != nil {
+		return nil, err
+	}
+	if query.Data, err = g.read(ctx, instance, question.session, document); err != nil {
+		return nil, err
+	}
 	return g.policy.Evaluate(ctx, instance, query)
 }
 
-// inventory is what the policy reads of the cluster; nil when it reads nothing. Judged
-// without what it is to read, a policy could let anything pass.
-func inventory(ctx context.Context, question question, form host.Form) ([]byte, error) {
-	if !question.session.Grants().ReadsResources() {
-		return nil, nil
+// objects are what the policy reads of the cluster, if it reads anything. Judged without what
+// it is to read, a policy could let anything pass.
+func objects(ctx context.Context, question question, form host.Form) (data, error) {
+	grants := question.session.Grants()
+	if !grants.ReadsResources() {
+		return data{}, nil
 	}
 	document, err := question.session.Inventory(ctx, form)
 	switch {
 	case err == nil:
-		return document, nil
+		return data{kinds: grants.Resources(), objects: document}, nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrDeadline, err)
+		return data{}, fmt.Errorf("%w: %w", sandbox.ErrDeadline, err)
 	case ctx.Err() != nil:
-		return nil, fmt.Errorf("%w: %w", sandbox.ErrCanceled, err)
+		return data{}, fmt.Errorf("%w: %w", sandbox.ErrCanceled, err)
 	default:
-		return nil, err
+		return data{}, err
 	}
 }
 
@@ -53,21 +111,18 @@ func inventory(ctx context.Context, question question, form host.Form) ([]byte, 
 // reads beside them.
 type opaGuest struct{ regoGuest }
 
-var _ guest = opaGuest{}
+var _ reader = opaGuest{}
+
+func (opaGuest) data(ctx context.Context, question question) (data, error) {
+	read, err := objects(ctx, question, host.FormOPA)
+	read.settings = question.settings
+	return read, err
+}
+
+func (opaGuest) text(of data) ([]byte, error) { return protocol.OPAData(of.settings, of.objects) }
 
 func (g opaGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
-	objects, err := inventory(ctx, question, host.FormOPA)
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	data, err := protocol.OPAData(question.settings, objects)
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	result, err := g.evaluate(ctx, instance, question, rego.Query{
-		Input: protocol.AppendOPAInput(nil, question.request),
-		Data:  data,
-	})
+	result, err := g.evaluate(ctx, instance, question, protocol.AppendOPAInput(nil, question.request), g.text)
 	return decode(result, err, protocol.DecodeOPAResult)
 }
 
@@ -75,22 +130,21 @@ func (g opaGuest) validate(ctx context.Context, instance *sandbox.Instance, ques
 // its data is nothing but the objects that it reads.
 type gatekeeperGuest struct{ regoGuest }
 
-var _ guest = gatekeeperGuest{}
+var _ reader = gatekeeperGuest{}
 
 // errRaw has upstream's text.
 var errRaw = errors.New("Gatekeeper does not support raw validation requests") //nolint:staticcheck // upstream's text, known to users
 
-func (g gatekeeperGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
+func (gatekeeperGuest) data(ctx context.Context, question question) (data, error) {
 	if question.raw {
-		return protocol.ValidationResponse{}, errRaw
+		return data{}, errRaw
 	}
-	objects, err := inventory(ctx, question, host.FormGatekeeper)
-	if err != nil {
-		return protocol.ValidationResponse{}, err
-	}
-	result, err := g.evaluate(ctx, instance, question, rego.Query{
-		Input: protocol.AppendGatekeeperInput(nil, question.request, question.settings),
-		Data:  protocol.GatekeeperData(objects),
-	})
+	return objects(ctx, question, host.FormGatekeeper)
+}
+
+func (gatekeeperGuest) text(of data) ([]byte, error) { return protocol.GatekeeperData(of.objects), nil }
+
+func (g gatekeeperGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
+	result, err := g.evaluate(ctx, instance, question, protocol.AppendGatekeeperInput(nil, question.request, question.settings), g.text)
 	return decode(result, err, protocol.DecodeGatekeeperResult)
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
@@ -105,7 +106,7 @@ func (e *Engine) makerFor(ctx context.Context, guest guest, program *sandbox.Pro
 		return newParker(ctx, e, command, program)
 	}
 	ctx, _ = e.runtime.Begin(ctx)
-	return program.NewTemplate(ctx, func(instance *sandbox.Instance) error {
+	return program.NewTemplate(ctx, memory.Modules, func(instance *sandbox.Instance) error {
 		session := e.dispatcher.Session(host.Policy{})
 		if err := guest.init(ctx, instance, session); err != nil {
 			return err

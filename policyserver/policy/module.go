@@ -56,12 +56,16 @@ func (m *Module) Metadata() Metadata { return m.metadata }
 // calls together, and without one a guest may run for ever. Any error is an *Error.
 func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessage) (protocol.ValidationResponse, error) {
 	var response protocol.ValidationResponse
-	err := m.run(ctx, call, m.instances, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
-		var err error
-		response, err = m.guest.validate(ctx, instance, question{
-			session: session, request: request, settings: call.Settings, raw: call.Raw,
+	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
+		asked := question{session: session, request: request, settings: call.Settings, raw: call.Raw}
+		changing := false
+		err := m.put(ctx, call.Domain, asked, func(instance *sandbox.Instance, asked question) error {
+			var err error
+			response, err = m.guest.validate(ctx, instance, asked)
+			changing = instance.ToldTime()
+			return err
 		})
-		if call.Varies != nil && varies(sandbox.CallFrom(ctx), instance, session) {
+		if call.Varies != nil && (changing || varies(sandbox.CallFrom(ctx), session)) {
 			*call.Varies = true
 		}
 		return err
@@ -72,10 +76,10 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 	return response, nil
 }
 
-// varies says whether the answer to a call may be another one the next time. What a guest
-// draws at random does not count: runtimes seed their hashes with it.
-func varies(call *sandbox.Call, instance *sandbox.Instance, session *host.Session) bool {
-	return session.Consulted() || call.ToldTime() || instance.ToldTime() || call.Refused() != nil
+// varies says whether the answer to a call may be another one the next time, apart from what
+// its instance was told before. What a guest draws at random does not count: runtimes seed their hashes with it.
+func varies(call *sandbox.Call, session *host.Session) bool {
+	return session.Consulted() || call.ToldTime() || call.Refused() != nil
 }
 
 // ValidateSettings asks the policy whether it can work with the settings. A guest that
@@ -83,10 +87,12 @@ func varies(call *sandbox.Call, instance *sandbox.Instance, session *host.Sessio
 // when the guest could not be asked to the end, above all on a timeout.
 func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.SettingsValidationResponse, error) {
 	var response protocol.SettingsValidationResponse
-	err := m.run(ctx, call, m.settings, func(ctx context.Context, instance *sandbox.Instance, session *host.Session) error {
-		var err error
-		response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
-		return err
+	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
+		return lend(ctx, m.settings, call.Domain, session, func(instance *sandbox.Instance) error {
+			var err error
+			response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
+			return err
+		})
 	})
 	if err != nil {
 		return settingsError(m.guest, err)
@@ -94,19 +100,40 @@ func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.Sett
 	return response, nil
 }
 
-// run asks one of the module's instances. The error is one of the sandbox, of the guest's
-// protocol, or an *Error.
-func (m *Module) run(
-	ctx context.Context, call Call, from instances, ask func(context.Context, *sandbox.Instance, *host.Session) error,
-) (err error) {
-	if !m.engine.calls.enter() {
-		return closed("engine")
+// put puts a question to one of the module's instances.
+func (m *Module) put(ctx context.Context, domain string, asked question, ask func(*sandbox.Instance, question) error) error {
+	if reader, reads := m.guest.(reader); reads {
+		return m.putToReader(ctx, reader, domain, asked, ask)
 	}
-	defer m.engine.calls.leave()
-	if !m.calls.enter() {
-		return closed("module")
+	return lend(ctx, m.instances, domain, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+}
+
+// lend has an instance asked that is taken from some.
+func lend(ctx context.Context, from instances, domain string, session *host.Session, ask func(*sandbox.Instance) error) error {
+	instance, err := from.take(ctx, domain, session)
+	if err != nil {
+		return err
 	}
-	defer m.calls.leave()
+	err = ask(instance)
+	return giveBack(ctx, from, domain, instance, err)
+}
+
+// giveBack gives an instance back after a call that ended with an error or nil, and says how
+// the call ended.
+func giveBack(ctx context.Context, to instances, domain string, instance *sandbox.Instance, err error) error {
+	if broken := to.give(ctx, domain, instance, err); broken != nil && err == nil {
+		return &sandbox.HostError{Err: broken}
+	}
+	return err
+}
+
+// run begins a call and ends it. The error is one of the sandbox, of the guest's protocol, or
+// an *Error.
+func (m *Module) run(ctx context.Context, call Call, do func(context.Context, *host.Session) error) (err error) {
+	if err := m.use(); err != nil {
+		return err
+	}
+	defer m.leave()
 
 	session := m.engine.dispatcher.Session(host.Policy{ID: call.PolicyID, Domain: call.Domain, Grants: call.Capabilities})
 	ctx, state := m.engine.runtime.Begin(ctx)
@@ -122,15 +149,24 @@ func (m *Module) run(
 	if err := state.Check(); err != nil {
 		return err
 	}
-	instance, err := from.take(ctx, call.Domain, session)
-	if err != nil {
-		return err
+	return do(ctx, session)
+}
+
+// use begins a use of the module and its engine.
+func (m *Module) use() error {
+	if !m.engine.calls.enter() {
+		return closed("engine")
 	}
-	err = ask(ctx, instance, session)
-	if broken := from.give(ctx, call.Domain, instance, err); broken != nil && err == nil {
-		return &sandbox.HostError{Err: broken}
+	if !m.calls.enter() {
+		m.engine.calls.leave()
+		return closed("module")
 	}
-	return err
+	return nil
+}
+
+func (m *Module) leave() {
+	m.calls.leave()
+	m.engine.calls.leave()
 }
 
 // Bytes is what the module takes of the memory for modules.

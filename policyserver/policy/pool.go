@@ -38,11 +38,20 @@ func newPool(engine *Engine, maker maker, fresh fresh) *pool {
 }
 
 func (p *pool) take(ctx context.Context, domain string, session *host.Session) (*sandbox.Instance, error) {
+	instance, err := p.takeKept(ctx, domain)
+	if err != nil {
+		return p.takeFresh(ctx, domain, session, err)
+	}
+	return instance, nil
+}
+
+// takeKept hands out an instance that can be put back.
+func (p *pool) takeKept(ctx context.Context, domain string) (*sandbox.Instance, error) {
 	instance := p.engine.stock.take(p, domain)
 	if instance == nil {
 		var err error
 		if instance, err = p.maker.Instantiate(ctx); err != nil {
-			return p.takeFresh(ctx, domain, session, err)
+			return nil, err
 		}
 		p.engine.counts.made.Add(1)
 	}
@@ -127,13 +136,16 @@ func (e *Engine) giveUp(unneeded []*sandbox.Instance) {
 	}
 }
 
-// reclaim gives up some of what is idle, for a guest that needs memory. It says whether
-// there was anything.
+// reclaim gives up some of what is idle, for a guest that needs memory, and after that data
+// that nobody uses. It says whether there was anything.
 func (e *Engine) reclaim() bool {
 	oldest := e.stock.oldest()
+	if len(oldest) == 0 {
+		return e.datasets.reclaim()
+	}
 	e.counts.reclaimed.Add(uint64(len(oldest)))
 	e.giveUp(oldest)
-	return len(oldest) > 0
+	return true
 }
 
 // mostIdle bounds the idle instances of an engine where Config does not.

@@ -25,6 +25,13 @@ type Stats struct {
 	// Reclaimed counts idle ones that were given up because a guest needed memory.
 	Reclaimed uint64
 
+	// Datasets is how much data there is that instances have read before they are called,
+	// DatasetBytes what the images of those instances take. DatasetsMade counts such data;
+	// WithoutDataset counts data that each call read anew for want of memory.
+	Datasets                     int
+	DatasetBytes                 int64
+	DatasetsMade, WithoutDataset uint64
+
 	// Compiled counts modules that were compiled, FromCache those of them whose machine code
 	// an earlier process had left in Config.CacheDir; CompileTime is what all took together.
 	Compiled, FromCache uint64
@@ -32,17 +39,20 @@ type Stats struct {
 }
 
 // counts are those of Stats.
-type counts struct{ made, fresh, restores, pages, failed, reclaimed atomic.Uint64 }
+type counts struct{ made, fresh, restores, pages, failed, reclaimed, datasets, withoutDataset atomic.Uint64 }
 
 // Stats is what there is now.
 func (e *Engine) Stats() Stats {
 	compilations := e.runtime.Compilations()
+	sets, setBytes := e.datasets.usage()
 	return Stats{
 		Isolation: e.isolation(), Method: method(e.memory), Idle: e.stock.idle(),
 		Made: e.counts.made.Load(), Fresh: e.counts.fresh.Load(),
 		Restores: e.counts.restores.Load(), Pages: e.counts.pages.Load(), Failed: e.counts.failed.Load(),
 		Reclaimed: e.counts.reclaimed.Load(),
-		Compiled:  compilations.Compiled, FromCache: compilations.FromCache, CompileTime: compilations.Took,
+		Datasets:  sets, DatasetBytes: setBytes,
+		DatasetsMade: e.counts.datasets.Load(), WithoutDataset: e.counts.withoutDataset.Load(),
+		Compiled: compilations.Compiled, FromCache: compilations.FromCache, CompileTime: compilations.Took,
 	}
 }
 

@@ -45,3 +45,16 @@ func (u *users) close() {
 		u.gone()
 	}
 }
+
+// closeUnused closes when there are no users, and says whether there were none.
+func (u *users) closeUnused() bool {
+	u.mutex.Lock()
+	unused := u.count == 0
+	last := !u.closed && unused
+	u.closed = u.closed || unused
+	u.mutex.Unlock()
+	if last {
+		u.gone()
+	}
+	return last
+}

@@ -109,22 +109,42 @@ func directory(ctx context.Context, instance *sandbox.Instance, function string)
 	return numbers, nil
 }
 
-// Query is one evaluation.
-type Query struct {
-	// Input and Data are JSON documents.
-	Input, Data []byte
-	Host        Host
+// Data is where a data document lies that an instance has read. It lies there in every
+// instance that is made the same by a template.
+type Data uint32
+
+// Read has a new instance read a data document, which is JSON. The error is one of those of
+// Instance.Invoke.
+func (p *Policy) Read(ctx context.Context, instance *sandbox.Instance, host Host, document []byte) (Data, error) {
+	p.begin(ctx, host)
+	address, err := place(ctx, instance, exportJSONParse, document)
+	if err != nil {
+		return 0, fmt.Errorf("hand over data: %w", err)
+	}
+	return Data(address), nil
 }
 
-// Evaluate evaluates the policy's first entry point in a new instance and returns the
-// result set, a JSON document. The error is one of those of Instance.Invoke.
-func (p *Policy) Evaluate(ctx context.Context, instance *sandbox.Instance, query Query) ([]byte, error) {
+// begin begins what guests may call for during a call, if that was not done.
+func (p *Policy) begin(ctx context.Context, host Host) {
 	call := sandbox.CallFrom(ctx)
-	call.Protocol = &exchange{policy: p, host: query.Host, context: newContext(ctx, call.Now())}
-	data, err := place(ctx, instance, exportJSONParse, query.Data)
-	if err != nil {
-		return nil, fmt.Errorf("hand over data: %w", err)
+	if call.Protocol == nil {
+		call.Protocol = &exchange{policy: p, host: host, context: newContext(ctx, call.Now())}
 	}
+}
+
+// Query is one evaluation.
+type Query struct {
+	// Input is a JSON document.
+	Input []byte
+	Data  Data
+	Host  Host
+}
+
+// Evaluate evaluates the policy's first entry point in an instance that has read its data and
+// nothing else, and returns the result set, a JSON document. The error is one of those of
+// Instance.Invoke.
+func (p *Policy) Evaluate(ctx context.Context, instance *sandbox.Instance, query Query) ([]byte, error) {
+	p.begin(ctx, query.Host)
 	input, err := place(ctx, instance, exportJSONParse, query.Input)
 	if err != nil {
 		return nil, fmt.Errorf("hand over input: %w", err)
@@ -139,7 +159,7 @@ func (p *Policy) Evaluate(ctx context.Context, instance *sandbox.Instance, query
 		args     []uint64
 	}{
 		{exportSetInput, []uint64{evaluation, uint64(input)}},
-		{exportSetData, []uint64{evaluation, uint64(data)}},
+		{exportSetData, []uint64{evaluation, uint64(query.Data)}},
 		{exportSetEntrypoint, []uint64{evaluation, entrypoint}},
 		{exportEval, []uint64{evaluation}},
 	} {

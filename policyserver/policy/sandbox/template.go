@@ -31,10 +31,10 @@ type Template struct {
 	closed bool
 }
 
-// NewTemplate makes an instance, has it initialised, and keeps what it is then. The context
-// is that of a Call. The error is one of init or of Instantiate, or says why there can be
-// no template.
-func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (*Template, error) {
+// NewTemplate makes an instance, has it initialised, and keeps what it is then, which is
+// counted for a kind of memory. The context is that of a Call. The error is one of init or of
+// Instantiate, or says why there can be no template.
+func (p *Program) NewTemplate(ctx context.Context, kind memory.Kind, init func(*Instance) error) (*Template, error) {
 	if err := p.restorable(); err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func (p *Program) NewTemplate(ctx context.Context, init func(*Instance) error) (
 	if err := init(instance); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
-	template, err := instance.keep(memory.Modules)
+	template, err := instance.keep(kind)
 	if err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
@@ -69,8 +69,8 @@ func (p *Program) restorable() error {
 	}
 }
 
-// keep makes a template of what the instance is now. An image that all instances of a
-// module share is the module's, one that is for a single instance that of a guest.
+// keep makes a template of what the instance is now. An image that all instances of a module
+// share is the module's, one that some can do without that of guests.
 func (i *Instance) keep(kind memory.Kind) (*Template, error) {
 	image, err := i.memory.Snapshot()
 	if err != nil {
@@ -156,7 +156,7 @@ func (t *Template) Instantiate(ctx context.Context) (*Instance, error) {
 	return instance, nil
 }
 
-// Bytes is what the template takes of the memory for modules.
+// Bytes is what the template takes of the memory that it is counted for.
 func (t *Template) Bytes() int64 { return t.size.Total() }
 
 // Close gives the template back. All of its instances must have been closed. It may be

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/sandbox"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 	. "github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
@@ -73,7 +74,7 @@ func newTemplate(t *testing.T, runtime *sandbox.Runtime, binary []byte) (context
 		t.Fatal(err)
 	}
 	ctx, _ := runtime.Begin(t.Context())
-	template, err := program.NewTemplate(ctx, func(instance *sandbox.Instance) error {
+	template, err := program.NewTemplate(ctx, memory.Modules, func(instance *sandbox.Instance) error {
 		_, err := instance.Invoke(ctx, "init")
 		return err
 	})
@@ -168,7 +169,7 @@ func TestNoTemplate(t *testing.T) {
 				t.Fatal(err)
 			}
 			ctx, _ := runtime.Begin(t.Context())
-			_, err = program.NewTemplate(ctx, func(instance *sandbox.Instance) error { return tc.init(ctx, instance) })
+			_, err = program.NewTemplate(ctx, memory.Modules, func(instance *sandbox.Instance) error { return tc.init(ctx, instance) })
 			if err == nil || err.Error() != tc.want {
 				t.Errorf("got %v, want %s", err, tc.want)
 			}
@@ -178,7 +179,7 @@ func TestNoTemplate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := plain.NewTemplate(t.Context(), nil); err == nil || err.Error() != "memory cannot be restored on this system" {
+	if _, err := plain.NewTemplate(t.Context(), memory.Modules, nil); err == nil || err.Error() != "memory cannot be restored on this system" {
 		t.Errorf("got %v without a system of snapshots", err)
 	}
 }
