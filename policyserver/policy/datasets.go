@@ -74,19 +74,19 @@ func newDatasets(engine *Engine, now func() time.Time) *datasets {
 
 // putToReader puts a question to a guest that reads data. It gets an instance that has read
 // the very same data, if there is one.
-func (m *Module) putToReader(ctx context.Context, reader reader, domain string, asked question, ask func(*sandbox.Instance, question) error) error {
+func (m *Module) putToReader(ctx context.Context, reader reader, asked question, ask func(*sandbox.Instance, question) error) error {
 	var err error
 	if asked.data, err = reader.data(ctx, asked); err != nil {
 		return err
 	}
-	set := m.engine.datasets.find(m, reader, domain, asked.data)
+	set := m.engine.datasets.find(m, reader, asked)
 	if set != nil {
 		answered, err := m.putToDataset(ctx, set, asked, ask)
 		if answered || err != nil {
 			return err
 		}
 	}
-	return lend(ctx, m.instances, domain, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return lend(ctx, m.instances, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // putToDataset answers false when nobody was asked, for want of an instance.
@@ -104,13 +104,16 @@ func (m *Module) putToDataset(ctx context.Context, set *dataset, asked question,
 		return false, nil
 	}
 	asked.known = &set.known
-	return true, giveBack(ctx, set.pool, "", instance, ask(instance, asked))
+	err = ask(instance, asked)
+	return true, outcome(err, set.pool.give(ctx, "", instance, err))
 }
 
-// find gives the dataset of data, which may not be built yet; nil when there is none.
-func (d *datasets) find(module *Module, reader reader, domain string, of data) *dataset {
+// find gives the dataset of a question's data, which may not be built yet; nil when there is
+// none.
+func (d *datasets) find(module *Module, reader reader, asked question) *dataset {
 	own, restorable := module.instances.(*pool)
-	if !restorable || domain != "" || of.size() < leastData {
+	of := asked.data
+	if !restorable || asked.session.Domain() != "" || of.size() < leastData {
 		return nil
 	}
 	key := lineKey{module, of.origin()}

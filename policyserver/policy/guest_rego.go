@@ -70,21 +70,17 @@ func (g regoGuest) read(ctx context.Context, instance *sandbox.Instance, session
 	return g.policy.Read(ctx, instance, session, text)
 }
 
-// evaluate asks an instance, which reads its data first unless it has done so.
-func (g regoGuest) evaluate(ctx context.Context, instance *sandbox.Instance, question question, input []byte, text func(data) ([]byte, error)) ([]byte, error) {
-	query := rego.Query{Input: input, Host: question.session}
+// known is where the data of a question lies in an instance, which reads it now unless it has
+// done so.
+func (g regoGuest) known(ctx context.Context, instance *sandbox.Instance, question question, text func(data) ([]byte, error)) (rego.Data, error) {
 	if question.known != nil {
-		query.Data = *question.known
-		return g.policy.Evaluate(ctx, instance, query)
+		return *question.known, nil
 	}
 	document, err := text(question.data)
 	if err != nil {
-		return nil, err
+		return 0, err
 	}
-	if query.Data, err = g.read(ctx, instance, question.session, document); err != nil {
-		return nil, err
-	}
-	return g.policy.Evaluate(ctx, instance, query)
+	return g.read(ctx, instance, question.session, document)
 }
 
 // objects are what the policy reads of the cluster, if it reads anything. Judged without what
@@ -122,7 +118,14 @@ func (opaGuest) data(ctx context.Context, question question) (data, error) {
 func (opaGuest) text(of data) ([]byte, error) { return protocol.OPAData(of.settings, of.objects) }
 
 func (g opaGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
-	result, err := g.evaluate(ctx, instance, question, protocol.AppendOPAInput(nil, question.request), g.text)
+	known, err := g.known(ctx, instance, question, g.text)
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
+	result, err := g.policy.Evaluate(ctx, instance, rego.Query{
+		Input: protocol.AppendOPAInput(nil, question.request),
+		Data:  known, Host: question.session,
+	})
 	return decode(result, err, protocol.DecodeOPAResult)
 }
 
@@ -145,6 +148,13 @@ func (gatekeeperGuest) data(ctx context.Context, question question) (data, error
 func (gatekeeperGuest) text(of data) ([]byte, error) { return protocol.GatekeeperData(of.objects), nil }
 
 func (g gatekeeperGuest) validate(ctx context.Context, instance *sandbox.Instance, question question) (protocol.ValidationResponse, error) {
-	result, err := g.evaluate(ctx, instance, question, protocol.AppendGatekeeperInput(nil, question.request, question.settings), g.text)
+	known, err := g.known(ctx, instance, question, g.text)
+	if err != nil {
+		return protocol.ValidationResponse{}, err
+	}
+	result, err := g.policy.Evaluate(ctx, instance, rego.Query{
+		Input: protocol.AppendGatekeeperInput(nil, question.request, question.settings),
+		Data:  known, Host: question.session,
+	})
 	return decode(result, err, protocol.DecodeGatekeeperResult)
 }

@@ -59,7 +59,7 @@ func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessag
 	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
 		asked := question{session: session, request: request, settings: call.Settings, raw: call.Raw}
 		changing := false
-		err := m.put(ctx, call.Domain, asked, func(instance *sandbox.Instance, asked question) error {
+		err := m.put(ctx, asked, func(instance *sandbox.Instance, asked question) error {
 			var err error
 			response, err = m.guest.validate(ctx, instance, asked)
 			changing = instance.ToldTime()
@@ -88,7 +88,7 @@ func varies(call *sandbox.Call, session *host.Session) bool {
 func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.SettingsValidationResponse, error) {
 	var response protocol.SettingsValidationResponse
 	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
-		return lend(ctx, m.settings, call.Domain, session, func(instance *sandbox.Instance) error {
+		return lend(ctx, m.settings, session, func(instance *sandbox.Instance) error {
 			var err error
 			response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
 			return err
@@ -101,30 +101,30 @@ func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.Sett
 }
 
 // put puts a question to one of the module's instances.
-func (m *Module) put(ctx context.Context, domain string, asked question, ask func(*sandbox.Instance, question) error) error {
+func (m *Module) put(ctx context.Context, asked question, ask func(*sandbox.Instance, question) error) error {
 	if reader, reads := m.guest.(reader); reads {
-		return m.putToReader(ctx, reader, domain, asked, ask)
+		return m.putToReader(ctx, reader, asked, ask)
 	}
-	return lend(ctx, m.instances, domain, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return lend(ctx, m.instances, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // lend has an instance asked that is taken from some.
-func lend(ctx context.Context, from instances, domain string, session *host.Session, ask func(*sandbox.Instance) error) error {
+func lend(ctx context.Context, from instances, session *host.Session, ask func(*sandbox.Instance) error) error {
+	domain := session.Domain()
 	instance, err := from.take(ctx, domain, session)
 	if err != nil {
 		return err
 	}
 	err = ask(instance)
-	return giveBack(ctx, from, domain, instance, err)
+	return outcome(err, from.give(ctx, domain, instance, err))
 }
 
-// giveBack gives an instance back after a call that ended with an error or nil, and says how
-// the call ended.
-func giveBack(ctx context.Context, to instances, domain string, instance *sandbox.Instance, err error) error {
-	if broken := to.give(ctx, domain, instance, err); broken != nil && err == nil {
-		return &sandbox.HostError{Err: broken}
+// outcome is that of a call: how it was answered, and how its instance was given back.
+func outcome(answered, given error) error {
+	if answered == nil && given != nil {
+		return &sandbox.HostError{Err: given}
 	}
-	return err
+	return answered
 }
 
 // run begins a call and ends it. The error is one of the sandbox, of the guest's protocol, or

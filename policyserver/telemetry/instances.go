@@ -46,6 +46,22 @@ var figures = []struct {
 		func(stats policy.Stats) float64 { return float64(stats.Reclaimed) },
 	},
 	{
+		describe("datasets", "Data of policies that instances have read before they are called."), prometheus.GaugeValue,
+		func(stats policy.Stats) float64 { return float64(stats.Datasets) },
+	},
+	{
+		describe("dataset_bytes", "Memory that instances share which have read the same data."), prometheus.GaugeValue,
+		func(stats policy.Stats) float64 { return float64(stats.DatasetBytes) },
+	},
+	{
+		describe("datasets_made_total", "Times that data was read for many requests together."), prometheus.CounterValue,
+		func(stats policy.Stats) float64 { return float64(stats.DatasetsMade) },
+	},
+	{
+		describe("datasets_without_room_total", "Times that data could not be kept and is read anew for each request."), prometheus.CounterValue,
+		func(stats policy.Stats) float64 { return float64(stats.WithoutDataset) },
+	},
+	{
 		describe("module_compilations_total", "Modules that were compiled."), prometheus.CounterValue,
 		func(stats policy.Stats) float64 { return float64(stats.Compiled) },
 	},

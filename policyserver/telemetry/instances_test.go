@@ -12,6 +12,7 @@ func TestInstancesAreInTheMetrics(t *testing.T) {
 	stats := policy.Stats{
 		Isolation: policy.IsolationPristine, Method: "pagemap", Idle: 1, Made: 2, Fresh: 3, Restores: 4, Pages: 5, Failed: 6, Reclaimed: 7,
 		Compiled: 8, FromCache: 3, CompileTime: 1500 * time.Millisecond,
+		Datasets: 9, DatasetBytes: 10, DatasetsMade: 11, WithoutDataset: 12,
 	}
 	metrics := NewMetrics("1")
 	metrics.ObserveEngine(func() policy.Stats { return stats })
@@ -24,6 +25,10 @@ func TestInstancesAreInTheMetrics(t *testing.T) {
 		`kubewarden_policy_server_instance_restored_pages_total 5`,
 		`kubewarden_policy_server_instance_restore_failures_total 6`,
 		`kubewarden_policy_server_instances_reclaimed_total 7`,
+		`kubewarden_policy_server_datasets 9`,
+		`kubewarden_policy_server_dataset_bytes 10`,
+		`kubewarden_policy_server_datasets_made_total 11`,
+		`kubewarden_policy_server_datasets_without_room_total 12`,
 		`kubewarden_policy_server_module_compilations_total 8`,
 		`kubewarden_policy_server_module_compilation_cache_hits_total 3`,
 		`kubewarden_policy_server_module_compilation_seconds_total 1.5`,

@@ -117,6 +117,9 @@ func (d *Dispatcher) Session(policy Policy) *Session {
 // Grants are those of the session's policy.
 func (s *Session) Grants() Grants { return s.policy.Grants }
 
+// Domain is the trust domain of the session's policy.
+func (s *Session) Domain() string { return s.policy.Domain }
+
 // Called says whether the guest has called the host.
 func (s *Session) Called() bool { return s.called }
 
