@@ -86,7 +86,7 @@ func (m *Module) putToReader(ctx context.Context, reader reader, asked question,
 			return err
 		}
 	}
-	return lend(ctx, m.instances, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // putToDataset answers false when nobody was asked, for want of an instance.

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
@@ -74,10 +75,14 @@ type Engine struct {
 	datasets   *datasets
 	counts     counts
 	dispatcher *host.Dispatcher
-	logger     *slog.Logger
-	patience   time.Duration // with a module that is loaded
-	calls      *users
-	idle       chan struct{} // closed when no call runs and none will
+	// nobody is the host to guests that are asked on nobody's behalf: it grants nothing and
+	// logs nothing.
+	nobody   *host.Dispatcher
+	logger   *slog.Logger
+	now      func() time.Time
+	patience time.Duration // with a module that is loaded
+	calls    *users
+	idle     chan struct{} // closed when no call runs and none will
 }
 
 // NewEngine makes an engine. It must be closed.
@@ -100,9 +105,15 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 		memory:   restorable,
 		budget:   config.Memory,
 		logger:   config.Logger,
+		now:      config.Now,
+		nobody:   host.NewDispatcher(nil, slog.New(slog.DiscardHandler)),
 		patience: cmp.Or(config.LoadTimeout, loadTimeout),
 		calls:    newUsers(func() { close(idle) }),
 		idle:     idle,
+	}
+	engine.counts.notWarm = make(map[NotWarm]*atomic.Uint64, len(reasonsNotWarm))
+	for _, reason := range reasonsNotWarm {
+		engine.counts.notWarm[reason] = new(atomic.Uint64)
 	}
 	engine.stock = newStock(cmp.Or(config.MaxIdle, mostIdle()), engine.giveUp)
 	engine.datasets = newDatasets(engine, config.Now)
@@ -163,6 +174,7 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	module := &Module{
 		engine:    e,
 		guest:     guest,
+		program:   program,
 		instances: instances,
 		settings:  e.settingsInstances(guest, program, instances),
 		digest:    "sha256:" + hex.EncodeToString(sum[:]),

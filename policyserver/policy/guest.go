@@ -32,6 +32,7 @@ type guest interface {
 // question is what a guest is asked.
 type question struct {
 	session  *host.Session
+	from     instances // one of which is asked
 	request  json.RawMessage
 	settings json.RawMessage
 	raw      bool // the request is no AdmissionRequest

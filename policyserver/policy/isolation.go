@@ -25,6 +25,10 @@ const (
 	// and randomness while it was initialised stays the same. Modules that cannot be put
 	// back are fresh, and all are where the system cannot do it.
 	IsolationPristine Isolation = "pristine"
+	// IsolationWarm is for single policies, see Module.Isolate: instances are put back to what
+	// they were after some made-up requests. Calls can tell it from IsolationPristine, but
+	// see nothing of each other.
+	IsolationWarm Isolation = "warm"
 )
 
 // openMemory opens what pristine instances need. It is nil where they are not wanted or not

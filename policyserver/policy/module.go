@@ -19,12 +19,18 @@ type Metadata = metadata.Metadata
 type Module struct {
 	engine    *Engine
 	guest     guest
+	program   *sandbox.Program
 	instances instances
 	settings  instances // for questions about settings
 	digest    string
 	metadata  Metadata
 	bytes     int64
 	calls     *users
+
+	// Of modules that are isolated with instances of a policy's own: whose they are, and
+	// those for everybody else; nil when there is nobody else.
+	owner  Call
+	others instances
 }
 
 // Call says on whose behalf a module is called.
@@ -57,7 +63,7 @@ func (m *Module) Metadata() Metadata { return m.metadata }
 func (m *Module) Validate(ctx context.Context, call Call, request json.RawMessage) (protocol.ValidationResponse, error) {
 	var response protocol.ValidationResponse
 	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
-		asked := question{session: session, request: request, settings: call.Settings, raw: call.Raw}
+		asked := question{session: session, from: m.instancesOf(call), request: request, settings: call.Settings, raw: call.Raw}
 		changing := false
 		err := m.put(ctx, asked, func(instance *sandbox.Instance, asked question) error {
 			var err error
@@ -100,12 +106,12 @@ func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.Sett
 	return response, nil
 }
 
-// put puts a question to one of the module's instances.
+// put puts a question to one of its instances.
 func (m *Module) put(ctx context.Context, asked question, ask func(*sandbox.Instance, question) error) error {
 	if reader, reads := m.guest.(reader); reads {
 		return m.putToReader(ctx, reader, asked, ask)
 	}
-	return lend(ctx, m.instances, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // lend has an instance asked that is taken from some.

@@ -23,6 +23,8 @@ type pool struct {
 	engine *Engine
 	maker  maker
 	fresh  fresh // for when no instance can be made that can be put back
+	// isolation says what instances are put back to.
+	isolation Isolation
 
 	// shelves hold what is idle, by trust domain. They are the stock's to guard.
 	shelves map[string]*shelf
@@ -32,7 +34,7 @@ type pool struct {
 var _ instances = (*pool)(nil)
 
 func newPool(engine *Engine, maker maker, fresh fresh) *pool {
-	made := &pool{engine: engine, maker: maker, fresh: fresh, shelves: map[string]*shelf{}}
+	made := &pool{engine: engine, maker: maker, fresh: fresh, isolation: IsolationPristine, shelves: map[string]*shelf{}}
 	engine.stock.add(made)
 	return made
 }
@@ -58,6 +60,7 @@ func (p *pool) takeKept(ctx context.Context, domain string) (*sandbox.Instance, 
 	if err := instance.Wake(); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
+	p.engine.counts.takenOf(p.isolation).Add(1)
 	return instance, nil
 }
 

@@ -16,6 +16,12 @@ type Stats struct {
 
 	// Idle is how many instances wait for a call.
 	Idle int
+	// Taken counts the instances that were handed out for a call, by what they are.
+	Taken map[Isolation]uint64
+	// Warm is how many policies have warm instances now; NotWarm counts those that were to
+	// and have not, by reason.
+	Warm    int
+	NotWarm map[NotWarm]uint64
 	// Made counts instances that were made to be put back, Fresh those that were made for
 	// one call.
 	Made, Fresh uint64
@@ -39,12 +45,30 @@ type Stats struct {
 }
 
 // counts are those of Stats.
-type counts struct{ made, fresh, restores, pages, failed, reclaimed, datasets, withoutDataset atomic.Uint64 }
+type counts struct {
+	made, fresh, restores, pages, failed, reclaimed, datasets, withoutDataset atomic.Uint64
+
+	pristine, warmed atomic.Uint64 // instances that were handed out
+	warm             atomic.Int64
+	notWarm          map[NotWarm]*atomic.Uint64 // has every reason from the start
+}
+
+// takenOf counts instances of one pool that were handed out.
+func (c *counts) takenOf(isolation Isolation) *atomic.Uint64 {
+	if isolation == IsolationWarm {
+		return &c.warmed
+	}
+	return &c.pristine
+}
 
 // Stats is what there is now.
 func (e *Engine) Stats() Stats {
 	compilations := e.runtime.Compilations()
 	sets, setBytes := e.datasets.usage()
+	notWarm := make(map[NotWarm]uint64, len(e.counts.notWarm))
+	for reason, count := range e.counts.notWarm {
+		notWarm[reason] = count.Load()
+	}
 	return Stats{
 		Isolation: e.isolation(), Method: method(e.memory), Idle: e.stock.idle(),
 		Made: e.counts.made.Load(), Fresh: e.counts.fresh.Load(),
@@ -52,6 +76,10 @@ func (e *Engine) Stats() Stats {
 		Reclaimed: e.counts.reclaimed.Load(),
 		Datasets:  sets, DatasetBytes: setBytes,
 		DatasetsMade: e.counts.datasets.Load(), WithoutDataset: e.counts.withoutDataset.Load(),
+		Taken: map[Isolation]uint64{
+			IsolationFresh: e.counts.fresh.Load(), IsolationPristine: e.counts.pristine.Load(), IsolationWarm: e.counts.warmed.Load(),
+		},
+		Warm: int(e.counts.warm.Load()), NotWarm: notWarm,
 		Compiled: compilations.Compiled, FromCache: compilations.FromCache, CompileTime: compilations.Took,
 	}
 }
