@@ -23,7 +23,7 @@ func TestBuild(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"container-limits", "disallow-service-nodeport", "drop-capabilities", "pod-privileged", "raw-validation", "required-labels", "trusted-registries"}, names); diff != "" {
+	if diff := cmp.Diff([]string{"container-limits", "disallow-service-nodeport", "drop-capabilities", "namespace-labels", "pod-privileged", "raw-validation", "required-labels", "trusted-registries", "unique-ingress-hosts", "verified-images"}, names); diff != "" {
 		t.Errorf("names: -want +got\n%s", diff)
 	}
 	for _, name := range names {

@@ -26,6 +26,8 @@ type Request struct {
 	Object json.RawMessage
 	// Settings are the policy's settings.
 	Settings json.RawMessage
+	// Host is what Ask asks.
+	Host Host
 }
 
 // Kind names a kind of object.
@@ -63,6 +65,8 @@ type Policy struct {
 	ValidateSettings func(settings json.RawMessage) error
 	// Example is what the policy prepares itself with, beside a plain Pod and no settings.
 	Example Example
+	// Host is what requests are judged with. The glue sets it, after Prepare.
+	Host Host
 }
 
 // Example is a question as users have it asked. The more of a policy it makes run, the less
@@ -125,6 +129,7 @@ func (p Policy) validate(payload []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("decode validation request: %w", err)
 	}
+	request.Host = p.Host
 	response, err := p.Validate(request)
 	if err != nil {
 		return nil, err

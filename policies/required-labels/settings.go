@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/label"
 )
 
 // settings have the names that users know from upstream's label policies.
@@ -74,21 +74,9 @@ func checkKeys(field string, keys []string) error {
 	return nil
 }
 
-// A label's key is a name of at most 63 characters behind an optional DNS subdomain of at
-// most 253 and a slash (Kubernetes: labels and selectors, syntax and character set).
-var (
-	labelName   = regexp.MustCompile(`^[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$`)
-	labelPrefix = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$`)
-)
-
 func checkKey(field, key string) error {
-	prefix, name, prefixed := strings.Cut(key, "/")
-	if !prefixed {
-		prefix, name = "", key
-	}
-	if prefixed && (len(prefix) > 253 || !labelPrefix.MatchString(prefix)) || !labelName.MatchString(name) {
-		return fmt.Errorf("%s: %q is not the key of a label: want a name of at most 63 letters, digits, '-', '_' and '.', "+
-			"which may follow a DNS subdomain and '/'", field, key)
+	if err := label.CheckKey("a label", key); err != nil {
+		return fmt.Errorf("%s: %w", field, err)
 	}
 	return nil
 }

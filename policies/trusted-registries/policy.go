@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/image"
 )
 
 type settings struct {
@@ -25,8 +26,11 @@ func decodeSettings(raw json.RawMessage) (settings, error) {
 	}
 	for i, registry := range decoded.Registries {
 		host, _, _ := strings.Cut(registry, "/")
-		if !isHost(host) || strings.HasSuffix(registry, "/") || strings.ContainsAny(registry, "@*") {
+		if !image.IsHost(host) || strings.HasSuffix(registry, "/") || strings.ContainsAny(registry, "@*") {
 			return settings{}, fmt.Errorf("registries[%d]: got %q, want a registry such as ghcr.io or ghcr.io/kubewarden", i, registry)
+		}
+		if host == image.OtherDockerHub {
+			decoded.Registries[i] = image.DockerHub + strings.TrimPrefix(registry, host)
 		}
 	}
 	return decoded, nil
@@ -70,8 +74,8 @@ func validate(request guest.Request) (guest.Response, error) {
 }
 
 // trusts says whether an image lies below one of the registries, or is one of them.
-func (s settings) trusts(image string) bool {
-	name := expand(image)
+func (s settings) trusts(reference string) bool {
+	name := image.Expand(reference)
 	return slices.ContainsFunc(s.Registries, func(registry string) bool {
 		rest, begins := strings.CutPrefix(name, registry)
 		switch {
@@ -83,23 +87,4 @@ func (s settings) trusts(image string) bool {
 			return strings.Contains(registry, "/") && (rest[0] == ':' || rest[0] == '@')
 		}
 	})
-}
-
-// expand writes a short name out as container runtimes do: busybox is
-// docker.io/library/busybox.
-func expand(image string) string {
-	host, _, nested := strings.Cut(image, "/")
-	switch {
-	case nested && isHost(host):
-		return image
-	case nested:
-		return "docker.io/" + image
-	default:
-		return "docker.io/library/" + image
-	}
-}
-
-// isHost says whether the first part of an image's name is a registry.
-func isHost(part string) bool {
-	return strings.ContainsAny(part, ".:") || part == "localhost"
 }

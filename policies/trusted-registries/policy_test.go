@@ -27,7 +27,9 @@ func TestTrusts(t *testing.T) {
 		"busybox:1.36":                            true,
 		"someone/busybox":                         false,
 		"docker.io/library/busybox@sha256:abcdef": true,
-		"": true, // an API server refuses it
+		"docker.io/busybox":                       true,
+		"index.docker.io/library/busybox":         true,
+		"":                                        true, // an API server refuses it
 	} {
 		if got := trusted.trusts(image); got != want {
 			t.Errorf("%s: got %v, want %v", image, got, want)
@@ -57,6 +59,16 @@ func TestValidate(t *testing.T) {
 	request.Object = json.RawMessage(`{"spec":{"template":1}}`)
 	if _, err := validate(request); err == nil {
 		t.Error("accepted a Deployment that cannot be read")
+	}
+}
+
+func TestTrustsDockerHubByItsOtherHost(t *testing.T) {
+	trusted, err := decodeSettings(json.RawMessage(`{"registries":["index.docker.io/library"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !trusted.trusts("busybox") || trusted.trusts("someone/busybox") {
+		t.Errorf("%v is not Docker's own images", trusted.Registries)
 	}
 }
 

@@ -13,15 +13,20 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 )
 
-// newCluster imitates one with namespaces "shop" and "team", a Service "web" in each, and a
-// user "root", who may do everything.
+// newCluster imitates one with namespaces "shop" and "team", of which the latter demands labels,
+// a Service "web" in each, and a user "root", who may do everything.
 func newCluster() *objects.Clients {
 	namespaces := schema.GroupVersionResource{Version: "v1", Resource: "namespaces"}
 	services := schema.GroupVersionResource{Version: "v1", Resource: "services"}
 	names := []string{"shop", "team"}
 	all := make([]runtime.Object, 0, 2*len(names))
+	demands := map[string]map[string]any{"team": {"required-labels.kubewarden.io/keys": "owner, cost-centre"}}
 	for _, namespace := range names {
-		all = append(all, object("Namespace", map[string]any{"name": namespace}, nil),
+		metadata := map[string]any{"name": namespace}
+		if demanded := demands[namespace]; demanded != nil {
+			metadata["annotations"] = demanded
+		}
+		all = append(all, object("Namespace", metadata, nil),
 			object("Service", map[string]any{"name": "web", "namespace": namespace, "labels": map[string]any{"owner": namespace}},
 				map[string]any{"type": "ClusterIP", "ports": []any{map[string]any{"port": int64(80), "protocol": "TCP"}}}))
 	}
