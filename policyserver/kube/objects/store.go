@@ -231,19 +231,17 @@ func (l list) answer(items []item) ([]byte, error) {
 		return nil, fmt.Errorf("encode list: %w", err)
 	}
 	if l.masks != nil {
-		size = 0 // nobody knows
+		size /= 2 // nobody knows
 	}
 	reply := append(make([]byte, 0, size+len(head)+len(`,"items":[]}`)), head[:len(head)-1]...)
 	reply = append(reply, `,"items":[`...)
 	for i, next := range chosen {
-		raw, err := l.masks.prune(next.raw)
-		if err != nil {
-			return nil, err
-		}
 		if i > 0 {
 			reply = append(reply, ',')
 		}
-		reply = append(reply, raw...)
+		if reply, err = l.masks.append(reply, next.raw); err != nil {
+			return nil, err
+		}
 	}
 	return append(reply, "]}"...), nil
 }
