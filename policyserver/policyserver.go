@@ -194,7 +194,7 @@ func (p *PolicyServer) newLoader() *evaluation.Loader {
 			if err != nil {
 				return nil, err
 			}
-			return p.tracer.Module(module, module.Metadata().ExecutionMode), nil
+			return p.tracer.Module(evaluation.OfEngine(module), module.Metadata().ExecutionMode), nil
 		},
 		PolicyTimeout: p.config.PolicyTimeout, SettingsTimeout: cmp.Or(p.config.SettingsTimeout, settingsTimeout), Parallelism: loadParallelism,
 		StartupPatience: p.config.StartupPatience,

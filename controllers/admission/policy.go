@@ -2,11 +2,13 @@ package admission
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // Policy checks a policy or a policy group of any kind. Its errors name fields and say what
@@ -55,6 +57,7 @@ func validateSpec(policy policiesv1.Policy) field.ErrorList {
 		failures = append(failures, validateTargets(spec.Rules)...)
 	}
 	failures = append(failures, validateMatchConditions(spec.MatchConditions)...)
+	failures = append(failures, validateInstanceMode(policy)...)
 	switch policy := policy.(type) {
 	case *policiesv1.ClusterAdmissionPolicy:
 		failures = append(failures, validateTimeouts(&policy.Spec.PolicySpec)...)
@@ -64,6 +67,18 @@ func validateSpec(policy policiesv1.Policy) field.ErrorList {
 		failures = append(failures, validateGroup(policy)...)
 	}
 	return failures
+}
+
+// validateInstanceMode refuses modes of instances that a policy may not have. Warm instances
+// of tenants would take the memory of others, fresh ones their processors.
+func validateInstanceMode(policy policiesv1.Policy) field.ErrorList {
+	value, asked := policy.GetAnnotations()[policiesv1.AnnotationInstanceMode]
+	allowed := contract.InstanceModes(policy.GetNamespace() != "")
+	if !asked || slices.Contains(allowed, contract.InstanceMode(value)) {
+		return nil
+	}
+	path := field.NewPath("metadata", "annotations").Key(policiesv1.AnnotationInstanceMode)
+	return field.ErrorList{field.NotSupported(path, contract.InstanceMode(value), allowed)}
 }
 
 func validateTimeouts(spec *policiesv1.PolicySpec) field.ErrorList {

@@ -1,6 +1,7 @@
 package admission
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -67,6 +68,33 @@ func TestNames(t *testing.T) {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// Instances of their own are for policies of the whole cluster.
+func TestInstanceModes(t *testing.T) {
+	const field = "metadata.annotations[kubewarden.io/instance-mode]: Unsupported value: "
+	const ofCluster, ofNamespace = `: supported values: "pristine", "warm", "fresh"`, `: supported values: "pristine"`
+	for name, tc := range map[string]struct {
+		policy policiesv1.Policy
+		want   map[string]string // what is said to a value
+	}{
+		"cluster-wide policy": {clusterPolicy(), map[string]string{"pristine": "", "warm": "", "fresh": "", "hot": ofCluster, "": ofCluster}},
+		"cluster-wide group":  {clusterGroup(), map[string]string{"pristine": "", "warm": "", "fresh": "", "Warm": ofCluster}},
+		"namespaced policy":   {namespacedPolicy(), map[string]string{"pristine": "", "warm": ofNamespace, "fresh": ofNamespace}},
+		"namespaced group":    {namespacedGroup(), map[string]string{"pristine": "", "warm": ofNamespace, "fresh": ofNamespace}},
+	} {
+		for value, said := range tc.want {
+			tc.policy.SetAnnotations(map[string]string{policiesv1.AnnotationInstanceMode: value})
+			var want []string
+			if said != "" {
+				want = []string{field + strconv.Quote(value) + said}
+			}
+			t.Run(name+" "+value, func(t *testing.T) {
+				checkErrors(t, Policy(tc.policy), want...)
+				checkErrors(t, PolicyChange(tc.policy, tc.policy), want...)
+			})
+		}
 	}
 }
 

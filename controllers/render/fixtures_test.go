@@ -122,7 +122,9 @@ func member(name string) policiesv1.GroupMember {
 // group returns a ClusterAdmissionPolicyGroup with every field of a member set.
 func group() *policiesv1.ClusterAdmissionPolicyGroup {
 	group := &policiesv1.ClusterAdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "images"}}
-	group.Annotations = map[string]string{policiesv1.AnnotationRefresh: "2026-11-23T10:00:00Z"}
+	group.Annotations = map[string]string{
+		policiesv1.AnnotationRefresh: "2026-11-23T10:00:00Z", policiesv1.AnnotationInstanceMode: "warm",
+	}
 	group.Spec.PolicyGroupSpec = groupSpec()
 	signed := policiesv1.ContextAwareGroupMember{
 		GroupMember:           member("verify"),

@@ -71,6 +71,7 @@ func Entry(policy policiesv1.Policy, server *policiesv1.PolicyServer) (string, c
 		NamespacedName: &contract.NamespacedName{Namespace: policy.GetNamespace(), Name: policy.GetName()},
 		Refresh:        policy.GetAnnotations()[policiesv1.AnnotationRefresh],
 		PolicyMode:     contract.Mode(policy.GetMode()),
+		InstanceMode:   contract.InstanceMode(policy.GetAnnotations()[policiesv1.AnnotationInstanceMode]),
 	}
 	capabilities := hostCapabilities(policy, server)
 	switch policy := policy.(type) {

@@ -136,7 +136,7 @@ func StartedWith(annotations map[string]string) (report contract.Report, silent 
 func withoutPins(policies contract.Policies) contract.Policies {
 	unpinned := make(contract.Policies, len(policies))
 	for id, entry := range policies {
-		entry.ModuleDigest = ""
+		entry.ModuleDigest, entry.InstanceMode = "", ""
 		entry.Policies = maps.Clone(entry.Policies)
 		for name, member := range entry.Policies {
 			member.ModuleDigest = ""

@@ -56,6 +56,19 @@ func TestNoPodStartsBeforeThereIsACertificate(t *testing.T) {
 	}
 }
 
+// Upstream's servers would refuse the whole file for what they do not know.
+func TestUpstreamsServersAreToldOfNoInstanceMode(t *testing.T) {
+	in := upstreamInput()
+	in.Policies = entries(t, group())
+	configMap, err := render.ConfigMap(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := configMap.Data[contract.KeyPolicies]; strings.Contains(got, "instanceMode") || !strings.Contains(got, "kw.capg.images") {
+		t.Errorf("got %s, want a group without instanceMode", got)
+	}
+}
+
 func TestWhatIsReadAtStartReplacesPods(t *testing.T) {
 	before := upstreamInput()
 	before.Policies = entries(t, policy())

@@ -67,7 +67,7 @@ func decodeEntry(id string, raw json.RawMessage) (Entry, error) {
 	case hasModule && hasPolicies:
 		return Entry{}, errModuleAndPolicies
 	case hasModule:
-		return decodePolicy(fields)
+		return decodePolicy(id, fields)
 	case hasPolicies:
 		return decodeGroup(id, fields)
 	default:
@@ -75,7 +75,7 @@ func decodeEntry(id string, raw json.RawMessage) (Entry, error) {
 	}
 }
 
-func decodePolicy(fields map[string]json.RawMessage) (Entry, error) {
+func decodePolicy(id string, fields map[string]json.RawMessage) (Entry, error) {
 	var entry Entry
 	decoders := map[string]fieldDecoder{
 		"namespacedName":        typed(&entry.NamespacedName, "an object with Namespace and Name"),
@@ -83,6 +83,7 @@ func decodePolicy(fields map[string]json.RawMessage) (Entry, error) {
 		"module":                requiredString(&entry.Module),
 		"moduleDigest":          digest(&entry.ModuleDigest),
 		"refresh":               optionalString(&entry.Refresh),
+		"instanceMode":          instanceMode(&entry.InstanceMode, id),
 		"policyMode":            mode(&entry.PolicyMode),
 		"allowedToMutate":       typed(&entry.AllowedToMutate, "true, false or null"),
 		"settings":              settingsObject(&entry.Settings),
@@ -100,6 +101,7 @@ func decodeGroup(id string, fields map[string]json.RawMessage) (Entry, error) {
 		"namespacedName": typed(&entry.NamespacedName, "an object with Namespace and Name"),
 		"uid":            optionalString(&entry.UID),
 		"refresh":        optionalString(&entry.Refresh),
+		"instanceMode":   instanceMode(&entry.InstanceMode, id),
 		"policyMode":     mode(&entry.PolicyMode),
 		"expression":     requiredString(&entry.Expression),
 		"message":        requiredString(&entry.Message),
@@ -226,6 +228,18 @@ func mode(place *Mode) fieldDecoder {
 		err := json.Unmarshal(raw, place)
 		if err != nil || (*place != ModeProtect && *place != ModeMonitor) {
 			return unexpected(raw, `"protect" or "monitor"`)
+		}
+		return nil
+	}
+}
+
+// instanceMode reads the mode of the policy with that ID.
+func instanceMode(place *InstanceMode, id string) fieldDecoder {
+	return func(raw json.RawMessage) error {
+		allowed := InstanceModes(IsNamespacedID(id))
+		err := json.Unmarshal(raw, place)
+		if err != nil || *place != "" && !slices.Contains(allowed, *place) {
+			return unexpected(raw, fmt.Sprintf("one of %q", allowed))
 		}
 		return nil
 	}

@@ -16,6 +16,7 @@ type policyWire struct {
 	Module                string                 `json:"module"`
 	ModuleDigest          string                 `json:"moduleDigest,omitempty"`
 	Refresh               string                 `json:"refresh,omitempty"`
+	InstanceMode          InstanceMode           `json:"instanceMode,omitempty"`
 	PolicyMode            Mode                   `json:"policyMode"`
 	AllowedToMutate       bool                   `json:"allowedToMutate"`
 	ContextAwareResources []ContextAwareResource `json:"contextAwareResources,omitempty"`
@@ -30,6 +31,7 @@ type groupWire struct {
 	NamespacedName *NamespacedName   `json:"namespacedName,omitempty"`
 	UID            string            `json:"uid,omitempty"`
 	Refresh        string            `json:"refresh,omitempty"`
+	InstanceMode   InstanceMode      `json:"instanceMode,omitempty"`
 	PolicyMode     Mode              `json:"policyMode"`
 	Policies       map[string]Member `json:"policies"`
 	Expression     string            `json:"expression"`
@@ -55,6 +57,9 @@ func EncodePolicies(policies Policies) ([]byte, error) {
 func (e Entry) MarshalJSON() ([]byte, error) {
 	if e.PolicyMode == "" {
 		e.PolicyMode = ModeProtect
+	}
+	if e.InstanceMode == InstancesPristine {
+		e.InstanceMode = ""
 	}
 	switch {
 	case e.Module != "" && len(e.Policies) > 0:
@@ -84,6 +89,7 @@ func (e Entry) marshalPolicy() ([]byte, error) {
 		Module:                e.Module,
 		ModuleDigest:          e.ModuleDigest,
 		Refresh:               e.Refresh,
+		InstanceMode:          e.InstanceMode,
 		PolicyMode:            e.PolicyMode,
 		AllowedToMutate:       e.AllowedToMutate != nil && *e.AllowedToMutate,
 		ContextAwareResources: e.ContextAwareResources,
@@ -109,6 +115,7 @@ func (e Entry) marshalGroup() ([]byte, error) {
 		NamespacedName: e.NamespacedName,
 		UID:            e.UID,
 		Refresh:        e.Refresh,
+		InstanceMode:   e.InstanceMode,
 		PolicyMode:     e.PolicyMode,
 		Policies:       members,
 		Expression:     e.Expression,

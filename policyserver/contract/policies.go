@@ -12,6 +12,29 @@ const (
 	ModeMonitor Mode = "monitor"
 )
 
+// InstanceMode says what the instance that judges a request was before.
+type InstanceMode string
+
+const (
+	// InstancesPristine were put back to what they were when they were initialised. It is the
+	// default.
+	InstancesPristine InstanceMode = "pristine"
+	// InstancesWarm were put back to what they were after some made-up requests: faster where
+	// a guest does much only once. It is for policies that judge the whole cluster.
+	InstancesWarm InstanceMode = "warm"
+	// InstancesFresh were made for the request. It is for policies that judge the whole cluster,
+	// too: it costs ten to a hundred times the processor's time.
+	InstancesFresh InstanceMode = "fresh"
+)
+
+// InstanceModes are those that a policy may have.
+func InstanceModes(namespaced bool) []InstanceMode {
+	if namespaced {
+		return []InstanceMode{InstancesPristine}
+	}
+	return []InstanceMode{InstancesPristine, InstancesWarm, InstancesFresh}
+}
+
 // Policies is policies.yml: policy ID to entry. The format is that of upstream's
 // policy-server (crate policy-server, config.rs); the operator writes compact JSON,
 // which is YAML too. DecodePolicies reads it, EncodePolicies writes it.
@@ -33,6 +56,9 @@ type Entry struct {
 	// Refresh is the value of the annotation kubewarden.io/refresh: a changed value
 	// resolves the module's tag again, once. Not in upstream's format.
 	Refresh string
+	// InstanceMode defaults to InstancesPristine; that of a group is for all of its members.
+	// Not in upstream's format.
+	InstanceMode InstanceMode
 	// PolicyMode defaults to ModeProtect.
 	PolicyMode Mode
 	// AllowedToMutate lets the policy change the object; a patch is a rejection otherwise.

@@ -53,6 +53,13 @@ func samplePolicies() Policies {
 			TimeoutEvalSeconds:    new(int32(5)),
 			HostCapabilities:      []string{"oci/*"},
 		},
+		"kw.capg.warm": {
+			NamespacedName: &NamespacedName{Name: "warm"},
+			InstanceMode:   InstancesWarm,
+			Policies:       map[string]Member{"one": {Module: "registry.test/one:v1"}},
+			Expression:     "one()",
+			Message:        "not one",
+		},
 		"kw.apg.team.group": {
 			NamespacedName: &NamespacedName{Namespace: "team", Name: "group"},
 			PolicyMode:     ModeProtect,
@@ -345,6 +352,8 @@ func TestEntryHash(t *testing.T) {
 	}{
 		"custom resource":         {func(e *Entry) { e.NamespacedName = &NamespacedName{Name: "n"} }, true},
 		"default mode":            {func(e *Entry) { e.PolicyMode = ModeProtect }, true},
+		"default instances":       {func(e *Entry) { e.InstanceMode = InstancesPristine }, true},
+		"warm instances":          {func(e *Entry) { e.InstanceMode = InstancesWarm }, false},
 		"default mutation":        {func(e *Entry) { e.AllowedToMutate = new(bool) }, true},
 		"order and blanks":        {func(e *Entry) { e.Settings = json.RawMessage(`{ "b": [], "a": 1 }`) }, true},
 		"no capabilities":         {func(e *Entry) { e.HostCapabilities = []string{} }, true},

@@ -117,6 +117,9 @@ func rawHash(raw json.RawMessage) string {
 	if entry["policyMode"] == string(ModeProtect) {
 		delete(entry, "policyMode")
 	}
+	if entry["instanceMode"] == string(InstancesPristine) {
+		delete(entry, "instanceMode")
+	}
 	if members, isObject := entry["policies"].(map[string]any); isObject {
 		for _, member := range members {
 			if fields, isObject := member.(map[string]any); isObject {

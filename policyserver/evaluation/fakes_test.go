@@ -30,6 +30,7 @@ type world struct {
 	signers  map[string]string // URL to who signed the module there
 	fetched  []string          // "URL" or "URL@digest" per fetch
 	compiled []*fakeModule
+	isolated []*fakeModule
 	gate     chan struct{} // when not nil, each fetch takes one
 	observed []Evaluation
 	refused  []contract.Reason
@@ -238,6 +239,20 @@ func (m *fakeModule) Validate(ctx context.Context, call policy.Call, _ json.RawM
 	default:
 		return protocol.ValidationResponse{Message: new(m.content + " " + string(call.Settings))}, nil
 	}
+}
+
+func (m *fakeModule) Isolate(_ context.Context, _ policy.Call, isolation policy.Isolation) (Module, error) {
+	if m.closed.Load() || strings.Contains(m.content, "rigid") {
+		return nil, &policy.Error{Kind: policy.KindInternal, Message: "cannot be isolated"}
+	}
+	isolated := &fakeModule{content: m.content + " " + string(isolation), world: m.world}
+	m.world.mu.Lock()
+	defer m.world.mu.Unlock()
+	if err := m.world.memory.Take(memory.Modules, memory.Size{Heap: isolated.Bytes()}); err != nil {
+		return nil, err
+	}
+	m.world.isolated = append(m.world.isolated, isolated)
+	return isolated, nil
 }
 
 func (m *fakeModule) Bytes() int64 { return int64(len(m.content)) }

@@ -125,6 +125,7 @@ func (l *Loader) prepareGroup(ctx context.Context, id string, entry contract.Ent
 	for i, name := range memberNames(entry) {
 		asked, err := l.newGuest(memberID(id, name), entry.Policies[name])
 		if err == nil {
+			asked.isolation = policy.Isolation(entry.InstanceMode)
 			err = l.load(ctx, asked, sources[i], from.fetcher)
 		}
 		if err != nil {

@@ -14,6 +14,8 @@ type guest struct {
 	// from is where the module came from.
 	from source
 	call policy.Call
+	// isolation is how calls get an instance; "" is as for all policies of the module.
+	isolation policy.Isolation
 	// timeout bounds one evaluation; 0 does not.
 	timeout time.Duration
 }

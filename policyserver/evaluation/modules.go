@@ -21,10 +21,13 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 )
 
-// Module is a compiled policy; *policy.Module is one.
+// Module is a compiled policy.
 type Module interface {
 	Validate(ctx context.Context, call policy.Call, request json.RawMessage) (protocol.ValidationResponse, error)
 	ValidateSettings(ctx context.Context, call policy.Call) (protocol.SettingsValidationResponse, error)
+	// Isolate is the module for one policy, whose calls get their instances in another way. It
+	// is closed by itself.
+	Isolate(ctx context.Context, call policy.Call, isolation policy.Isolation) (Module, error)
 	// Bytes is what the module takes of the memory for modules.
 	Bytes() int64
 	Close(ctx context.Context) error
@@ -72,6 +75,25 @@ type sharedModule struct {
 	digest string
 	users  atomic.Int64
 	log    *slog.Logger
+	// of is the module that this one was isolated from for a single policy, and of which it is
+	// a user; nil for all others.
+	of *sharedModule
+}
+
+// isolate gives a guest a module of its own, if it is to have one, in the place of the one
+// that it shares with others.
+func (g *guest) isolate(ctx context.Context) error {
+	if g.isolation == "" || g.isolation == policy.IsolationPristine {
+		return nil
+	}
+	own, err := g.module.Isolate(ctx, g.call, g.isolation)
+	if err != nil {
+		return err
+	}
+	shared := g.module
+	g.module = &sharedModule{Module: own, digest: shared.digest, log: shared.log, of: shared}
+	g.module.users.Store(1)
+	return nil
 }
 
 // acquire counts a user; false means that the module is closed already.
@@ -94,6 +116,9 @@ func (m *sharedModule) release() {
 	}
 	if err := m.Close(context.Background()); err != nil {
 		m.log.Warn("close module", "digest", m.digest, "error", err)
+	}
+	if m.of != nil {
+		m.of.release()
 	}
 }
 

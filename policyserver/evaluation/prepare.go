@@ -92,6 +92,7 @@ func (l *Loader) preparePolicy(ctx context.Context, id string, entry contract.En
 	if err != nil {
 		return nil, err
 	}
+	asked.isolation = policy.Isolation(entry.InstanceMode)
 	if err := l.load(ctx, asked, sourcesOf(entry, from.trust)[0], from.fetcher); err != nil {
 		return nil, err
 	}
@@ -115,13 +116,17 @@ func (l *Loader) newGuest(id string, member contract.Member) (*guest, error) {
 	return asked, nil
 }
 
-// load gives a guest its module, with a user counted, and has it check its settings.
+// load gives a guest its module, with a user counted, has it check its settings, and gives it
+// instances of its own where it is to have some.
 func (l *Loader) load(ctx context.Context, asked *guest, from source, fetcher Fetcher) (err error) {
 	asked.from = from
 	if asked.module, err = l.modules.get(ctx, from, fetcher); err != nil {
 		return err
 	}
-	if err := l.checkSettings(ctx, asked); err != nil {
+	if err = l.checkSettings(ctx, asked); err == nil {
+		err = asked.isolate(ctx)
+	}
+	if err != nil {
 		asked.module.release()
 		asked.module = nil
 		return err

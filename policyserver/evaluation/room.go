@@ -66,12 +66,18 @@ func byScope(a, b string) int {
 	return cmp.Compare(min(len(namespaceOf(a)), 1), min(len(namespaceOf(b)), 1))
 }
 
-// modulesOf are the sizes of the modules of a policy, by digest.
+// modulesOf are the sizes of the modules of a policy, by digest; instances of its own count
+// by digest and policy.
 func (p *servedPolicy) modulesOf() map[string]int64 {
 	sizes := map[string]int64{}
 	for _, guest := range p.guests() {
-		if guest.module != nil {
-			sizes[guest.module.digest] = guest.module.Bytes()
+		switch module := guest.module; {
+		case module == nil:
+		case module.of != nil:
+			sizes[module.digest] = module.of.Bytes()
+			sizes[module.digest+" of "+guest.call.PolicyID] = module.Bytes()
+		default:
+			sizes[module.digest] = module.Bytes()
 		}
 	}
 	return sizes

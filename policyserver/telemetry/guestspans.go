@@ -37,6 +37,14 @@ type tracedModule struct {
 	self   attribute.KeyValue
 }
 
+func (m tracedModule) Isolate(ctx context.Context, call policy.Call, isolation policy.Isolation) (evaluation.Module, error) {
+	isolated, err := m.Module.Isolate(ctx, call, isolation)
+	if err != nil {
+		return nil, err
+	}
+	return tracedModule{isolated, m.tracer, m.self}, nil
+}
+
 func (m tracedModule) Validate(ctx context.Context, call policy.Call, request json.RawMessage) (protocol.ValidationResponse, error) {
 	ctx, span := m.start(ctx, spanValidate, call)
 	defer span.End()

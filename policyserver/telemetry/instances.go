@@ -22,6 +22,10 @@ var figures = []struct {
 		func(stats policy.Stats) float64 { return float64(stats.Idle) },
 	},
 	{
+		describe("policies_warm", "Policies that have warm instances."), prometheus.GaugeValue,
+		func(stats policy.Stats) float64 { return float64(stats.Warm) },
+	},
+	{
 		describe("instances_made_total", "Instances that were made to be put back after each request."), prometheus.CounterValue,
 		func(stats policy.Stats) float64 { return float64(stats.Made) },
 	},
@@ -83,6 +87,13 @@ var isolationDescription = prometheus.NewDesc("kubewarden_policy_server_isolatio
 	"Always 1; labels say how each request gets an instance of its policy, and how the memory of instances is put back.",
 	[]string{"isolation", "method"}, nil)
 
+var (
+	takenDescription = prometheus.NewDesc("kubewarden_policy_server_instances_taken_total",
+		"Instances that were handed out for a request, by what they were before.", []string{"mode"}, nil)
+	notWarmDescription = prometheus.NewDesc("kubewarden_policy_server_policies_not_warm_total",
+		"Policies that were to have warm instances and have none, by reason.", []string{"reason"}, nil)
+)
+
 // ObserveEngine adds how an engine's modules get their instances. It is called once.
 func (m *Metrics) ObserveEngine(stats func() policy.Stats) {
 	m.registry.MustRegister(instances{stats})
@@ -91,6 +102,8 @@ func (m *Metrics) ObserveEngine(stats func() policy.Stats) {
 // Describe is that of prometheus.Collector.
 func (instances) Describe(descriptions chan<- *prometheus.Desc) {
 	descriptions <- isolationDescription
+	descriptions <- takenDescription
+	descriptions <- notWarmDescription
 	for _, figure := range figures {
 		descriptions <- figure.description
 	}
@@ -100,6 +113,12 @@ func (instances) Describe(descriptions chan<- *prometheus.Desc) {
 func (i instances) Collect(metrics chan<- prometheus.Metric) {
 	stats := i.stats()
 	metrics <- prometheus.MustNewConstMetric(isolationDescription, prometheus.GaugeValue, 1, string(stats.Isolation), stats.Method)
+	for mode, count := range stats.Taken {
+		metrics <- prometheus.MustNewConstMetric(takenDescription, prometheus.CounterValue, float64(count), string(mode))
+	}
+	for reason, count := range stats.NotWarm {
+		metrics <- prometheus.MustNewConstMetric(notWarmDescription, prometheus.CounterValue, float64(count), string(reason))
+	}
 	for _, figure := range figures {
 		metrics <- prometheus.MustNewConstMetric(figure.description, figure.kind, figure.of(stats))
 	}

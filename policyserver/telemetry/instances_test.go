@@ -11,6 +11,8 @@ import (
 func TestInstancesAreInTheMetrics(t *testing.T) {
 	stats := policy.Stats{
 		Isolation: policy.IsolationPristine, Method: "pagemap", Idle: 1, Made: 2, Fresh: 3, Restores: 4, Pages: 5, Failed: 6, Reclaimed: 7,
+		Taken: map[policy.Isolation]uint64{policy.IsolationWarm: 21, policy.IsolationPristine: 22},
+		Warm:  23, NotWarm: map[policy.NotWarm]uint64{policy.NotWarmNoGain: 24},
 		Compiled: 8, FromCache: 3, CompileTime: 1500 * time.Millisecond,
 		Datasets: 9, DatasetBytes: 10, DatasetsMade: 11, WithoutDataset: 12,
 	}
@@ -19,6 +21,10 @@ func TestInstancesAreInTheMetrics(t *testing.T) {
 	for _, line := range []string{
 		`kubewarden_policy_server_isolation{isolation="pristine",method="pagemap"} 1`,
 		`kubewarden_policy_server_instances_idle 1`,
+		`kubewarden_policy_server_instances_taken_total{mode="warm"} 21`,
+		`kubewarden_policy_server_instances_taken_total{mode="pristine"} 22`,
+		`kubewarden_policy_server_policies_warm 23`,
+		`kubewarden_policy_server_policies_not_warm_total{reason="no-gain"} 24`,
 		`kubewarden_policy_server_instances_made_total 2`,
 		`kubewarden_policy_server_instances_made_fresh_total 3`,
 		`kubewarden_policy_server_instance_restores_total 4`,

@@ -123,7 +123,11 @@ func (w world) newEnvironment(t *testing.T, isolation policy.Isolation, store st
 			return fetch.New(fetch.Config{Dir: store, Sources: sources})
 		},
 		Compile: func(ctx context.Context, wasm []byte) (evaluation.Module, error) {
-			return engine.Compile(ctx, wasm)
+			module, err := engine.Compile(ctx, wasm)
+			if err != nil {
+				return nil, err
+			}
+			return evaluation.OfEngine(module), nil
 		},
 		PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout, Parallelism: 4,
 		RetryFirst: time.Millisecond, RetryMost: time.Second, RetrySlow: time.Hour, Observer: nobody{}, Logger: log, Now: time.Now,

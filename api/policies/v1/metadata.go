@@ -18,6 +18,11 @@ const (
 	// once per value. The value is any string, usually a time.
 	AnnotationRefresh = "kubewarden.io/refresh"
 
+	// AnnotationInstanceMode on a policy says what the instance that judges a request was
+	// before: "pristine", which is the default, and for policies of the whole cluster "warm"
+	// or "fresh". What they mean stands in policyserver/contract, InstanceMode.
+	AnnotationInstanceMode = "kubewarden.io/instance-mode"
+
 	// AnnotationServerContract on a PolicyServer names the contract that its image
 	// follows where the image's name does not tell.
 	AnnotationServerContract = "kubewarden.io/server-contract"
