@@ -40,7 +40,7 @@ func (p *PolicyServer) capabilities() map[string]host.Capability {
 		oci.Namespace:         p.images,
 	}
 	if config.Cluster != nil {
-		p.objects = objects.New(objects.Config{Clients: config.Cluster, Logger: p.config.Logger, Now: p.config.Now})
+		p.objects = objects.New(objects.Config{Clients: config.Cluster, Memory: p.config.Memory, Logger: p.config.Logger, Now: p.config.Now})
 		p.metrics.ObserveObjects(p.objects.Usage)
 		made[objects.Namespace] = p.objects
 	}

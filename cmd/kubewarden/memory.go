@@ -30,10 +30,10 @@ func memoryBudget(root fs.FS, getenv func(string) string, set func(int64) int64,
 		logger.Info("memory is not limited", "gomemlimit", chosen)
 	case chosen != "":
 		logger.Info("memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
-			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "gomemlimit", chosen)
+			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "objects_bytes", plan.Objects, "gomemlimit", chosen)
 	default:
 		logger.Info("memory is limited", "limit_bytes", limit.Bytes, "read_from", limit.File,
-			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "go_limit_bytes", set(math.MinInt64))
+			"modules_bytes", plan.Modules, "guests_bytes", plan.Guests, "objects_bytes", plan.Objects, "go_limit_bytes", set(math.MinInt64))
 	}
 	return budget
 }

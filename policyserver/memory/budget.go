@@ -23,15 +23,17 @@ const (
 	Modules Kind = iota
 	// Guests are the memories of instances that are being asked.
 	Guests
+	// Objects are those of a cluster that are kept for policies that read them.
+	Objects
+
+	kinds = iota
 )
 
+// Kinds are all kinds of memory.
+func Kinds() []Kind { return []Kind{Modules, Guests, Objects} }
+
 // String is the kind's name in metrics.
-func (k Kind) String() string {
-	if k == Modules {
-		return "modules"
-	}
-	return "guests"
-}
+func (k Kind) String() string { return [kinds]string{"modules", "guests", "objects"}[k] }
 
 // Usage is what there is of one kind, in bytes.
 type Usage struct {
@@ -54,15 +56,20 @@ type OverError struct {
 
 // Error names needed, held, allowed and limit.
 func (e *OverError) Error() string {
-	who, what := "the module", "modules"
-	if e.Kind == Guests {
-		who, what = "the policy", "running policies"
+	who, what := "the module needs", "modules"
+	switch e.Kind {
+	case Modules:
+	case Guests:
+		who, what = "the policy needs", "running policies"
+	case Objects:
+		who, what = "objects of the cluster need", "those that are kept"
 	}
-	return fmt.Sprintf("%s needs %s of memory; %s have %s of the %s that are allowed by the memory limit of %s",
-		who, mebibytes(e.Needed), what, mebibytes(e.Held), mebibytes(e.Allowed), mebibytes(e.Limit))
+	return fmt.Sprintf("%s %s of memory; %s have %s of the %s that are allowed by the memory limit of %s",
+		who, Mebibytes(e.Needed), what, Mebibytes(e.Held), Mebibytes(e.Allowed), Mebibytes(e.Limit))
 }
 
-func mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/mebibyte) }
+// Mebibytes is a number of bytes as messages have it.
+func Mebibytes(bytes int64) string { return fmt.Sprintf("%.1f MiB", float64(bytes)/mebibyte) }
 
 // Budget counts what the engine holds. A nil one, and one of a plan without a limit, never
 // refuse. It is safe for concurrent use.
@@ -71,8 +78,8 @@ type Budget struct {
 	changed func(goLimit int64)
 
 	mu      sync.Mutex
-	held    [2]Size
-	refused [2]int64
+	held    [kinds]Size
+	refused [kinds]int64
 	told    int64 // the bytes outside of Go's heap that changed was told last
 }
 
@@ -87,16 +94,24 @@ func NewBudget(plan Plan, changed func(goLimit int64)) *Budget {
 }
 
 func (b *Budget) tell() {
-	mapped := b.held[Modules].Mapped + b.held[Guests].Mapped
+	mapped := b.mapped()
 	if b.changed != nil {
 		b.told = mapped
 		b.changed(b.plan.GoLimit(mapped))
 	}
 }
 
+// mapped is what is held outside of Go's heap.
+func (b *Budget) mapped() (bytes int64) {
+	for _, held := range b.held {
+		bytes += held.Mapped
+	}
+	return bytes
+}
+
 // tellMuch tells what is worth it.
 func (b *Budget) tellMuch(changed Kind) {
-	since := b.held[Modules].Mapped + b.held[Guests].Mapped - b.told
+	since := b.mapped() - b.told
 	if changed == Modules || max(since, -since) > b.plan.Limit/100 {
 		b.tell()
 	}
@@ -170,10 +185,7 @@ func (b *Budget) add(kind Kind, size Size) {
 }
 
 func (b *Budget) allowed(kind Kind) int64 {
-	if kind == Modules {
-		return b.plan.Modules
-	}
-	return b.plan.Guests
+	return [kinds]int64{b.plan.Modules, b.plan.Guests, b.plan.Objects}[kind]
 }
 
 // Usage is what there is of a kind.

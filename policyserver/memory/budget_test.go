@@ -8,19 +8,19 @@ import (
 )
 
 func TestModulesLeaveRoomForGuests(t *testing.T) {
-	budget := NewBudget(NewPlan(1024*mebibyte), nil) // 384 of it for modules, and as much for guests
-	if err := budget.Take(Modules, Size{Mapped: 200 * mebibyte, Heap: 184 * mebibyte}); err != nil {
+	budget := NewBudget(NewPlan(1024*mebibyte), nil) // 336 of it for modules, and as much for guests
+	if err := budget.Take(Modules, Size{Mapped: 200 * mebibyte, Heap: 136 * mebibyte}); err != nil {
 		t.Fatal(err)
 	}
 	over, is := errors.AsType[*OverError](budget.Take(Modules, Size{Heap: 1}))
-	if !is || *over != (OverError{Modules, 1, 384 * mebibyte, 384 * mebibyte, 1024 * mebibyte}) {
+	if !is || *over != (OverError{Modules, 1, 336 * mebibyte, 336 * mebibyte, 1024 * mebibyte}) {
 		t.Errorf("a module too many: got %+v", over)
 	}
-	if err := budget.Take(Guests, Size{Heap: 384 * mebibyte}); err != nil {
+	if err := budget.Take(Guests, Size{Heap: 336 * mebibyte}); err != nil {
 		t.Errorf("guests: %v", err)
 	}
 	err := budget.Take(Guests, Size{Heap: mebibyte})
-	const want = "the policy needs 1.0 MiB of memory; running policies have 384.0 MiB of the 384.0 MiB that are allowed by the memory limit of 1024.0 MiB"
+	const want = "the policy needs 1.0 MiB of memory; running policies have 336.0 MiB of the 336.0 MiB that are allowed by the memory limit of 1024.0 MiB"
 	if err == nil || err.Error() != want {
 		t.Errorf("a guest too many: got %v, want %s", err, want)
 	}
@@ -28,7 +28,15 @@ func TestModulesLeaveRoomForGuests(t *testing.T) {
 	if err := budget.Take(Guests, Size{Heap: mebibyte}); err != nil {
 		t.Errorf("after one has gone: %v", err)
 	}
-	if got, want := budget.Usage(Guests), (Usage{384 * mebibyte, 384 * mebibyte, 1}); got != want {
+	if err := budget.Take(Objects, Size{Heap: 96 * mebibyte}); err != nil {
+		t.Errorf("objects: %v", err)
+	}
+	err = budget.Take(Objects, Size{Heap: mebibyte})
+	const wantObjects = "objects of the cluster need 1.0 MiB of memory; those that are kept have 96.0 MiB of the 96.0 MiB that are allowed by the memory limit of 1024.0 MiB"
+	if err == nil || err.Error() != wantObjects {
+		t.Errorf("an object too many: got %v, want %s", err, wantObjects)
+	}
+	if got, want := budget.Usage(Guests), (Usage{336 * mebibyte, 336 * mebibyte, 1}); got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
 }

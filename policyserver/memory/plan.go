@@ -19,20 +19,24 @@ type Plan struct {
 	// Limit is that of the container; 0 for none.
 	Limit int64
 	// Modules is what compiled modules may have together, Guests what the memories of
-	// running guests may. Neither can take from the other: what is served today can be
-	// asked, and loading a module cannot make requests fail.
-	Modules, Guests int64
+	// running guests may, Objects what is kept of a cluster for policies that read it. None
+	// can take from another: what is served today can be asked, and loading a module cannot
+	// make requests fail.
+	Modules, Guests, Objects int64
 }
 
-// NewPlan divides a limit: a quarter, within bounds, is kept back; of the rest each kind has
-// half. Of very little memory the engine has half.
+// NewPlan divides a limit: a quarter, within bounds, is kept back; of the rest an eighth is
+// for objects, and modules and guests have half of what is left. Of very little memory half
+// is kept back.
 func NewPlan(limit int64) Plan {
 	if limit <= 0 {
 		return Plan{}
 	}
 	reserve := min(max(limit/4, leastReserve), mostReserve, limit/2)
-	half := (limit - reserve) / 2
-	return Plan{Limit: limit, Modules: half, Guests: half}
+	rest := limit - reserve
+	objects := rest / 8
+	half := (rest - objects) / 2
+	return Plan{Limit: limit, Modules: half, Guests: half, Objects: objects}
 }
 
 // GoLimit is Go's memory limit when the engine holds a number of bytes outside of Go's heap:

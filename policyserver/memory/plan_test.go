@@ -6,15 +6,15 @@ import (
 )
 
 func TestPlan(t *testing.T) {
-	for name, tc := range map[string]struct{ limit, each int64 }{ // in MiB
-		"none":                         {0, 0},
-		"tiny":                         {64, 16},
-		"half where a reserve is more": {128, 32},
-		"least reserve":                {256, 80},
-		"a quarter":                    {1024, 384},
-		"most reserve":                 {8192, 3840},
+	for name, tc := range map[string]struct{ limit, each, objects int64 }{ // in MiB
+		"none":                         {0, 0, 0},
+		"tiny":                         {64, 14, 4},
+		"half where a reserve is more": {128, 28, 8},
+		"least reserve":                {256, 70, 20},
+		"a quarter":                    {1024, 336, 96},
+		"most reserve":                 {8192, 3360, 960},
 	} {
-		want := Plan{tc.limit * mebibyte, tc.each * mebibyte, tc.each * mebibyte}
+		want := Plan{tc.limit * mebibyte, tc.each * mebibyte, tc.each * mebibyte, tc.objects * mebibyte}
 		if got := NewPlan(tc.limit * mebibyte); got != want {
 			t.Errorf("%s: got %+v, want %+v", name, got, want)
 		}

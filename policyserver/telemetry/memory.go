@@ -14,15 +14,15 @@ func (m *Metrics) ObserveMemory(budget *memory.Budget) {
 	}
 	gauge("kubewarden_policy_server_memory_limit_bytes", "Memory limit of the container; 0 for none.", nil,
 		func() int64 { return budget.Plan().Limit })
-	for _, kind := range []memory.Kind{memory.Modules, memory.Guests} {
+	for _, kind := range memory.Kinds() {
 		labels := prometheus.Labels{"kind": kind.String()}
-		gauge("kubewarden_policy_server_memory_held_bytes", "Memory that the engine counts for compiled modules, and for instances of policies that are asked or wait.", labels,
+		gauge("kubewarden_policy_server_memory_held_bytes", "Memory that is counted for compiled modules, for instances of policies that are asked or wait, and for objects of the cluster that policies read.", labels,
 			func() int64 { return budget.Usage(kind).Held })
-		gauge("kubewarden_policy_server_memory_allowed_bytes", "What compiled modules and running policies may have; 0 for no bound.", labels,
+		gauge("kubewarden_policy_server_memory_allowed_bytes", "What compiled modules, running policies and objects of the cluster may have; 0 for no bound.", labels,
 			func() int64 { return budget.Usage(kind).Allowed })
 		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "kubewarden_policy_server_memory_refusals_total", ConstLabels: labels,
-			Help: "Modules that had no room, and times that a running policy got no more memory.",
+			Help: "Modules that had no room, times that a running policy got no more memory, and times that objects of the cluster had no room.",
 		}, func() float64 { return float64(budget.Usage(kind).Refused) }))
 	}
 }

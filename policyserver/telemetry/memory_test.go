@@ -10,7 +10,7 @@ import (
 )
 
 func TestMemoryIsInTheMetrics(t *testing.T) {
-	budget := memory.NewBudget(memory.Plan{Limit: 1000, Modules: 300, Guests: 200}, nil)
+	budget := memory.NewBudget(memory.Plan{Limit: 1000, Modules: 300, Guests: 200, Objects: 100}, nil)
 	metrics := NewMetrics("1")
 	metrics.ObserveMemory(budget)
 	if err := budget.Take(memory.Modules, memory.Size{Mapped: 100, Heap: 50}); err != nil {
@@ -29,7 +29,10 @@ func TestMemoryIsInTheMetrics(t *testing.T) {
 		`kubewarden_policy_server_memory_held_bytes{kind="guests"} 0`,
 		`kubewarden_policy_server_memory_allowed_bytes{kind="modules"} 300`,
 		`kubewarden_policy_server_memory_allowed_bytes{kind="guests"} 200`,
+		`kubewarden_policy_server_memory_held_bytes{kind="objects"} 0`,
+		`kubewarden_policy_server_memory_allowed_bytes{kind="objects"} 100`,
 		`kubewarden_policy_server_memory_refusals_total{kind="modules"} 0`,
+		`kubewarden_policy_server_memory_refusals_total{kind="objects"} 0`,
 		`kubewarden_policy_server_memory_refusals_total{kind="guests"} 2`,
 	} {
 		if !strings.Contains(answer.Body.String(), "\n"+line+"\n") {

@@ -18,6 +18,9 @@ func manyBindings(b *testing.B) *store {
 		Resource: host.Resource{APIVersion: apiVersion, Kind: "RoleBinding"}, namespaced: true,
 		resource: schema.GroupVersionResource{Group: "rbac.authorization.k8s.io", Version: "v1", Resource: "rolebindings"},
 	})
+	if err := of.Replace(nil, ""); err != nil {
+		b.Fatal(err)
+	}
 	for i := range 10_000 {
 		object := &unstructured.Unstructured{Object: map[string]any{
 			"apiVersion": apiVersion, "kind": "RoleBinding",

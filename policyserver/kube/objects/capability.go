@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -15,6 +16,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/answers"
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -61,6 +63,8 @@ type Config struct {
 	Clients *Clients
 	// Unused is how long a kind is watched that nobody asks for; 0 means 10 min.
 	Unused time.Duration
+	// Memory counts what is kept; nil does not, and bounds nothing.
+	Memory *memory.Budget
 	Logger *slog.Logger
 	Now    func() time.Time
 }
@@ -125,11 +129,16 @@ func (c *Capability) list(ctx context.Context, request host.Request) ([]byte, er
 	if !asked.fields.inMemory {
 		return c.listAside(ctx, kind, asked)
 	}
-	store, err := c.watches.read(ctx, kind)
-	if err != nil {
-		return nil, err
+	for {
+		store, err := c.watches.read(ctx, kind)
+		if err != nil {
+			return nil, err
+		}
+		reply, err := store.list(asked)
+		if !errors.Is(err, errForgotten) {
+			return reply, err
+		}
 	}
-	return store.list(asked)
 }
 
 // listAside asks the API server, which knows more fields to select by than names.
@@ -213,6 +222,9 @@ func debugOption(namespace string) string {
 
 // readError names the right that an account lacks.
 func readError(kind kind, verb string, err error) error {
+	if isNoRoom(err) {
+		return err
+	}
 	if apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) {
 		return fmt.Errorf("the account of the policy server lacks the right to %s %s (apiGroup %q): %w", verb, kind.resource.Resource, kind.resource.Group, err)
 	}

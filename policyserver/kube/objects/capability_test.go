@@ -21,6 +21,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttesting "k8s.io/client-go/testing"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -49,6 +50,12 @@ func pod(namespace, name string, labels map[string]any) *unstructured.Unstructur
 
 func newCluster(t *testing.T, now func() time.Time) *cluster {
 	t.Helper()
+	return newClusterWithin(t, nil, now)
+}
+
+// newClusterWithin keeps no more of the cluster than a budget allows.
+func newClusterWithin(t *testing.T, budget *memory.Budget, now func() time.Time) *cluster {
+	t.Helper()
 	team := &unstructured.Unstructured{Object: map[string]any{"apiVersion": "v1", "kind": "Namespace", "metadata": map[string]any{"name": "team"}}}
 	c := &cluster{
 		objects: dynamicfake.NewSimpleDynamicClientWithCustomListKinds(runtime.NewScheme(),
@@ -67,7 +74,7 @@ func newCluster(t *testing.T, now func() time.Time) *cluster {
 	}
 	c.Capability = New(Config{
 		Clients: &Clients{Dynamic: c.objects, Discovery: c.typed.Discovery(), Reviews: c.typed},
-		Logger:  slog.New(slog.DiscardHandler), Now: now,
+		Memory:  budget, Logger: slog.New(slog.DiscardHandler), Now: now,
 	})
 	t.Cleanup(c.Close)
 	return c
@@ -379,94 +386,6 @@ func TestInventory(t *testing.T) {
 	_, err := c.Inventory(t.Context(), host.Request{Domain: "team", Grants: granted(t, "Pod")}, host.FormOPA)
 	if err == nil || !strings.Contains(err.Error(), "It asked about the whole cluster") {
 		t.Errorf("got %v for the policy of a namespace", err)
-	}
-}
-
-// Changes keep the order, and what was lent stays as it was.
-func TestStoreKeepsOrder(t *testing.T) {
-	s := newStore(kind{Resource: host.Resource{APIVersion: "v1", Kind: "Pod"}, resource: pods, namespaced: true})
-	names := func(items []item) string {
-		all := make([]string, 0, len(items))
-		for _, next := range items {
-			all = append(all, next.namespace+"/"+next.name+next.labels["x"])
-		}
-		return strings.Join(all, " ")
-	}
-	if err := s.Replace([]any{pod("b", "2", nil), pod("a", "9", nil)}, ""); err != nil {
-		t.Fatal(err)
-	}
-	first, _ := s.all()
-	lent := map[string][]item{"a/9 b/2": first}
-	for _, step := range []struct {
-		change func(any) error
-		object *unstructured.Unstructured
-		want   string
-	}{
-		{s.Add, pod("b", "1", nil), "a/9 b/1 b/2"},
-		{s.Update, pod("b", "1", map[string]any{"x": "y"}), "a/9 b/1y b/2"},
-		{s.Add, pod("c", "0", nil), "a/9 b/1y b/2 c/0"},
-		{s.Delete, pod("a", "9", nil), "b/1y b/2 c/0"},
-		{s.Delete, pod("a", "9", nil), "b/1y b/2 c/0"},
-	} {
-		if err := step.change(step.object); err != nil {
-			t.Fatal(err)
-		}
-		got, _ := s.all()
-		if names(got) != step.want {
-			t.Errorf("got %s, want %s", names(got), step.want)
-		}
-		lent[step.want] = got
-	}
-	for want, items := range lent {
-		if names(items) != want {
-			t.Errorf("what was lent as %s is %s now", want, names(items))
-		}
-	}
-	for _, next := range []*unstructured.Unstructured{pod("b", "1", nil), pod("b", "2", nil), pod("c", "0", nil)} {
-		if err := s.Delete(next); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if objects, size := s.held(); objects != 0 || size != 0 {
-		t.Errorf("%d objects and %d bytes are left", objects, size)
-	}
-}
-
-// A document is made once for each change.
-func TestInventoryIsMadeOnceForEachChange(t *testing.T) {
-	stored := newStore(kind{Resource: host.Resource{APIVersion: "v1", Kind: "Pod"}, resource: pods, namespaced: true})
-	made := &document{}
-	content := func() []byte {
-		got, err := made.of(host.FormOPA, []*store{stored})
-		if err != nil {
-			t.Fatal(err)
-		}
-		return got
-	}
-	first := content()
-	if again := content(); &first[0] != &again[0] {
-		t.Error("the document was made again, and nothing had changed")
-	}
-	if err := stored.Add(pod("team", "b", map[string]any{"app": "b"})); err != nil {
-		t.Fatal(err)
-	}
-	if got := string(content()); got != `{"pods":{"team":{"b":`+jsonB+`}}}` {
-		t.Errorf("got %s after a change", got)
-	}
-	if other := newStore(stored.kind); other.Replace(nil, "") != nil {
-		t.Fatal("replace failed")
-	} else if got, err := made.of(host.FormOPA, []*store{other}); err != nil || string(got) != `{"pods":{}}` {
-		t.Errorf("got %s, %v of another watch", got, err)
-	}
-}
-
-// What cannot be told apart by its name is refused.
-func TestInventoryRefusesTwoScopesUnderOneName(t *testing.T) {
-	one := newStore(kind{Resource: host.Resource{APIVersion: "a/v1", Kind: "X"}, resource: schema.GroupVersionResource{Resource: "xs"}, namespaced: true})
-	two := newStore(kind{Resource: host.Resource{APIVersion: "b/v1", Kind: "X"}, resource: schema.GroupVersionResource{Resource: "xs"}})
-	_, err := (&document{}).of(host.FormOPA, []*store{one, two})
-	if err == nil || !strings.HasPrefix(err.Error(), "xs is in the data twice") {
-		t.Errorf("got %v", err)
 	}
 }
 

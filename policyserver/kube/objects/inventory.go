@@ -3,12 +3,15 @@ package objects
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
@@ -22,6 +25,7 @@ type document struct {
 	mu      sync.Mutex
 	parts   []part // of which the content was made
 	content []byte
+	room    *room // that has its bytes; nil for no bound
 }
 
 // part is a kind as it was at one time.
@@ -48,15 +52,20 @@ func (c *Capability) Inventory(ctx context.Context, request host.Request, form h
 		}
 		found, key = append(found, kind), append(key, kind.APIVersion, kind.Kind)
 	}
-	stores := make([]*store, 0, len(found))
-	for _, kind := range found {
-		store, err := c.watches.read(ctx, kind)
-		if err != nil {
-			return nil, err
+	for {
+		stores := make([]*store, 0, len(found))
+		for _, kind := range found {
+			store, err := c.watches.read(ctx, kind)
+			if err != nil {
+				return nil, err
+			}
+			stores = append(stores, store)
 		}
-		stores = append(stores, store)
+		content, err := c.watches.document(keyOf(key...)).of(form, stores)
+		if !errors.Is(err, errForgotten) {
+			return content, err
+		}
 	}
-	return c.watches.document(keyOf(key...)).of(form, stores)
 }
 
 // document gives the document with that key, which may be empty yet.
@@ -65,7 +74,7 @@ func (w *watches) document(key string) *document {
 	defer w.mu.Unlock()
 	found := w.documents[key]
 	if found == nil {
-		found = &document{}
+		found = &document{room: &room{budget: w.config.Memory, free: func() bool { return w.freeFor(nil) }}}
 		w.documents[key] = found
 	}
 	found.lastUsed = w.config.Now()
@@ -78,7 +87,10 @@ func (d *document) of(form host.Form, stores []*store) ([]byte, error) {
 	defer d.mu.Unlock()
 	parts, items := make([]part, 0, len(stores)), make([][]item, 0, len(stores))
 	for _, store := range stores {
-		all, generation := store.all()
+		all, generation, err := store.all()
+		if err != nil {
+			return nil, err
+		}
 		parts, items = append(parts, part{store, generation}), append(items, all)
 	}
 	if d.content != nil && slices.Equal(d.parts, parts) {
@@ -94,8 +106,20 @@ func (d *document) of(form host.Form, stores []*store) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := d.room.take(len(content) - len(d.content)); err != nil {
+		return nil, fmt.Errorf("the data for policies in Rego, of %s, has %s: %w", kindsOf(stores), memory.Mebibytes(int64(len(content))), err)
+	}
 	d.parts, d.content = parts, content
 	return content, nil
+}
+
+// kindsOf names what stores hold.
+func kindsOf(stores []*store) string {
+	names := make([]string, 0, len(stores))
+	for _, store := range stores {
+		names = append(names, store.kind.String())
+	}
+	return strings.Join(names, ", ")
 }
 
 // arrangements put objects where guests look for them, as upstream does.

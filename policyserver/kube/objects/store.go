@@ -59,18 +59,23 @@ func compare(a, b item) int {
 // maxReplies bounds the answers that are kept of one kind until something changes.
 const maxReplies = 16
 
-// store holds all objects of one kind. It is what a reflector writes to.
+// store holds all objects of one kind, as long as they are known.
 type store struct {
 	kind kind
+	room *room // nil for no bound
 
 	mu         sync.Mutex
+	known      bool // false before all have come, and once they are forgotten
+	closed     bool // nothing is taken up any more
 	items      map[string]item
-	bytes      int
+	bytes      int    // of items, counted in the room
 	generation uint64 // counts changes
 	// sorted is in order, or nil. Once it is lent, a change makes another one.
 	sorted  []item
 	lent    bool
 	replies map[string][]byte // by key of the list; empty after a change
+	// replyBytes are those of replies, counted in the room.
+	replyBytes int
 }
 
 var _ cache.ReflectorStore = (*store)(nil)
@@ -80,19 +85,25 @@ func newStore(kind kind) *store { return &store{kind: kind, items: map[string]it
 // Add takes up an object.
 func (s *store) Add(object any) error { return s.Update(object) }
 
-// Update takes up an object.
+// Update takes up an object. An *memory.OverError says that there is no room for it, and
+// that the store is as it was. One goroutine at a time may change what is in a store.
 func (s *store) Update(object any) error {
 	next, key, err := s.itemOf(object)
 	if err != nil {
 		return err
 	}
+	growth := s.growth(key, next)
+	if err := s.room.take(growth); err != nil { // without the lock: others may have to go for it
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if before, known := s.items[key]; known {
-		s.bytes -= before.size()
+	if s.closed {
+		s.room.give(growth)
+		return nil
 	}
 	s.items[key] = next
-	s.bytes += next.size()
+	s.bytes += growth
 	if at, known := s.place(next); known {
 		s.sorted[at] = next
 	} else if s.sorted != nil {
@@ -100,6 +111,17 @@ func (s *store) Update(object any) error {
 	}
 	s.changed()
 	return nil
+}
+
+// growth is how many bytes more there are with an item.
+func (s *store) growth(key string, next item) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	growth := next.size()
+	if before, known := s.items[key]; known {
+		growth -= before.size()
+	}
+	return growth
 }
 
 // place is where an item is among those in order, or where it would be. They may be changed
@@ -121,6 +143,7 @@ func (s *store) Delete(object any) error {
 	defer s.mu.Unlock()
 	if before, known := s.items[key]; known {
 		s.bytes -= before.size()
+		s.room.give(before.size())
 		delete(s.items, key)
 		if at, known := s.place(before); known {
 			s.sorted = slices.Delete(s.sorted, at, at+1)
@@ -130,7 +153,7 @@ func (s *store) Delete(object any) error {
 	return nil
 }
 
-// Replace takes up all objects that there are.
+// Replace takes up all objects that there are. An *memory.OverError is as with Update.
 func (s *store) Replace(objects []any, _ string) error {
 	items, size := make(map[string]item, len(objects)), 0
 	for _, object := range objects {
@@ -138,20 +161,56 @@ func (s *store) Replace(objects []any, _ string) error {
 		if err != nil {
 			return err
 		}
+		if before, twice := items[key]; twice {
+			size -= before.size()
+		}
 		items[key] = next
 		size += next.size()
 	}
 	s.mu.Lock()
+	growth := size - s.bytes
+	s.mu.Unlock()
+	if err := s.room.take(growth); err != nil {
+		return err
+	}
+	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.items, s.bytes, s.sorted = items, size, nil
+	if s.closed {
+		s.room.give(growth)
+		return nil
+	}
+	s.known, s.items, s.bytes, s.sorted = true, items, size, nil
 	s.changed()
 	return nil
+}
+
+// forget drops everything until it comes again, and says whether there was anything. Who
+// reads meanwhile is told so: an empty list would be an answer.
+func (s *store) forget() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := s.bytes > 0
+	s.room.give(s.bytes)
+	s.known, s.items, s.bytes, s.sorted = false, map[string]item{}, 0, nil
+	s.changed()
+	return held
+}
+
+// close forgets everything for good.
+func (s *store) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.forget()
 }
 
 // Resync has nothing to do.
 func (s *store) Resync() error { return nil }
 
 func (s *store) itemOf(object any) (item, string, error) {
+	if made, is := object.(*accepted); is {
+		return made.item, made.Namespace + "/" + made.Name, nil
+	}
 	known, is := object.(*unstructured.Unstructured)
 	if !is {
 		return item{}, "", fmt.Errorf("%s is a %T, want JSON", s.kind, object)
@@ -162,15 +221,19 @@ func (s *store) itemOf(object any) (item, string, error) {
 
 func (s *store) changed() {
 	s.generation++
-	s.replies = nil
+	s.room.give(s.replyBytes)
+	s.replies, s.replyBytes = nil, 0
 }
 
 // all are the items in order, and the number of changes that led to them. The caller must
-// not change the list.
-func (s *store) all() ([]item, uint64) {
+// not change the list. The error is errForgotten.
+func (s *store) all() ([]item, uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.ordered(), s.generation
+	if !s.known {
+		return nil, 0, errForgotten
+	}
+	return s.ordered(), s.generation, nil
 }
 
 // ordered lends the items in order.
@@ -182,40 +245,54 @@ func (s *store) ordered() []item {
 	return s.sorted
 }
 
-// list answers a question. Until something changes, the same question has the same answer.
+// list answers a question. Until something changes, the same question has the same answer,
+// which is kept where there is room for it. The error is errForgotten, or of an object.
 func (s *store) list(asked list) ([]byte, error) {
+	items, generation, err := s.all()
+	if err != nil {
+		return nil, err
+	}
 	key := asked.key()
-	s.mu.Lock()
-	reply, known := s.replies[key]
-	items, generation := s.ordered(), s.generation
-	s.mu.Unlock()
-	if known {
+	if reply := s.replied(key, generation); reply != nil {
 		return reply, nil
 	}
 	reply, err := asked.answer(items)
 	if err != nil {
 		return nil, err
 	}
+	s.keep(key, generation, reply)
+	return reply, nil
+}
+
+// replied is the answer that was given to a question since the last change; nil for none.
+func (s *store) replied(key string, generation uint64) []byte {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if generation == s.generation && len(s.replies) < maxReplies {
-		if s.replies == nil {
-			s.replies = map[string][]byte{}
-		}
-		s.replies[key] = reply
+	if generation != s.generation {
+		return nil
 	}
-	return reply, nil
+	return s.replies[key]
+}
+
+// keep keeps an answer. Nobody has to go for it.
+func (s *store) keep(key string, generation uint64, reply []byte) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, twice := s.replies[key]; twice || generation != s.generation || len(s.replies) >= maxReplies || !s.room.spare(len(reply)) {
+		return
+	}
+	if s.replies == nil {
+		s.replies = map[string][]byte{}
+	}
+	s.replies[key] = reply
+	s.replyBytes += len(reply)
 }
 
 // held is what the store holds: objects, and about how many bytes of memory.
 func (s *store) held() (objects, size int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	size = s.bytes
-	for _, reply := range s.replies {
-		size += len(reply)
-	}
-	return len(s.items), size
+	return len(s.items), s.bytes + s.replyBytes
 }
 
 // answer is the List of those items that are asked for.

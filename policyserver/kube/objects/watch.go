@@ -3,6 +3,7 @@ package objects
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -10,12 +11,6 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/util/wait"
-	"k8s.io/apimachinery/pkg/watch"
-	"k8s.io/client-go/tools/cache"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
@@ -29,6 +24,8 @@ const (
 	retryFirst = 500 * time.Millisecond
 	retryMost  = 10 * time.Second
 	retrySteps = 8
+	// retryNoRoom is the wait before a kind is tried again that had no room.
+	retryNoRoom = 2 * time.Minute
 )
 
 // Usage is what is held of a kind.
@@ -56,15 +53,21 @@ type watches struct {
 type watched struct {
 	*store
 
-	logger   *slog.Logger
-	end      context.CancelFunc
+	logger *slog.Logger
+	end    context.CancelFunc
+	now    func() time.Time
+	// The following two are guarded by the watches: when somebody asked for the last time, or
+	// else when the watch began, and whether anybody did.
 	lastUsed time.Time
+	asked    bool
 
 	state sync.Mutex
 	// news is closed when the following two change.
 	news   chan struct{}
 	synced bool
 	err    error // why there is nothing to read
+	// since is when that was so first.
+	since time.Time
 }
 
 func newWatches(config Config) *watches {
@@ -78,40 +81,65 @@ func (w *watches) close() {
 	w.stop()
 	w.mu.Unlock()
 	w.running.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, watched := range w.watched {
+		w.drop(watched)
+	}
+	for key, document := range w.documents {
+		w.dropDocument(key, document)
+	}
 }
 
 // read gives the objects of a kind as soon as all are known. It fails at once when the
-// account may not read them, and when ctx is done.
+// account may not read them or there is no room for them, and when ctx is done.
 func (w *watches) read(ctx context.Context, kind kind) (*store, error) {
-	watched, err := w.begin(kind)
-	if err != nil {
-		return nil, err
-	}
 	for {
-		synced, news, err := watched.now()
+		watched, err := w.begin(kind)
+		if err != nil {
+			return nil, err
+		}
+		if err := watched.wait(ctx); !errors.Is(err, errForgotten) {
+			return watched.store, err
+		}
+	}
+}
+
+// wait returns as soon as all objects are known. The error is errForgotten when the watch
+// has ended.
+func (w *watched) wait(ctx context.Context) error {
+	for {
+		synced, news, err := w.status()
 		switch {
+		case errors.Is(err, errForgotten):
+			return err
 		case err != nil && isFinal(err):
-			return nil, readError(kind, "list and watch", err)
+			return readError(w.kind, "list and watch", err)
 		case synced:
-			return watched.store, nil
+			return nil
 		}
 		select {
 		case <-news:
 		case <-ctx.Done():
 			if err != nil {
-				return nil, fmt.Errorf("%w: %w", readError(kind, "list and watch", err), ctx.Err())
+				return fmt.Errorf("%w: %w", readError(w.kind, "list and watch", err), ctx.Err())
 			}
-			return nil, fmt.Errorf("list %s for the first time: %w", kind, ctx.Err())
+			return fmt.Errorf("list %s for the first time: %w", w.kind, ctx.Err())
 		}
 	}
 }
 
 // isFinal says whether waiting does not help.
 func isFinal(err error) bool {
-	return apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
+	return isNoRoom(err) || apierrors.IsForbidden(err) || apierrors.IsUnauthorized(err) || apierrors.IsNotFound(err) || apierrors.IsMethodNotSupported(err)
 }
 
-// begin gives the watch of a kind, which begins if nobody has asked for it.
+func isNoRoom(err error) bool {
+	_, is := errors.AsType[*noRoomError](err)
+	return is
+}
+
+// begin gives the watch of a kind, on which somebody asks. It begins if there is none.
 func (w *watches) begin(kind kind) (*watched, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -121,29 +149,52 @@ func (w *watches) begin(kind kind) (*watched, error) {
 	now := w.config.Now()
 	w.expire(now)
 	found := w.watched[kind.Resource]
-	if found == nil {
-		ctx, end := context.WithCancel(w.ctx)
-		found = &watched{store: newStore(kind), logger: w.config.Logger, end: end, news: make(chan struct{})}
-		w.watched[kind.Resource] = found
-		w.running.Go(func() { w.follow(ctx, found) })
-		w.janitor.Do(func() { w.running.Go(w.tidy) })
+	if found != nil && found.hadNoRoom(now.Add(-retryNoRoom)) {
+		w.drop(found)
+		found = nil
 	}
-	found.lastUsed = now
+	if found == nil {
+		found = w.start(kind)
+	}
+	found.lastUsed, found.asked = now, true
 	return found, nil
+}
+
+// start begins a watch.
+func (w *watches) start(kind kind) *watched {
+	ctx, end := context.WithCancel(w.ctx)
+	started := &watched{
+		store: newStore(kind), logger: w.config.Logger, end: end, now: w.config.Now,
+		news: make(chan struct{}), lastUsed: w.config.Now(),
+	}
+	started.room = &room{budget: w.config.Memory, free: func() bool { return w.freeFor(started) }}
+	w.watched[kind.Resource] = started
+	w.running.Go(func() { w.follow(ctx, started) })
+	w.janitor.Do(func() { w.running.Go(w.tidy) })
+	return started
+}
+
+// drop ends a watch and forgets what it knew.
+func (w *watches) drop(gone *watched) {
+	if w.watched[gone.kind.Resource] == gone {
+		delete(w.watched, gone.kind.Resource)
+	}
+	gone.end()
+	gone.tell(false, errForgotten)
+	gone.close()
 }
 
 // expire ends the watches that nobody has asked for in a while.
 func (w *watches) expire(now time.Time) {
 	for resource, watched := range w.watched {
 		if now.Sub(watched.lastUsed) > w.config.Unused {
-			watched.end()
-			delete(w.watched, resource)
+			w.drop(watched)
 			w.config.Logger.Info("stop watching", "api_version", resource.APIVersion, "kind", resource.Kind)
 		}
 	}
 	for key, document := range w.documents {
 		if now.Sub(document.lastUsed) > w.config.Unused {
-			delete(w.documents, key)
+			w.dropDocument(key, document)
 		}
 	}
 }
@@ -179,69 +230,60 @@ func (w *watches) usage() []Usage {
 	return held
 }
 
-// follow keeps the store of a kind true until ctx is done.
-func (w *watches) follow(ctx context.Context, watched *watched) {
-	kind := watched.kind
-	w.config.Logger.InfoContext(ctx, "begin watching", "api_version", kind.APIVersion, "kind", kind.Kind)
-	client := w.config.Clients.Dynamic.Resource(kind.resource)
-	lister := cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
-		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
-			found, err := client.List(ctx, options)
-			watched.failed(err)
-			return found, err
-		},
-		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (watch.Interface, error) {
-			following, err := client.Watch(ctx, options)
-			watched.failed(err)
-			return following, err
-		},
-	}, w.config.Clients.Dynamic)
-	reflector := cache.NewReflectorWithOptions(lister, &unstructured.Unstructured{}, follower{watched}, cache.ReflectorOptions{
-		Name: "objects of policies", TypeDescription: kind.String(),
-		Backoff: &wait.Backoff{Duration: retryFirst, Factor: 2, Jitter: 0.5, Steps: retrySteps, Cap: retryMost},
-	})
-	reflector.RunWithContext(ctx)
-}
-
-// follower notes that all objects are known.
-type follower struct{ *watched }
-
-// Replace takes up all objects that there are.
-func (f follower) Replace(objects []any, version string) error {
-	if err := f.store.Replace(objects, version); err != nil {
-		return err
-	}
-	f.tell(true, nil)
-	return nil
-}
-
 // failed notes why nothing can be read. What was known before is told no longer when the
 // right to know it is gone; when the API server is away for a while it is.
 func (w *watched) failed(err error) {
 	if err == nil {
 		return
 	}
-	synced, _, before := w.now()
-	if isFinal(err) {
-		if before == nil || !isFinal(before) {
-			w.logger.Warn("policies cannot read what they were granted", "api_version", w.kind.APIVersion, "kind", w.kind.Kind,
-				"error", readError(w.kind, "list and watch", err))
-		}
-		synced = false
-		_ = w.Replace(nil, "") // nothing can be wrong with nothing
+	synced, _, before := w.status()
+	final := isFinal(err)
+	if final && (before == nil || !isFinal(before)) {
+		w.logger.Warn("policies cannot read what they were granted", "api_version", w.kind.APIVersion, "kind", w.kind.Kind,
+			"error", readError(w.kind, "list and watch", err))
 	}
-	w.tell(synced, err)
+	w.tell(synced && !final, err) // first: who finds nothing looks here
+	if final {
+		w.forget()
+	}
+}
+
+// refuse notes that there is no room for the objects, of which so many bytes are known, and
+// ends the watch. over is an *memory.OverError.
+func (w *watched) refuse(over error, bytes int) {
+	refused := &noRoomError{kind: w.kind, bytes: bytes}
+	if _, _, before := w.status(); !errors.As(over, &refused.over) || before != nil && isNoRoom(before) {
+		return
+	}
+	w.logger.Warn("policies cannot read what they were granted", "api_version", w.kind.APIVersion, "kind", w.kind.Kind, "error", refused)
+	w.tell(false, refused)
+	w.end()
+	w.close()
+}
+
+// hadNoRoom says whether there was no room for the objects, and that before a time.
+func (w *watched) hadNoRoom(before time.Time) bool {
+	w.state.Lock()
+	defer w.state.Unlock()
+	return w.err != nil && isNoRoom(w.err) && w.since.Before(before)
 }
 
 func (w *watched) tell(synced bool, err error) {
 	w.state.Lock()
 	defer w.state.Unlock()
+	if errors.Is(w.err, errForgotten) || isNoRoom(w.err) && !errors.Is(err, errForgotten) {
+		return // the watch has ended over it
+	}
+	if err != nil && w.err == nil {
+		w.since = w.now()
+	}
 	w.synced, w.err = synced, err
 	close(w.news)
 	w.news = make(chan struct{})
 }
 
-func (w *watched) now() (synced bool, news <-chan struct{}, err error) {
+// status says whether all objects are known, or else why not.
+func (w *watched) status() (synced bool, news <-chan struct{}, err error) {
 	w.state.Lock()
 	defer w.state.Unlock()
 	return w.synced, w.news, w.err
