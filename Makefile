@@ -133,7 +133,7 @@ bench-audit: build $(CLUSTER_BIN) ## Scans of 10,000 objects by 20 policies: eva
 		-objects=10000 -namespaces=200 -binary=$(CURDIR)/$(BIN)/kubewarden -file=$(CURDIR)/$(BUILD)/audit.json
 
 .PHONY: load
-load: build policies ## Throughput and latency of a policy server, 20 s each; the result stands in build/load.json
+load: build ## A policy server's start, rate and latency beside a server without policies; needs clang with lld, and npm; build/load.json
 	@go run ./test/load
 
 .PHONY: soak

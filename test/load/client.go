@@ -59,7 +59,7 @@ type answer struct {
 // ask sends a review to a policy.
 func (c *client) ask(ctx context.Context, id string, about review) (answer, error) {
 	uid := "load-" + strconv.FormatInt(c.uids.Add(1), 10)
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+"/validate/"+id, bytes.NewReader(about.body(uid)))
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "https://"+c.address+about.path+id, bytes.NewReader(about.body(uid)))
 	if err != nil {
 		return answer{}, fmt.Errorf("make request to %s: %w", id, err)
 	}

@@ -135,8 +135,12 @@ func (f fixture) entry(modules string) (contract.Entry, error) {
 	return contract.Entry{Module: "file://" + filepath.Join(modules, f.module+".wasm"), Settings: settings}, nil
 }
 
-// review is an AdmissionReview around the place of its UID.
-type review struct{ before, after string }
+// review is an AdmissionReview around the place of its UID, or a raw request.
+type review struct {
+	before, after string
+	// path is where it is sent to, before the policy's ID.
+	path string
+}
 
 // body is the review with a UID.
 func (r review) body(uid string) []byte { return []byte(r.before + uid + r.after) }
@@ -213,5 +217,5 @@ func newReview(kind, resource string, object map[string]any) review {
 		return review{}
 	}
 	before, after, _ := strings.Cut(string(encoded), place)
-	return review{before, after}
+	return review{before, after, contract.PathValidate}
 }

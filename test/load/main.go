@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -41,6 +42,9 @@ func main() {
 }
 
 func command(ctx context.Context, arguments []string, log io.Writer) error {
+	if len(arguments) > 0 && arguments[0] == floorCommand {
+		return serveFloor(ctx, arguments[1:])
+	}
 	c, err := parse(arguments, log)
 	if err != nil {
 		return err
@@ -56,7 +60,7 @@ func parse(arguments []string, log io.Writer) (config, error) {
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.SetOutput(log)
 	flags.StringVar(&c.binary, "binary", "bin/kubewarden", "the program that is measured")
-	flags.StringVar(&c.modules, "modules", "bin/policies", "folder with the modules of policies/")
+	flags.StringVar(&c.modules, "modules", "bin/policies", "folder with the modules of policies/, for a soak")
 	flags.StringVar(&c.out, "out", "", "file of the result (default build/load.json or build/soak.json)")
 	flags.StringVar(&c.logLevel, "server-log-level", "error", "log level of the server")
 	flags.IntVar(&c.policies, "policies", 20, "number of policies")
@@ -102,7 +106,7 @@ func (c *config) setDefaults() (err error) {
 }
 
 // measurement measures a server that runs.
-type measurement func(ctx context.Context, at *server, into *result) error
+type measurement func(ctx context.Context, at *server, into *result, log io.Writer) error
 
 // run starts a server, measures it, stops it, and writes the result.
 func (c config) run(ctx context.Context, log io.Writer, measure measurement) (err error) {
@@ -111,6 +115,12 @@ func (c config) run(ctx context.Context, log io.Writer, measure measurement) (er
 		return fmt.Errorf("make a folder for the server: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	if !c.soak {
+		c.modules = filepath.Join(dir, "guests")
+		if err := buildGuests(ctx, c.modules); err != nil {
+			return err
+		}
+	}
 	if err := writePolicies(dir, c.modules, c.fixtures()); err != nil {
 		return err
 	}
@@ -121,14 +131,13 @@ func (c config) run(ctx context.Context, log io.Writer, measure measurement) (er
 	if group != nil {
 		defer func() { err = errors.Join(err, group.remove()) }()
 	}
-	started := time.Now()
-	running, err := startServer(ctx, serverConfig{binary: c.binary, dir: dir, logLevel: c.logLevel, cgroup: group, log: log})
+	found := &result{Policies: c.policies, Concurrency: c.concurrency, Phases: map[string]phaseSummary{}}
+	running, err := c.start(ctx, serverConfig{binary: c.binary, dir: dir, logLevel: c.logLevel, cgroup: group, log: log}, found)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(log, "the server was ready after %s with %d policies\n", time.Since(started).Round(time.Millisecond), c.policies)
-	found := &result{Policies: c.policies, Concurrency: c.concurrency, Phases: map[string]phaseSummary{}}
-	err = running.while(ctx, func(ctx context.Context) error { return measure(ctx, running, found) })
+	fmt.Fprintf(log, "the server was ready after %s with %d policies\n", running.readyAfter.Round(time.Millisecond), c.policies)
+	err = running.while(ctx, func(ctx context.Context) error { return measure(ctx, running, found, log) })
 	stopped := running.stop()
 	switch {
 	case ctx.Err() != nil:
@@ -137,13 +146,33 @@ func (c config) run(ctx context.Context, log io.Writer, measure measurement) (er
 		return errors.Join(err, stopped)
 	}
 	found.fail(stopped)
-	if err := found.write(c.out); err != nil {
+	return c.conclude(found, log)
+}
+
+// start starts a server, for a load several times.
+func (c config) start(ctx context.Context, with serverConfig, into *result) (running *server, err error) {
+	if c.soak {
+		return startServer(ctx, with)
+	}
+	running, into.Boot, err = boot(ctx, with)
+	return running, err
+}
+
+// conclude writes and tells what was found. What does not hold is an error.
+func (c config) conclude(found *result, log io.Writer) error {
+	if !c.soak {
+		found.Figures = found.figures()
+	}
+	if err := errors.Join(found.write(c.out), found.tell(log)); err != nil {
 		return err
 	}
 	fmt.Fprintf(log, "%.0f requests/s; at half of it p50 %.2f ms, p95 %.2f ms, p99 %.2f ms; %.0f MB; %d errors; see %s\n",
 		found.RPS, found.P50, found.P95, found.P99, found.RSS, found.Errors, c.out)
 	if found.Errors > 0 {
 		return fmt.Errorf("%d errors, the first: %s", found.Errors, found.Problems[0])
+	}
+	if problems := unheld(found.Figures); len(problems) > 0 {
+		return fmt.Errorf("%d figures do not hold:\n  %s", len(problems), strings.Join(problems, "\n  "))
 	}
 	return nil
 }
@@ -163,7 +192,11 @@ func (c config) cgroup() (*cgroup, error) {
 func (c config) fixtures() []fixture {
 	fixtures := make([]fixture, 0, c.policies+3)
 	for number := range c.policies {
-		fixtures = append(fixtures, newFixture(number, 0))
+		if c.soak {
+			fixtures = append(fixtures, newFixture(number, 0))
+		} else {
+			fixtures = append(fixtures, namedFixture(number))
+		}
 	}
 	if c.soak {
 		fixtures = append(fixtures, c.brokenFixture())
@@ -193,48 +226,6 @@ func writePolicies(dir, modules string, fixtures []fixture) error {
 	if err := os.Rename(path+".next", path); err != nil {
 		return fmt.Errorf("write policies: %w", err)
 	}
-	return nil
-}
-
-// measureLoad finds how fast the server is, and the latencies at half of that.
-func (c config) measureLoad(ctx context.Context, at *server, into *result) error {
-	asks := newClient(at.api, at.roots)
-	defer asks.http.CloseIdleConnections()
-	aim := newFixed(asks, c.fixtures())
-	into.ReviewBytes = len(aim.cases[0].review.body("load-0"))
-	if err := aim.warmUp(ctx); err != nil {
-		return err
-	}
-	before, err := scrape(ctx, at.metrics)
-	if err != nil {
-		return err
-	}
-	full := loop{aim, c.concurrency, c.duration}.closed(ctx)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	into.RPS = rounded(full.rate())
-	into.add("full", full, 0)
-	if full.rate() == 0 {
-		return fmt.Errorf("no request was answered as it should: %v", full.examples)
-	}
-	half := loop{aim, openClients, c.duration}.open(ctx, full.rate()/2)
-	if ctx.Err() != nil {
-		return ctx.Err()
-	}
-	into.add("half", half, full.rate()/2)
-	summary := into.Phases["half"]
-	into.P50, into.P95, into.P99 = summary.P50, summary.P95, summary.P99
-	resident, err := at.rss()
-	if err != nil {
-		return err
-	}
-	into.RSS = megabytes(resident)
-	after, err := scrape(ctx, at.metrics)
-	if err != nil {
-		return err
-	}
-	into.check(after.since(before), full, half)
 	return nil
 }
 

@@ -36,6 +36,14 @@ type phase struct {
 
 const maxExamples = 10
 
+func newPhase() *phase { return &phase{answered: map[asked]int64{}} }
+
+// follow adds what another has seen after it. The latencies are in no order then.
+func (p *phase) follow(other *phase) {
+	p.merge(other)
+	p.took += other.took
+}
+
 // merge adds what another has seen in the same time.
 func (p *phase) merge(other *phase) {
 	p.latencies = append(p.latencies, other.latencies...)
@@ -119,11 +127,12 @@ func together(clients int, started time.Time, run func(*phase)) *phase {
 	seen := make([]*phase, clients)
 	var running sync.WaitGroup
 	for i := range seen {
-		seen[i] = &phase{answered: map[asked]int64{}}
+		seen[i] = newPhase()
 		running.Go(func() { run(seen[i]) })
 	}
 	running.Wait()
-	all := &phase{answered: map[asked]int64{}, took: time.Since(started)}
+	all := newPhase()
+	all.took = time.Since(started)
 	for _, one := range seen {
 		all.merge(one)
 	}

@@ -29,6 +29,8 @@ type result struct {
 	Phases      map[string]phaseSummary `json:"phases"`
 	Memory      *memorySummary          `json:"memory,omitempty"`
 	Changes     map[string]int          `json:"changes,omitempty"`
+	Boot        *bootSummary            `json:"boot,omitempty"`
+	Figures     []figure                `json:"figures,omitempty"`
 	// Problems say what the errors are: the first of each phase, and of the checks at the end.
 	Problems []string `json:"problems,omitempty"`
 }
@@ -46,6 +48,9 @@ type phaseSummary struct {
 	P99      float64          `json:"p99_ms"`
 	P999     float64          `json:"p99_9_ms"`
 	Max      float64          `json:"max_ms"`
+	// ClientCost and ServerCost are the processor's time of a request, in microseconds.
+	ClientCost float64 `json:"client_us,omitempty"`
+	ServerCost float64 `json:"server_us,omitempty"`
 }
 
 func (p *phase) summary(target float64) phaseSummary {
@@ -85,6 +90,18 @@ func (r *result) add(name string, of *phase, target float64) {
 	for _, example := range of.examples {
 		r.Problems = append(r.Problems, name+": "+example)
 	}
+}
+
+// spend says what the requests of a phase cost.
+func (r *result) spend(name string, of stretch) {
+	var count int64
+	for _, answers := range of.answered {
+		count += answers
+	}
+	each := func(of time.Duration) float64 { return rounded(float64(of.Microseconds()) / float64(max(count, 1))) }
+	summary := r.Phases[name]
+	summary.ClientCost, summary.ServerCost = each(of.spent.client), each(of.spent.server)
+	r.Phases[name] = summary
 }
 
 // fail takes in what went wrong beside the requests.

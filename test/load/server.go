@@ -31,6 +31,7 @@ const loopback = "127.0.0.1"
 // Times that a server may take.
 const (
 	startTimeout = 2 * time.Minute // modules are compiled, on a busy machine
+	askReady     = 5 * time.Millisecond
 	stopTimeout  = 30 * time.Second
 )
 
@@ -43,6 +44,7 @@ type server struct {
 	roots          *x509.CertPool
 	api, readiness string
 	metrics        string
+	readyAfter     time.Duration // from the start of the process
 }
 
 // serverConfig is what a server is started with.
@@ -55,12 +57,33 @@ type serverConfig struct {
 	log      io.Writer
 }
 
+// Files of a server, in its folder.
+const (
+	certificateFile = "tls.crt"
+	keyFile         = "tls.key"
+	// storeFolder has the modules that it loaded, and what it compiled.
+	storeFolder = "store"
+)
+
 // startServer starts a server and waits until it is ready. The policies are in the folder
 // already. stop has to be called.
 func startServer(ctx context.Context, config serverConfig) (*server, error) {
-	s := &server{dir: config.dir, ended: make(chan struct{})}
+	s, err := newServer(ctx, config.dir)
+	if err != nil {
+		return nil, err
+	}
+	program, arguments := config.binary, s.arguments(config.logLevel)
+	if config.cgroup != nil {
+		program, arguments = config.cgroup.command(program, arguments...)
+	}
+	return s, s.start(ctx, config.log, program, arguments...)
+}
+
+// newServer finds addresses for a server and makes its certificate.
+func newServer(ctx context.Context, dir string) (*server, error) {
+	s := &server{dir: dir, ended: make(chan struct{})}
 	var err error
-	if s.roots, err = writeCertificate(config.dir); err != nil {
+	if s.roots, err = writeCertificate(dir); err != nil {
 		return nil, err
 	}
 	ports, err := freePorts(ctx, 3)
@@ -68,36 +91,41 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 		return nil, err
 	}
 	s.api, s.readiness, s.metrics = net.JoinHostPort(loopback, ports[0]), net.JoinHostPort(loopback, ports[1]), net.JoinHostPort(loopback, ports[2])
-	program, arguments := config.binary, serverArguments(config, ports)
-	if config.cgroup != nil {
-		program, arguments = config.cgroup.command(program, arguments...)
-	}
+	return s, nil
+}
+
+// start starts a program as the server and waits until it is ready; after an error it is
+// stopped.
+func (s *server) start(ctx context.Context, log io.Writer, program string, arguments ...string) error {
 	// Not of ctx: an interrupt ends the requests first and the server by stop.
 	s.command = exec.CommandContext(context.WithoutCancel(ctx), program, arguments...)
-	s.command.Stdout, s.command.Stderr = config.log, config.log
+	s.command.Stdout, s.command.Stderr = log, log
 	// A group of its own: an interrupt from a terminal would reach the server, too. When we
 	// are killed, the server is not to stay.
 	s.command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	started := time.Now()
 	if err := s.command.Start(); err != nil {
-		return nil, fmt.Errorf("start server: %w", err)
+		return fmt.Errorf("start server: %w", err)
 	}
 	go func() {
 		s.endedBy = s.command.Wait()
 		close(s.ended)
 	}()
 	if err := s.waitReady(ctx); err != nil {
-		return nil, errors.Join(err, s.stop())
+		return errors.Join(err, s.stop())
 	}
-	return s, nil
+	s.readyAfter = time.Since(started)
+	return nil
 }
 
-func serverArguments(config serverConfig, ports []string) []string {
+func (s *server) arguments(logLevel string) []string {
+	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 	return []string{
-		"policy-server", "--addr=" + loopback, "--port=" + ports[0], "--readiness-probe-port=" + ports[1],
-		"--enable-metrics", "--metrics-port=" + ports[2],
-		"--cert-file=" + filepath.Join(config.dir, "tls.crt"), "--key-file=" + filepath.Join(config.dir, "tls.key"),
-		"--policies=" + filepath.Join(config.dir, "policies.yml"), "--policies-download-dir=" + filepath.Join(config.dir, "store"),
-		"--drain-period=0s", "--log-level=" + config.logLevel,
+		"policy-server", "--addr=" + loopback, "--port=" + port(s.api), "--readiness-probe-port=" + port(s.readiness),
+		"--enable-metrics", "--metrics-port=" + port(s.metrics),
+		"--cert-file=" + filepath.Join(s.dir, certificateFile), "--key-file=" + filepath.Join(s.dir, keyFile),
+		"--policies=" + filepath.Join(s.dir, "policies.yml"), "--policies-download-dir=" + filepath.Join(s.dir, storeFolder),
+		"--drain-period=0s", "--log-level=" + logLevel,
 	}
 }
 
@@ -108,7 +136,7 @@ func (s *server) waitReady(ctx context.Context) error {
 	transport := &http.Transport{DialContext: dialLoopback}
 	defer transport.CloseIdleConnections()
 	asks := &http.Client{Timeout: time.Second, Transport: transport}
-	ticker := time.NewTicker(20 * time.Millisecond)
+	ticker := time.NewTicker(askReady)
 	defer ticker.Stop()
 	last := errors.New("it was not asked yet")
 	for {
@@ -239,7 +267,7 @@ func freePorts(ctx context.Context, count int) ([]string, error) {
 	return ports, nil
 }
 
-// writeCertificate makes a serving certificate, signed by itself, as tls.crt and tls.key.
+// writeCertificate makes a serving certificate, signed by itself, as files of a server.
 func writeCertificate(dir string) (*x509.CertPool, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -260,7 +288,7 @@ func writeCertificate(dir string) (*x509.CertPool, error) {
 	}
 	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	for name, content := range map[string][]byte{
-		"tls.crt": chain, "tls.key": pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
+		certificateFile: chain, keyFile: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
 			return nil, fmt.Errorf("write certificate: %w", err)

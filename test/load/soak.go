@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -156,7 +157,7 @@ func (c *churn) cycle() time.Duration { return 2 * time.Duration(len(c.steps)) *
 
 // measureSoak finds how fast the server is, and then watches it at half of that while its
 // policies change.
-func (c config) measureSoak(ctx context.Context, at *server, into *result) error {
+func (c config) measureSoak(ctx context.Context, at *server, into *result, _ io.Writer) error {
 	asks := newClient(at.api, at.roots)
 	defer asks.http.CloseIdleConnections()
 	set, err := newChurn(c, at.dir)

@@ -8,13 +8,11 @@
 // in turns of a few milliseconds, so that a busy machine hits both, and what counts is the
 // processor's time. Before anything is measured, both have to give the same verdict.
 //
-// What belongs here: the guests by which the figures are known, a host for them on wasmtime
-// with as much as they need, and the figures to hold. It is a Go module of its own, since
+// What belongs here: a host for the guests on wasmtime with as much as they need, and the
+// figures to hold. It is a Go module of its own, since
 // wasmtime needs cgo and the product has none.
 //
 // What never does: anything that the product or its tests import.
 //
-// Guests in Go are policies of policies/, those in Rego, C and AssemblyScript stand in
-// guests/. They are built when they are needed, by Go, by OPA as a library, by clang with lld,
-// and by AssemblyScript's compiler from npm; bench says what to install where one is missing.
+// The guests are those of test/bench/guests.
 package main

@@ -4,15 +4,17 @@ import (
 	"bytes"
 	"slices"
 	"testing"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 // good are rows that all hold.
 func good() []row {
 	var rows []row
-	for _, of := range guests {
+	for _, of := range guests.All() {
 		for _, payload := range sizes {
 			for _, mode := range modesOf(of) {
-				rows = append(rows, row{Guest: of.name, Payload: payload.name, Mode: mode, Ours: 60, Wasmtime: 100, Ratio: 0.6})
+				rows = append(rows, row{Guest: of.Name, Payload: payload.name, Mode: mode, Ours: 60, Wasmtime: 100, Ratio: 0.6})
 			}
 		}
 	}
@@ -83,10 +85,10 @@ func TestMedian(t *testing.T) {
 
 // Requests have about the size that their names say.
 func TestRequestsHaveTheirSize(t *testing.T) {
-	for _, of := range guests {
+	for _, of := range guests.All() {
 		for _, payload := range sizes {
-			if got := len(of.request(payload.bytes)); got < payload.bytes*9/10 || got > payload.bytes*11/10 {
-				t.Errorf("%s %s: got %d bytes", of.name, payload.name, got)
+			if got := len(of.Request(payload.bytes)); got < payload.bytes*9/10 || got > payload.bytes*11/10 {
+				t.Errorf("%s %s: got %d bytes", of.Name, payload.name, got)
 			}
 		}
 	}
@@ -94,13 +96,13 @@ func TestRequestsHaveTheirSize(t *testing.T) {
 
 // What is to be refused is another request than the one that is accepted.
 func TestRefusedRequestsDiffer(t *testing.T) {
-	for _, of := range guests {
+	for _, of := range guests.All() {
 		for _, payload := range sizes {
-			if of.refused == nil {
+			if of.Refused == nil {
 				continue
 			}
-			if request := of.request(payload.bytes); bytes.Equal(of.refused(request), request) {
-				t.Errorf("%s %s: the request is the same", of.name, payload.name)
+			if request := of.Request(payload.bytes); bytes.Equal(of.Refused(request), request) {
+				t.Errorf("%s %s: the request is the same", of.Name, payload.name)
 			}
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 type config struct {
@@ -55,10 +56,10 @@ func run(ctx context.Context, c config, out io.Writer) error {
 	defer engines.close(context.WithoutCancel(ctx))
 	var rows []row
 	var problems []string
-	for _, of := range guests {
+	for _, of := range guests.All() {
 		measured, err := engines.measure(ctx, root, of, c.rounds)
 		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s: %v", of.name, err))
+			problems = append(problems, fmt.Sprintf("%s: %v", of.Name, err))
 		}
 		rows = append(rows, measured...)
 	}
@@ -121,10 +122,10 @@ func (e *engines) close(ctx context.Context) {
 }
 
 // measure gives the rows of a guest.
-func (e *engines) measure(ctx context.Context, root string, of guest, rounds int) ([]row, error) {
-	module, err := of.make(ctx, root, of)
+func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rounds int) ([]row, error) {
+	module, err := of.Build(ctx, root)
 	if err != nil {
-		return nil, fmt.Errorf("build: %w", err)
+		return nil, err
 	}
 	theirs, err := e.other.asker(of, module)
 	if err != nil {
@@ -146,10 +147,10 @@ func (e *engines) measure(ctx context.Context, root string, of guest, rounds int
 	}
 	var rows []row
 	for _, payload := range sizes {
-		request := of.request(payload.bytes)
+		request := of.Request(payload.bytes)
 		subjects, err := sameVerdict(of, question{request, true}, theirs, askers)
-		if err == nil && of.refused != nil {
-			_, err = sameVerdict(of, question{of.refused(request), false}, theirs, askers)
+		if err == nil && of.Refused != nil {
+			_, err = sameVerdict(of, question{of.Refused(request), false}, theirs, askers)
 		}
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", payload.name, err)
@@ -161,7 +162,7 @@ func (e *engines) measure(ctx context.Context, root string, of guest, rounds int
 		for i, mode := range modesOf(of) {
 			ours, wasmtime := median(took[i+1]), median(took[0])
 			rows = append(rows, row{
-				Guest: of.name, Payload: payload.name, Mode: mode,
+				Guest: of.Name, Payload: payload.name, Mode: mode,
 				Ours: ours, Wasmtime: wasmtime, Ratio: ours / wasmtime,
 			})
 		}
@@ -177,7 +178,7 @@ type question struct {
 
 // sameVerdict has everybody judge a request: all must accept it, or refuse it in the same
 // words, twice. The result is wasmtime followed by our modes.
-func sameVerdict(of guest, about question, theirs asker, ours map[string]asker) ([]subject, error) {
+func sameVerdict(of guests.Guest, about question, theirs asker, ours map[string]asker) ([]subject, error) {
 	want, err := theirs(about.request)
 	if err != nil {
 		return nil, fmt.Errorf("wasmtime: %w", err)

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -17,6 +18,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/snapshot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wapc"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasi"
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 // deadline is that of each request, as upstream's default.
@@ -26,12 +28,12 @@ const deadline = 2 * time.Second
 type asker func(request json.RawMessage) (protocol.ValidationResponse, error)
 
 // engineAsker asks as a policy server does.
-func engineAsker(ctx context.Context, engine *policy.Engine, of guest, module []byte) (asker, error) {
+func engineAsker(ctx context.Context, engine *policy.Engine, of guests.Guest, module []byte) (asker, error) {
 	compiled, err := engine.Compile(ctx, module)
 	if err != nil {
 		return nil, err
 	}
-	call := policy.Call{PolicyID: "kw.cap." + of.name, Settings: of.settings, Raw: of.mode == metadata.ModeWASI}
+	call := policy.Call{PolicyID: "kw.cap." + of.Name, Settings: of.Settings, Raw: of.Mode == metadata.ModeWASI}
 	return func(request json.RawMessage) (protocol.ValidationResponse, error) {
 		limited, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
@@ -47,17 +49,17 @@ type reuse struct {
 }
 
 func newReuse(ctx context.Context) (*reuse, error) {
-	memory, err := snapshot.Open()
+	system, err := snapshot.Open()
 	if err != nil {
 		return nil, err
 	}
 	runtime, err := sandbox.New(ctx, sandbox.Config{
-		MemoryLimitPages: policy.DefaultMemoryLimitPages, Memory: memory, Now: time.Now, Modules: reuseModules(),
+		MemoryLimitPages: policy.DefaultMemoryLimitPages, Memory: system, Now: time.Now, Modules: reuseModules(),
 	})
 	if err != nil {
-		return nil, errors.Join(err, memory.Close())
+		return nil, errors.Join(err, system.Close())
 	}
-	return &reuse{runtime: runtime, memory: memory, dispatcher: host.NewDispatcher(nil, slog.New(slog.DiscardHandler))}, nil
+	return &reuse{runtime: runtime, memory: system, dispatcher: host.NewDispatcher(nil, slog.New(slog.DiscardHandler))}, nil
 }
 
 func (r *reuse) close(ctx context.Context) error {
@@ -65,14 +67,14 @@ func (r *reuse) close(ctx context.Context) error {
 }
 
 // asker has a guest ready in an instance with the same memory as pristine ones have.
-func (r *reuse) asker(ctx context.Context, of guest, module []byte) (asker, error) {
+func (r *reuse) asker(ctx context.Context, of guests.Guest, module []byte) (asker, error) {
 	program, err := r.runtime.Compile(ctx, module)
 	if err != nil {
 		return nil, err
 	}
 	begun, _ := r.runtime.Begin(ctx)
 	session := r.dispatcher.Session(host.Policy{})
-	if of.mode == metadata.ModeWaPC {
+	if of.Mode == metadata.ModeWaPC {
 		return r.wapcAsker(begun, of, program)
 	}
 	evaluated, err := rego.Load(begun, program)
@@ -92,8 +94,12 @@ func (r *reuse) asker(ctx context.Context, of guest, module []byte) (asker, erro
 		limited, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
 		limited, _ = r.runtime.Begin(limited)
-		query, decode := regoQuery(of, request)
-		query.Host = session
+		input, data, decode := regoQuestion(of, request)
+		known, err := evaluated.Read(limited, instance, session, data) // as the engine does where data is small
+		if err != nil {
+			return protocol.ValidationResponse{}, err
+		}
+		query := rego.Query{Input: input, Data: known, Host: session}
 		answer, err := evaluated.Evaluate(limited, instance, query)
 		if err != nil {
 			return protocol.ValidationResponse{}, err
@@ -106,7 +112,7 @@ func (r *reuse) asker(ctx context.Context, of guest, module []byte) (asker, erro
 	}, nil
 }
 
-func (r *reuse) wapcAsker(ctx context.Context, of guest, program *sandbox.Program) (asker, error) {
+func (r *reuse) wapcAsker(ctx context.Context, of guests.Guest, program *sandbox.Program) (asker, error) {
 	instance, err := keptInstance(ctx, program, func(instance *sandbox.Instance) error {
 		return wapc.Init(ctx, instance, r.dispatcher.Session(host.Policy{}))
 	})
@@ -129,7 +135,7 @@ func (r *reuse) wapcAsker(ctx context.Context, of guest, program *sandbox.Progra
 
 // keptInstance is one whose memory lies where that of pristine ones does.
 func keptInstance(ctx context.Context, program *sandbox.Program, init func(*sandbox.Instance) error) (*sandbox.Instance, error) {
-	template, err := program.NewTemplate(ctx, init)
+	template, err := program.NewTemplate(ctx, memory.Modules, init)
 	if err != nil {
 		return nil, err
 	}
@@ -137,17 +143,17 @@ func keptInstance(ctx context.Context, program *sandbox.Program, init func(*sand
 }
 
 // document is what waPC guests and commands are asked with.
-func document(of guest, request json.RawMessage) []byte {
-	return protocol.AppendValidationRequest(make([]byte, 0, len(request)+len(of.settings)+32), request, of.settings)
+func document(of guests.Guest, request json.RawMessage) []byte {
+	return protocol.AppendValidationRequest(make([]byte, 0, len(request)+len(of.Settings)+32), request, of.Settings)
 }
 
-// regoQuery is what a guest in Rego is asked with, and the reader of its answer.
-func regoQuery(of guest, request json.RawMessage) (rego.Query, func([]byte) (protocol.ValidationResponse, error)) {
-	if of.mode == metadata.ModeGatekeeper {
-		input := protocol.AppendGatekeeperInput(nil, request, of.settings)
-		return rego.Query{Input: input, Data: []byte("{}")}, protocol.DecodeGatekeeperResult
+// regoQuestion is what a guest in Rego is asked with: its input, its data, and the reader of
+// its answer.
+func regoQuestion(of guests.Guest, request json.RawMessage) (input, data []byte, decode func([]byte) (protocol.ValidationResponse, error)) {
+	if of.Mode == metadata.ModeGatekeeper {
+		return protocol.AppendGatekeeperInput(nil, request, of.Settings), []byte("{}"), protocol.DecodeGatekeeperResult
 	}
-	return rego.Query{Input: protocol.AppendOPAInput(nil, request), Data: protocol.Settings(of.settings)}, protocol.DecodeOPAResult
+	return protocol.AppendOPAInput(nil, request), protocol.Settings(of.Settings), protocol.DecodeOPAResult
 }
 
 // reuseModules are what guests import, as the engine provides it.

@@ -10,6 +10,7 @@ import (
 	"github.com/bytecodealliance/wasmtime-go/v25"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 // tick is how often the epoch goes on, as in upstream's policy server.
@@ -58,12 +59,12 @@ func (o *other) store() *wasmtime.Store {
 }
 
 // asker makes an instance for each request, of a module that is compiled once.
-func (o *other) asker(of guest, binary []byte) (asker, error) {
+func (o *other) asker(of guests.Guest, binary []byte) (asker, error) {
 	module, err := wasmtime.NewModule(o.engine, binary)
 	if err != nil {
 		return nil, fmt.Errorf("compile by wasmtime: %w", err)
 	}
-	switch of.mode {
+	switch of.Mode {
 	case metadata.ModeWaPC:
 		return o.wapcAsker(of, module)
 	case metadata.ModeWASI:
@@ -71,7 +72,7 @@ func (o *other) asker(of guest, binary []byte) (asker, error) {
 	case metadata.ModeOPA, metadata.ModeGatekeeper:
 		return o.regoAsker(of, module)
 	default:
-		return nil, fmt.Errorf("execution mode %q is not measured", of.mode)
+		return nil, fmt.Errorf("execution mode %q is not measured", of.Mode)
 	}
 }
 
@@ -85,7 +86,7 @@ type wapcCall struct {
 
 // wapcAsker answers the three functions that the guests need. One request runs at a time, so
 // that its state can be where the functions find it.
-func (o *other) wapcAsker(of guest, module *wasmtime.Module) (asker, error) {
+func (o *other) wapcAsker(of guests.Guest, module *wasmtime.Module) (asker, error) {
 	linker := wasmtime.NewLinker(o.engine)
 	if err := linker.DefineWasi(); err != nil {
 		return nil, fmt.Errorf("define WASI: %w", err)

@@ -7,11 +7,12 @@ import (
 
 	"github.com/bytecodealliance/wasmtime-go/v25"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 // regoAsker evaluates a policy in Rego in the steps that upstream takes. Its guests ask for
 // no builtin of the host on the way to their verdicts: one that does is an error.
-func (o *other) regoAsker(of guest, module *wasmtime.Module) (asker, error) {
+func (o *other) regoAsker(of guests.Guest, module *wasmtime.Module) (asker, error) {
 	var least uint32
 	linker := wasmtime.NewLinker(o.engine)
 	linker.AllowShadowing(true) // each store has a memory of its own under the one name
@@ -30,7 +31,7 @@ func (o *other) regoAsker(of guest, module *wasmtime.Module) (asker, error) {
 		}
 	}
 	return func(request json.RawMessage) (protocol.ValidationResponse, error) {
-		query, decode := regoQuery(of, request)
+		input, data, decode := regoQuestion(of, request)
 		store := o.store()
 		defer store.Close()
 		memory, err := wasmtime.NewMemory(store, wasmtime.NewMemoryType(least, false, 0))
@@ -45,7 +46,7 @@ func (o *other) regoAsker(of guest, module *wasmtime.Module) (asker, error) {
 			return protocol.ValidationResponse{}, fmt.Errorf("instantiate: %w", err)
 		}
 		evaluation := regoEvaluation{store: store, instance: instance, memory: memory}
-		answer := evaluation.run(query.Data, query.Input)
+		answer := evaluation.run(data, input)
 		if evaluation.err != nil {
 			return protocol.ValidationResponse{}, evaluation.err
 		}

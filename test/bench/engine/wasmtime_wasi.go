@@ -9,6 +9,7 @@ import (
 
 	"github.com/bytecodealliance/wasmtime-go/v25"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
+	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
 
 // scratchInMemory is where files cost least: the Go binding of wasmtime has no other way to
@@ -17,7 +18,7 @@ const scratchInMemory = "/dev/shm"
 
 // wasiAsker runs a command for each request. A request that was asked before finds its
 // input in place, which is to wasmtime's advantage.
-func (o *other) wasiAsker(of guest, module *wasmtime.Module) (asker, error) {
+func (o *other) wasiAsker(of guests.Guest, module *wasmtime.Module) (asker, error) {
 	linker := wasmtime.NewLinker(o.engine)
 	if err := linker.DefineWasi(); err != nil {
 		return nil, fmt.Errorf("define WASI: %w", err)

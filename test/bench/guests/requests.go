@@ -1,4 +1,4 @@
-package main
+package guests
 
 import (
 	"bytes"
@@ -6,14 +6,6 @@ import (
 	"fmt"
 	"strings"
 )
-
-// size is how large a request is.
-type size struct {
-	name  string
-	bytes int
-}
-
-var sizes = []size{{"5KB", 5_000}, {"50KB", 50_000}}
 
 // podRequest is an AdmissionRequest for an innocent Pod of about that many bytes, all of
 // whose guests accept it. A Pod grows by its containers, as real ones do, so that a policy

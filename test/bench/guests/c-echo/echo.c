@@ -1,5 +1,5 @@
 /* A waPC guest in C without a library: it reads all that it is asked, and its answer says
- * what that was, by its length and a hash. */
+ * what that was, by its length and a hash. It takes any settings. */
 
 typedef unsigned char byte;
 typedef unsigned int u32;
@@ -12,7 +12,7 @@ IMPORT("__guest_error") void guest_error(const byte *address, u32 length);
 
 static byte operation[32];
 static byte payload[1 << 20];
-static byte answer[64];
+static byte answer[96];
 
 static u32 append(u32 at, const char *text)
 {
@@ -46,7 +46,7 @@ __attribute__((export_name("__guest_call"))) u32 guest_call(u32 operation_length
 	guest_request(operation, payload);
 	for (u32 i = 0; i < payload_length; i++)
 		hash = (hash ^ payload[i]) * 16777619u;
-	at = append(0, "{\"accepted\":true,\"message\":\"");
+	at = append(0, "{\"valid\":true,\"accepted\":true,\"message\":\"");
 	at = append_number(at, payload_length);
 	at = append(at, " bytes, ");
 	at = append_number(at, hash);

@@ -1,5 +1,5 @@
 // A waPC guest in AssemblyScript: it reads all that it is asked, and its answer says what
-// that was, by its length and a hash.
+// that was, by its length and a hash. It takes any settings.
 
 // @ts-ignore: decorator
 @external("wapc", "__guest_request")
@@ -18,7 +18,7 @@ export function __guest_call(operationLength: u32, payloadLength: u32): u32 {
     hash = (hash ^ payload[i]) * 16777619;
   }
   const message = payloadLength.toString() + " bytes, " + hash.toString();
-  const answer = Uint8Array.wrap(String.UTF8.encode('{"accepted":true,"message":"' + message + '"}'));
+  const answer = Uint8Array.wrap(String.UTF8.encode('{"valid":true,"accepted":true,"message":"' + message + '"}'));
   guestResponse(answer.dataStart, answer.length);
   return 1;
 }
