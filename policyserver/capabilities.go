@@ -27,6 +27,8 @@ type Capabilities struct {
 	Roots func() (*x509.CertPool, error)
 	// OCITTL is how long what registries told of images is kept; 0 asks each time.
 	OCITTL time.Duration
+	// Limits bound host calls of all kinds; the zero value is the usual ones.
+	Limits host.Limits
 	// Cluster is how objects are read for policies; nil provides them to none.
 	Cluster *objects.Clients
 }

@@ -132,7 +132,8 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
 		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation,
-		Capabilities: p.capabilities(), HostCalls: p.metrics, Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
+		Capabilities: p.capabilities(), HostLimits: config.Capabilities.Limits,
+		HostCalls: p.metrics, HostTrace: p.tracer.HostCalls(), Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start engine: %w", err)

@@ -82,6 +82,16 @@ const (
 	callersID = "0123456789abcdef"
 )
 
+// asking is a guest that asks the host for an address and for one that it is not granted, and accepts.
+func asking() []byte {
+	g := wasmtest.NewGuest()
+	return g.OnValidate(
+		g.CallHost("net", "v1/dns_lookup_host", `"127.0.0.1"`), wasmtest.Drop,
+		g.CallHost("oci", "v1/manifest_digest", `"classified"`), wasmtest.Drop,
+		g.Respond(`{"accepted":true}`),
+	).Bytes()
+}
+
 // logging is a guest that logs, and accepts.
 func logging() []byte {
 	g := wasmtest.NewGuest()
@@ -135,6 +145,7 @@ func TestTraces(t *testing.T) {
 		"monitors": {Module: denying, PolicyMode: contract.ModeMonitor},
 		"fails":    {Module: from.push(t, "failing", wasmtest.Failing("it broke"))},
 		"logs":     {Module: from.push(t, "logging", logging())},
+		"asks":     {Module: from.push(t, "asking", asking()), HostCapabilities: []string{"net/*"}},
 		"group": {
 			Expression: "a() || b()", Message: "neither",
 			Policies: map[string]contract.Member{"a": {Module: denying, Settings: secret}, "b": {Module: denying}},
@@ -144,7 +155,7 @@ func TestTraces(t *testing.T) {
 		`"resource":{"group":"apps","version":"v1","resource":"deployments"},"subResource":"scale","namespace":"team","name":"n",` +
 		`"operation":"UPDATE","userInfo":{"username":"jane"},"object":{"data":"classified"},"oldObject":{"data":"classified"}}}`
 	for _, path := range []string{
-		"/validate/denying", "/audit/denying", "/validate/monitors", "/validate/fails", "/validate/group", "/validate/logs", "/validate/absent",
+		"/validate/denying", "/audit/denying", "/validate/monitors", "/validate/fails", "/validate/group", "/validate/logs", "/validate/asks", "/validate/absent",
 	} {
 		post(t, s, path, review)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/server"
 )
 
@@ -36,7 +37,8 @@ func TestPolicyServerConfig(t *testing.T) {
 			Version: version, APIAddress: "0.0.0.0:3000", ReadinessAddress: "0.0.0.0:8081",
 			MaxBodyBytes: 8 << 20, Workers: 3, QueueLimit: 512, DrainPeriod: 10 * time.Second, StartupPatience: 5 * time.Minute, PolicyTimeout: 2 * time.Second,
 			Isolation:   policy.IsolationPristine,
-			DownloadDir: ".", PublicTrust: trustroot.Config{Dir: "sigstore-data"}, Capabilities: policyserver.Capabilities{OCITTL: time.Minute}, Files: &policyserver.Files{Policies: "policies.yml"},
+			DownloadDir: ".", PublicTrust: trustroot.Config{Dir: "sigstore-data"},
+			Capabilities: policyserver.Capabilities{OCITTL: time.Minute, Limits: host.Limits{Payload: 1 << 20, Reply: 32 << 20}}, Files: &policyserver.Files{Policies: "policies.yml"},
 		}
 		change(&config)
 		return config

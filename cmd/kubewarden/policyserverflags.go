@@ -12,6 +12,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/telemetry"
 )
 
@@ -38,6 +39,7 @@ type policyServerFlags struct {
 	enablePprof                            bool
 	isolation                              string
 	hostDNSTTL, hostOCITTL                 time.Duration
+	hostMaxPayload, hostMaxReply           int
 	upstream                               upstreamFlags
 }
 
@@ -70,6 +72,8 @@ var policyServerEnv = map[string]string{
 	"isolation":               contract.EnvIsolation,
 	"host-dns-ttl":            contract.EnvHostDNSTTL,
 	"host-oci-ttl":            contract.EnvHostOCITTL,
+	"host-max-payload-bytes":  contract.EnvHostMaxPayload,
+	"host-max-reply-bytes":    contract.EnvHostMaxReply,
 	"namespace":               contract.EnvNamespace,
 	"config-map":              contract.EnvConfigMap,
 	"report-config-map":       contract.EnvReportConfigMap,
@@ -129,6 +133,8 @@ func (f *policyServerFlags) define(flags *pflag.FlagSet) {
 		"how each request gets an instance of its policy: put back to what it was before any request, or made for it")
 	flags.Var(duration(&f.hostDNSTTL, 0), "host-dns-ttl", "how long the addresses that policies look up are kept; 0s asks each time")
 	flags.Var(duration(&f.hostOCITTL, time.Minute), "host-oci-ttl", "how long what policies learn of images from registries is kept; 0s asks each time")
+	flags.Var(number(&f.hostMaxPayload, host.UsualPayload, 1, 0), "host-max-payload-bytes", "most that a policy may send to the host with one call, in bytes")
+	flags.Var(number(&f.hostMaxReply, host.UsualReply, 1, 0), "host-max-reply-bytes", "most that a policy may get from the host for one call, in bytes; it has to hold that in its memory")
 	flags.Var(duration(&f.drainPeriod, 10*time.Second), "drain-period", "how long to go on answering after SIGTERM")
 	flags.StringVar(&f.acceptNamespace, "always-accept-admission-reviews-on-namespace", "", "namespace whose requests are all accepted")
 	flags.Var(choice(&f.logLevel, "info", "trace", "debug", "warn", "error"), "log-level", "least level of log lines")

@@ -116,6 +116,9 @@ const (
 	EnvHostDNSTTL = "KUBEWARDEN_HOST_DNS_TTL"
 	// EnvHostOCITTL is how long what policies learnt of images by way of the host is kept.
 	EnvHostOCITTL = "KUBEWARDEN_HOST_OCI_TTL"
+	// EnvHostMaxPayload and EnvHostMaxReply bound what policies send to the host and get from it.
+	EnvHostMaxPayload = "KUBEWARDEN_HOST_MAX_PAYLOAD_BYTES"
+	EnvHostMaxReply   = "KUBEWARDEN_HOST_MAX_REPLY_BYTES"
 )
 
 // ConfigMapName is the ConfigMap, and the base name of every child, of a PolicyServer.

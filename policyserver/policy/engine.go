@@ -57,6 +57,8 @@ type Config struct {
 	HostLimits host.Limits
 	// HostCalls is told of what guests ask of the host; nil for nobody.
 	HostCalls host.Observer
+	// HostTrace follows what guests ask of the host; nil does not.
+	HostTrace host.Trace
 	// MaxIdle bounds the instances that wait for a call, of all modules together; 0 means 64
 	// for each processor, and at least 256.
 	MaxIdle int
@@ -133,6 +135,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	}
 	engine.dispatcher = host.NewDispatcher(config.Capabilities, config.Logger)
 	engine.dispatcher.Limit(config.HostLimits)
+	engine.dispatcher.Trace(config.HostTrace)
 	if config.HostCalls != nil {
 		engine.dispatcher.Observe(config.HostCalls, config.Now)
 	}

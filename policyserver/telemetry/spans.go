@@ -13,6 +13,7 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
 // Names of spans; upstream's (policy-server: api/handlers.rs, tracing instrumentation of
@@ -25,6 +26,7 @@ const (
 	spanValidate         = "validate"
 	spanValidateSettings = "validate_settings"
 	spanPolicyLog        = "policy_log"
+	spanHostCall         = "host_call" // upstream has none for it
 	spanPrint            = "opa_println"
 )
 
@@ -138,6 +140,24 @@ func (t *Tracer) Group() evaluation.TraceGroup {
 				asked.PolicyID, asked.Message, asked.Expression, asked.Members)))
 		}
 		return ctx, func() { span.End() }
+	}
+}
+
+// HostCalls follows what guests ask of the host; it is a host.Trace, or nil. What they send and
+// get is in no attribute.
+func (t *Tracer) HostCalls() host.Trace {
+	if t == nil {
+		return nil
+	}
+	return func(ctx context.Context, policyID, capability string) (context.Context, func(host.Result, error)) {
+		ctx, span := t.tracer.Start(ctx, spanHostCall)
+		return ctx, func(result host.Result, err error) {
+			if span.IsRecording() {
+				span.SetAttributes(text("policy_id", policyID), text("capability", capability), text("result", string(result)))
+			}
+			fail(span, err)
+			span.End()
+		}
 	}
 }
 

@@ -67,12 +67,18 @@ type Observer interface {
 	HostCalled(capability string, result Result, took time.Duration)
 }
 
+// Trace follows a host call that is served for a policy: the capability is as for an Observer.
+// The call runs within the context that it gives; the function is called when it has ended, with
+// the error that the guest sees.
+type Trace func(ctx context.Context, policyID, capability string) (context.Context, func(Result, error))
+
 // Dispatcher brings host calls to capabilities. It is safe for concurrent use.
 type Dispatcher struct {
 	capabilities map[string]Capability
 	limits       Limits
 	logger       *slog.Logger
 	observer     Observer // nil for none
+	trace        Trace    // nil for none
 	now          func() time.Time
 }
 
@@ -90,6 +96,9 @@ func (d *Dispatcher) Limit(limits Limits) { d.limits = limits.orUsual() }
 func (d *Dispatcher) Observe(observer Observer, now func() time.Time) {
 	d.observer, d.now = observer, now
 }
+
+// Trace has calls followed from now on, but lines of the log. It is called before the first call.
+func (d *Dispatcher) Trace(trace Trace) { d.trace = trace }
 
 // Policy is on whose behalf a guest calls. The zero value may ask for nothing.
 type Policy struct {
@@ -130,7 +139,12 @@ func (s *Session) Consulted() bool { return s.consulted }
 // Call answers a host call. The text of an error is for the guest.
 func (s *Session) Call(ctx context.Context, call Call) ([]byte, error) {
 	s.called = true
-	return s.observed(capabilityOf(call), func() ([]byte, error) { return s.answer(ctx, call) })
+	return s.observed(capabilityOf(call), func() ([]byte, error) {
+		if call.Namespace == namespaceTracing {
+			return s.answer(ctx, call)
+		}
+		return s.traced(ctx, capabilityOf(call), func(ctx context.Context) ([]byte, error) { return s.answer(ctx, call) })
+	})
 }
 
 // observed serves a call and tells the observer of it.
@@ -141,6 +155,17 @@ func (s *Session) observed(capability string, serve func() ([]byte, error)) ([]b
 	began := s.dispatcher.now()
 	answer, err := serve()
 	s.dispatcher.observer.HostCalled(capability, resultOf(err), s.dispatcher.now().Sub(began))
+	return answer, err
+}
+
+// traced serves a call within its span.
+func (s *Session) traced(ctx context.Context, capability string, serve func(context.Context) ([]byte, error)) ([]byte, error) {
+	if s.dispatcher.trace == nil {
+		return serve(ctx)
+	}
+	ctx, end := s.dispatcher.trace(ctx, s.policy.ID, capability)
+	answer, err := serve(ctx)
+	end(resultOf(err), err)
 	return answer, err
 }
 

@@ -36,14 +36,18 @@ func (s *Session) Inventory(ctx context.Context, form Form) ([]byte, error) {
 	s.called, s.consulted = true, true
 	const path = namespaceKubernetes + "/" + operationListAll
 	return s.observed(path, func() ([]byte, error) {
-		if err := s.admit(ctx, path); err != nil {
-			return nil, err
-		}
-		capability, provides := s.dispatcher.capabilities[namespaceKubernetes].(Inventory)
-		if !provides {
-			return nil, errors.New("contextAwareResources are not provided here: " + notProvided(path).Error())
-		}
-		document, err := capability.Inventory(ctx, s.request(operationListAll, nil), form)
-		return s.hand(ctx, path, document, err)
+		return s.traced(ctx, path, func(ctx context.Context) ([]byte, error) { return s.inventory(ctx, path, form) })
 	})
+}
+
+func (s *Session) inventory(ctx context.Context, path string, form Form) ([]byte, error) {
+	if err := s.admit(ctx, path); err != nil {
+		return nil, err
+	}
+	capability, provides := s.dispatcher.capabilities[namespaceKubernetes].(Inventory)
+	if !provides {
+		return nil, errors.New("contextAwareResources are not provided here: " + notProvided(path).Error())
+	}
+	document, err := capability.Inventory(ctx, s.request(operationListAll, nil), form)
+	return s.hand(ctx, path, document, err)
 }

@@ -14,18 +14,18 @@ type Limits struct {
 	Reply int
 }
 
-// The usual limits.
+// The usual limits, in bytes.
 const (
-	usualPayload = 1 << 20
-	usualReply   = 32 << 20
+	UsualPayload = 1 << 20
+	UsualReply   = 32 << 20
 )
 
 func (l Limits) orUsual() Limits {
 	if l.Payload <= 0 {
-		l.Payload = usualPayload
+		l.Payload = UsualPayload
 	}
 	if l.Reply <= 0 {
-		l.Reply = usualReply
+		l.Reply = UsualReply
 	}
 	return l
 }
