@@ -62,6 +62,9 @@ type Config struct {
 	// MaxIdle bounds the instances that wait for a call, of all modules together; 0 means 64
 	// for each processor, and at least 256.
 	MaxIdle int
+	// WarmUp is how many made-up requests warm instances have answered, whatever that gains; 0
+	// chooses the number by measuring, see Module.Isolate.
+	WarmUp int
 	// Logger takes what guests log; nil discards it.
 	Logger *slog.Logger
 	// Now is the clock that deadlines are measured by; nil means the system's.
@@ -82,6 +85,7 @@ type Engine struct {
 	nobody   *host.Dispatcher
 	logger   *slog.Logger
 	now      func() time.Time
+	warmUp   int           // as in Config
 	patience time.Duration // with a module that is loaded
 	calls    *users
 	idle     chan struct{} // closed when no call runs and none will
@@ -108,6 +112,7 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 		budget:   config.Memory,
 		logger:   config.Logger,
 		now:      config.Now,
+		warmUp:   config.WarmUp,
 		nobody:   host.NewDispatcher(nil, slog.New(slog.DiscardHandler)),
 		patience: cmp.Or(config.LoadTimeout, loadTimeout),
 		calls:    newUsers(func() { close(idle) }),

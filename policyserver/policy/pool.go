@@ -90,13 +90,17 @@ func (p *pool) give(ctx context.Context, domain string, instance *sandbox.Instan
 
 // answered says whether a call came to its end in the guest, be it with an answer of no use.
 func answered(failed error) bool {
+	return failed == nil || answeredBy(failed)
+}
+
+func answeredBy(failed error) bool {
 	var reported *wapc.Error
 	var nonsense *answerError
 	if command, is := errors.AsType[*wasi.CommandError](failed); is {
 		_, exited := errors.AsType[*sandbox.ExitError](command)
 		return exited
 	}
-	return failed == nil || errors.As(failed, &reported) || errors.As(failed, &nonsense)
+	return errors.As(failed, &reported) || errors.As(failed, &nonsense)
 }
 
 func (p *pool) restore(ctx context.Context, instance *sandbox.Instance) bool {

@@ -216,6 +216,9 @@ type candidate struct {
 
 // tune gives the best candidate, or says why there is none.
 func (t *tuner) tune(ctx context.Context) (candidate, error) {
+	if t.engine.warmUp > 0 {
+		return t.try(ctx, t.engine.warmUp)
+	}
 	began := t.engine.now()
 	plain, err := t.try(ctx, 0)
 	if err != nil {

@@ -128,7 +128,7 @@ func (p *Policy) Read(ctx context.Context, instance *sandbox.Instance, host Host
 func (p *Policy) begin(ctx context.Context, host Host) {
 	call := sandbox.CallFrom(ctx)
 	if call.Protocol == nil {
-		call.Protocol = &exchange{policy: p, host: host, context: newContext(ctx, call.Now())}
+		call.Protocol = &exchange{policy: p, host: host}
 	}
 }
 
@@ -154,18 +154,20 @@ func (p *Policy) Evaluate(ctx context.Context, instance *sandbox.Instance, query
 		return nil, err
 	}
 	evaluation := results[0]
-	for _, step := range []struct {
+	for _, step := range [...]struct {
 		function string
-		args     []uint64
+		value    uint64
 	}{
-		{exportSetInput, []uint64{evaluation, uint64(input)}},
-		{exportSetData, []uint64{evaluation, uint64(query.Data)}},
-		{exportSetEntrypoint, []uint64{evaluation, entrypoint}},
-		{exportEval, []uint64{evaluation}},
+		{exportSetInput, uint64(input)},
+		{exportSetData, uint64(query.Data)},
+		{exportSetEntrypoint, entrypoint},
 	} {
-		if _, err := instance.Invoke(ctx, step.function, step.args...); err != nil {
+		if _, err := instance.Invoke(ctx, step.function, evaluation, step.value); err != nil {
 			return nil, err
 		}
+	}
+	if _, err := instance.Invoke(ctx, exportEval, evaluation); err != nil {
+		return nil, err
 	}
 	if results, err = instance.Invoke(ctx, exportResult, evaluation); err != nil {
 		return nil, err
@@ -189,10 +191,16 @@ type caller interface {
 	Write(address uint32, content []byte) error
 }
 
-// place writes a document into the guest and has it parsed there.
+// place writes a document into the guest and has it parsed there. The context is that of a
+// call that was begun.
 func place(ctx context.Context, guest caller, parser string, document []byte) (uint32, error) {
+	state, ok := sandbox.CallFrom(ctx).Protocol.(*exchange)
+	if !ok {
+		return 0, sandbox.Violationf("a document was to be handed over before the policy was asked")
+	}
 	length := uint64(len(document))
-	results, err := guest.Invoke(ctx, exportMalloc, length)
+	state.args[0] = length
+	results, err := guest.Invoke(ctx, exportMalloc, state.args[:1]...)
 	if err != nil {
 		return 0, err
 	}
@@ -200,7 +208,8 @@ func place(ctx context.Context, guest caller, parser string, document []byte) (u
 	if err := guest.Write(uint32(text), document); err != nil {
 		return 0, err
 	}
-	if results, err = guest.Invoke(ctx, parser, uint64(uint32(text)), length); err != nil {
+	state.args = [2]uint64{uint64(uint32(text)), length}
+	if results, err = guest.Invoke(ctx, parser, state.args[:]...); err != nil {
 		return 0, err
 	}
 	if uint32(results[0]) == 0 {

@@ -26,9 +26,22 @@ type Host interface {
 
 // exchange is the state of one evaluation.
 type exchange struct {
-	policy  *Policy
-	host    Host
-	context topdown.BuiltinContext
+	policy *Policy
+	host   Host
+	// context is that of all builtins of a call, whose time stands still; nil until one is
+	// called.
+	context *topdown.BuiltinContext
+	// args are what a function of the guest is called with: the guest's functions are called
+	// often, and arguments elsewhere would be allocated each time.
+	args [2]uint64
+}
+
+// builtinContext is the context of builtins.
+func (e *exchange) builtinContext(ctx context.Context, call *sandbox.Call) topdown.BuiltinContext {
+	if e.context == nil {
+		e.context = new(newContext(ctx, call.Now()))
+	}
+	return *e.context
 }
 
 // Module are the functions that guests import from "env". The memory that they import
@@ -123,7 +136,7 @@ func (e *exchange) answer(ctx context.Context, guest sandbox.Guest, asked questi
 		note, _ := asked.arguments[0].Value.(ast.String)
 		e.host.Output(ctx, "trace", string(note))
 	}
-	value, err := ask(guest.Call, e.context, asked)
+	value, err := ask(guest.Call, e.builtinContext(ctx, guest.Call), asked)
 	if err != nil || value == nil {
 		return 0, err
 	}

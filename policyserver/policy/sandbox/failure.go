@@ -51,14 +51,20 @@ func (h *HostError) Unwrap() error { return h.Err }
 // failure sorts an error of wazero into ErrDeadline, ErrCanceled, *ExitError, *ViolationError,
 // *HostError or *TrapError.
 func failure(err error) error {
+	if err == nil {
+		return nil
+	}
+	return sorted(err)
+}
+
+// sorted is failure for what is an error: its variables are on the heap.
+func sorted(err error) error {
 	var exit *ExitError
 	var violation *ViolationError
 	var trap *TrapError
 	var host *HostError
 	var defect runtime.Error
 	switch {
-	case err == nil:
-		return nil
 	case errors.Is(err, ErrDeadline):
 		return ErrDeadline
 	case errors.Is(err, ErrCanceled):

@@ -50,7 +50,7 @@ func (g Guest) Invoke(ctx context.Context, function string, args ...uint64) ([]u
 	}
 	g.Call.calling = true
 	defer func() { g.Call.calling = false }()
-	return running.invoke(ctx, running.nested, function, args)
+	return running.invoke(ctx, &running.nested, function, args)
 }
 
 // I32 is a list of n i32, for signatures.

@@ -17,7 +17,7 @@ type Instance struct {
 	module  api.Module
 	// functions that the host has called, and those it has called for the guest. A function
 	// has one stack, so that one that runs cannot be called.
-	functions, nested map[string]api.Function
+	functions, nested callable
 
 	linear *linearMemory
 
@@ -51,7 +51,7 @@ func (p *Program) instantiateIn(ctx context.Context, linear *linearMemory) (*Ins
 	}
 	return &Instance{
 		program: p, module: module, linear: linear,
-		functions: map[string]api.Function{}, nested: map[string]api.Function{},
+		functions: callable{known: map[string]function{}}, nested: callable{known: map[string]function{}},
 	}, nil
 }
 
@@ -62,24 +62,51 @@ func (i *Instance) Program() *Program { return i.program }
 // Call.ToldTime.
 func (i *Instance) ToldTime() bool { return i.template != nil && i.template.timed }
 
-// Invoke calls an exported function. The context is that of a Call. The error is
-// ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
+// callable are exported functions that were called before. They are kept, and their values
+// handed over in the same place, so that a call allocates nothing.
+type callable struct {
+	known map[string]function
+	stack [maxValues]uint64
+}
+
+// maxValues is how many parameters, and how many results, a function may have that the host
+// calls.
+const maxValues = 16
+
+// function is one with the number of its parameters and results.
+type function struct {
+	api.Function
+
+	params, results int
+}
+
+// Invoke calls an exported function. The context is that of a Call. The results are valid
+// until the next call. The error is ErrDeadline, ErrCanceled, an *ExitError, a *ViolationError, a *TrapError or a *HostError.
 func (i *Instance) Invoke(ctx context.Context, function string, args ...uint64) ([]uint64, error) {
 	call := CallFrom(ctx)
 	call.running, i.linear.call = i, call
-	return i.invoke(ctx, i.functions, function, args)
+	return i.invoke(ctx, &i.functions, function, args)
 }
 
-func (i *Instance) invoke(ctx context.Context, known map[string]api.Function, function string, args []uint64) ([]uint64, error) {
-	exported := known[function]
-	if exported == nil {
-		if exported = i.module.ExportedFunction(function); exported == nil {
-			return nil, Violationf("module exports no function %q", function)
+func (i *Instance) invoke(ctx context.Context, from *callable, name string, args []uint64) ([]uint64, error) {
+	exported, known := from.known[name]
+	if !known {
+		found := i.module.ExportedFunction(name)
+		if found == nil {
+			return nil, Violationf("module exports no function %q", name)
 		}
-		known[function] = exported
+		definition := found.Definition()
+		exported = function{found, len(definition.ParamTypes()), len(definition.ResultTypes())}
+		from.known[name] = exported
 	}
-	results, err := exported.Call(ctx, args...)
-	return results, failure(err)
+	if len(args) != exported.params || max(exported.params, exported.results) > maxValues {
+		return nil, Violationf("function %q has %d parameters and %d results, and was called with %d", name, exported.params, exported.results, len(args))
+	}
+	copy(from.stack[:], args)
+	if err := exported.CallWithStack(ctx, from.stack[:max(exported.params, exported.results)]); err != nil {
+		return nil, failure(err)
+	}
+	return from.stack[:exported.results], nil
 }
 
 // Write copies content into the instance's memory.

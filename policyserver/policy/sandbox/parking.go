@@ -81,7 +81,7 @@ func (i *Instance) park(ctx context.Context) error {
 	parked.next, parked.stop = iter.Pull(func(yield func(error) bool) {
 		parked.yield = yield
 		own := context.WithValue(context.Background(), callKey{}, &Call{parking: parked})
-		_, err := i.invoke(experimental.WithSnapshotter(own), i.functions, commandStart, nil)
+		_, err := i.invoke(experimental.WithSnapshotter(own), &i.functions, commandStart, nil)
 		if parked.stage != dead { // by stop, after which there must be no yield
 			parked.stage = dead
 			yield(err)
