@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net/http"
 	"os"
 	"slices"
@@ -24,6 +25,9 @@ import (
 // fewest is how many cases there are at least.
 const fewest = 550
 
+// fewestWarm is how many of their policies can be warm at least.
+const fewestWarm = 200
+
 func TestConformance(t *testing.T) {
 	cases, err := Load(os.DirFS("cases"))
 	if err != nil {
@@ -36,10 +40,17 @@ func TestConformance(t *testing.T) {
 	policies := policiesFile(t, cases)
 	store := t.TempDir() // of modules, as they came and compiled: those who start later have less to do
 	world := newWorld(t)
-	engines := engines{
-		fresh:    world.newEnvironment(t, policy.IsolationFresh, store, policies),
-		pristine: world.newEnvironment(t, policy.IsolationPristine, store, policies),
+	var engines engines
+	engines.fresh, _ = world.newEnvironment(t, policy.IsolationFresh, store, policies)
+	engines.pristine, _ = world.newEnvironment(t, policy.IsolationPristine, store, policies)
+	var engine *policy.Engine
+	engines.warm, engine = world.newEnvironment(t, policy.IsolationPristine, store, warmed(t, policies, cases))
+	if stats := engine.Stats(); stats.Warm < fewestWarm {
+		t.Errorf("%d policies are warm, want at least %d: the others are not for %v", stats.Warm, fewestWarm, stats.NotWarm)
+	} else {
+		t.Logf("%d policies are warm, the others are not for %v", stats.Warm, stats.NotWarm)
 	}
+	t.Run("in random order", func(t *testing.T) { engines.shuffled(t, cases, requests) })
 	remote := newRemote(t, store, policies, world)
 	serverOnly := 0
 	var waiting sync.WaitGroup
@@ -129,10 +140,11 @@ func TestEveryPolicyHasCases(t *testing.T) {
 }
 
 // engines answer without a server: one with an instance for each call, one with instances
-// that are put back after each.
-type engines struct{ fresh, pristine *evaluation.Environment }
+// that are put back after each, and one with such that have answered before, where a policy
+// can have these.
+type engines struct{ fresh, pristine, warm *evaluation.Environment }
 
-// run asks both. Their answers are what the case wants, and the same to the byte.
+// run asks all. Their answers are what the case wants, and the same to the byte.
 func (e engines) run(t *testing.T, tested *Case, requests fs.FS) {
 	t.Helper()
 	document := documentOf(t, tested, requests)
@@ -144,6 +156,36 @@ func (e engines) run(t *testing.T, tested *Case, requests fs.FS) {
 		}
 		if tested.Waits() {
 			return
+		}
+		if diff := gocmp.Diff(want, ask(t, e.warm, tested, request)); diff != "" {
+			t.Errorf("-fresh +warm\n%s", diff)
+		}
+	}
+}
+
+// shuffled asks about all cases again and again, in random orders: whatever an engine was asked
+// before, the answer is that of a fresh instance.
+func (e engines) shuffled(t *testing.T, cases []Case, requests fs.FS) {
+	t.Helper()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	want := make([][]string, len(cases))
+	for range 2 {
+		for _, i := range random.Perm(len(cases)) {
+			tested := &cases[i]
+			if tested.ServerOnly() || tested.Waits() {
+				continue
+			}
+			request := requestOf(t, tested, documentOf(t, tested, requests))
+			if want[i] == nil {
+				want[i] = ask(t, e.fresh, tested, request)
+			}
+			for name, environment := range map[string]*evaluation.Environment{"pristine": e.pristine, "warm": e.warm} {
+				if diff := gocmp.Diff(want[i], ask(t, environment, tested, request)); diff != "" {
+					t.Errorf("%s: -fresh +%s\n%s", tested.ID, name, diff)
+				}
+			}
 		}
 	}
 }
@@ -157,6 +199,9 @@ func ask(t *testing.T, environment *evaluation.Environment, tested *Case, reques
 			t.Fatal(err)
 		}
 		compare(t, tested, fromResponse(t, response))
+		if response.Revision != "" {
+			response.Revision = "that of the entry"
+		}
 		encoded, err := json.Marshal(response)
 		if err != nil {
 			t.Fatal(err)

@@ -90,6 +90,26 @@ func policiesFile(t *testing.T, cases []Case) []byte {
 	return encoded
 }
 
+// warmed are policies with warm instances, where these are allowed. Policies that may hang take
+// the whole time that a module has to load, and are left as they are.
+func warmed(t *testing.T, policies []byte, cases []Case) []byte {
+	t.Helper()
+	var entries map[string]map[string]json.RawMessage
+	if err := json.Unmarshal(policies, &entries); err != nil {
+		t.Fatal(err)
+	}
+	for i := range cases {
+		if entry := entries[cases[i].ID]; entry != nil && !cases[i].Waits() && !contract.IsNamespacedID(cases[i].ID) {
+			entry["instanceMode"] = json.RawMessage(`"warm"`)
+		}
+	}
+	encoded, err := json.Marshal(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return encoded
+}
+
 // nobody is an observer that is not interested.
 type nobody struct{}
 
@@ -104,11 +124,11 @@ func (nobody) ModuleInMemory() {}
 func (nobody) SetChanged(evaluation.Snapshot) {}
 
 // newEnvironment serves policies by an engine, without a server.
-func (w world) newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte) *evaluation.Environment {
+func (w world) newEnvironment(t *testing.T, isolation policy.Isolation, store string, policies []byte) (*evaluation.Environment, *policy.Engine) {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	engine, err := policy.NewEngine(t.Context(), policy.Config{
-		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
+		CacheDir: filepath.Join(store, "compiled"), Isolation: isolation, WarmUp: 3, LoadTimeout: loadTimeout, Logger: log, Now: time.Now,
 		Capabilities: w.capabilities(store),
 	})
 	if err != nil {
@@ -151,7 +171,7 @@ func (w world) newEnvironment(t *testing.T, isolation policy.Isolation, store st
 		}
 	})
 	waitFor(t, "the engine's policies", environment.Ready)
-	return environment
+	return environment, engine
 }
 
 // remote is a policy server of its own with a client that trusts it.
