@@ -94,7 +94,7 @@ func (o *other) wapcAsker(of guests.Guest, module *wasmtime.Module) (asker, erro
 	call := &wapcCall{}
 	i32 := wasmtime.NewValType(wasmtime.KindI32)
 	two := wasmtime.NewFuncType([]*wasmtime.ValType{i32, i32}, nil)
-	for name, run := range map[string]func(memory []byte, first, second uint32){
+	answered := map[string]func(memory []byte, first, second uint32){
 		"__guest_request": func(memory []byte, first, second uint32) {
 			copy(memory[second:], call.payload)
 			copy(memory[first:], call.operation)
@@ -103,7 +103,8 @@ func (o *other) wapcAsker(of guests.Guest, module *wasmtime.Module) (asker, erro
 			call.response = append([]byte(nil), memory[first:first+second]...)
 		},
 		"__guest_error": func(memory []byte, first, second uint32) { call.failure = string(memory[first : first+second]) },
-	} {
+	}
+	for name, run := range answered {
 		err := linker.FuncNew("wapc", name, two, func(caller *wasmtime.Caller, args []wasmtime.Val) ([]wasmtime.Val, *wasmtime.Trap) {
 			memory := caller.GetExport("memory").Memory().UnsafeData(caller)
 			run(memory, uint32(args[0].I32()), uint32(args[1].I32()))
@@ -113,6 +114,14 @@ func (o *other) wapcAsker(of guests.Guest, module *wasmtime.Module) (asker, erro
 			return nil, fmt.Errorf("define %s: %w", name, err)
 		}
 	}
+	for _, wanted := range module.Imports() {
+		if wanted.Module() != "wapc" || answered[*wanted.Name()] != nil {
+			continue
+		}
+		if err := defineTrap(linker, wanted); err != nil {
+			return nil, err
+		}
+	}
 	return func(request json.RawMessage) (protocol.ValidationResponse, error) {
 		*call = wapcCall{operation: "validate", payload: document(of, request)}
 		if err := o.callWapc(linker, module, call); err != nil {
@@ -120,6 +129,19 @@ func (o *other) wapcAsker(of guests.Guest, module *wasmtime.Module) (asker, erro
 		}
 		return protocol.DecodeValidationResponse(call.response)
 	}, nil
+}
+
+// defineTrap defines what a guest can call and does not when it is measured.
+func defineTrap(linker *wasmtime.Linker, wanted *wasmtime.ImportType) error {
+	name := *wanted.Name()
+	err := linker.FuncNew(wanted.Module(), name, wanted.Type().FuncType(),
+		func(*wasmtime.Caller, []wasmtime.Val) ([]wasmtime.Val, *wasmtime.Trap) {
+			return nil, wasmtime.NewTrap("policy calls " + name)
+		})
+	if err != nil {
+		return fmt.Errorf("define %s: %w", name, err)
+	}
+	return nil
 }
 
 func (o *other) callWapc(linker *wasmtime.Linker, module *wasmtime.Module, call *wapcCall) error {

@@ -21,13 +21,8 @@ func (o *other) regoAsker(of guests.Guest, module *wasmtime.Module) (asker, erro
 			least = uint32(memory.Minimum())
 			continue
 		}
-		name := *wanted.Name()
-		err := linker.FuncNew(wanted.Module(), name, wanted.Type().FuncType(),
-			func(*wasmtime.Caller, []wasmtime.Val) ([]wasmtime.Val, *wasmtime.Trap) {
-				return nil, wasmtime.NewTrap("policy calls " + name)
-			})
-		if err != nil {
-			return nil, fmt.Errorf("define %s: %w", name, err)
+		if err := defineTrap(linker, wanted); err != nil {
+			return nil, err
 		}
 	}
 	return func(request json.RawMessage) (protocol.ValidationResponse, error) {
