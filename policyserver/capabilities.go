@@ -42,11 +42,30 @@ func (p *PolicyServer) capabilities() map[string]host.Capability {
 		oci.Namespace:         p.images,
 	}
 	if config.Cluster != nil {
-		p.objects = objects.New(objects.Config{Clients: config.Cluster, Memory: p.config.Memory, Logger: p.config.Logger, Now: p.config.Now})
+		p.objects = objects.New(objects.Config{
+			Clients: config.Cluster, Memory: p.config.Memory, Changed: func() { p.source.changed() }, Logger: p.config.Logger, Now: p.config.Now,
+		})
 		p.metrics.ObserveObjects(p.objects.Usage)
 		made[objects.Namespace] = p.objects
 	}
 	return made
+}
+
+// unreadable are the kinds that policies here cannot read, for a report.
+func (p *PolicyServer) unreadable() map[string]contract.Unreadable {
+	if p.objects == nil {
+		return nil
+	}
+	told := map[string]contract.Unreadable{}
+	for resource, problem := range p.objects.Problems() {
+		reason := map[objects.Trouble]contract.UnreadableReason{
+			objects.TroubleForbidden: contract.UnreadableForbidden,
+			objects.TroubleNotServed: contract.UnreadableNotServed,
+			objects.TroubleNoRoom:    contract.UnreadableNoRoom,
+		}[problem.Trouble]
+		told[contract.UnreadableKey(resource.APIVersion, resource.Kind)] = contract.NewUnreadable(reason, problem.Message)
+	}
+	return told
 }
 
 // closeEngine waits for the policies that run, and ends what served them.

@@ -242,6 +242,9 @@ func (o setObserver) ModuleInMemory() { o.metrics.ModuleInMemory() }
 
 func (o setObserver) SetChanged(snapshot evaluation.Snapshot) {
 	o.metrics.SetChanged(snapshot)
+	if o.objects != nil {
+		o.objects.Want(snapshot.Lists)
+	}
 	o.source.changed()
 }
 
@@ -287,6 +290,7 @@ func (p *PolicyServer) report() contract.Report {
 	for id, failure := range snapshot.Failures {
 		report.Failures[id] = contract.NewFailure(failure.Wanted, failure.Reason, failure.Cause)
 	}
+	report.Unreadable = p.unreadable()
 	if p.certificates != nil {
 		p.certificates.Report(&report)
 	}

@@ -14,7 +14,9 @@ import (
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/access"
 	"github.com/kubewarden/kubewarden-operator/controllers/render"
+	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
 	"github.com/kubewarden/kubewarden-operator/controllers/resource"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // reviewer knows what the accounts of policy servers may read.
@@ -55,7 +57,10 @@ func setContextReadable(s *state) {
 		Status: metav1.ConditionFalse,
 	}
 	wrong := s.lacks()
+	told := s.replicas.Unreadable
 	switch {
+	case wrong == "" && len(told) > 0:
+		condition.Reason, condition.Message = unreadableReason(told[0].Reason), unreadable(told)
 	case wrong == "" && s.context.Failed == nil:
 		condition.Status, condition.Reason = metav1.ConditionTrue, policiesv1.ReasonRightsSuffice
 		condition.Message = fmt.Sprintf("ServiceAccount %s may read what the policy declares", s.account)
@@ -71,6 +76,37 @@ func setContextReadable(s *state) {
 		condition.Reason, condition.Message = policiesv1.ReasonKindNotServed, wrong
 	}
 	setCondition(s, condition)
+}
+
+// unreadableReason is the reason of the condition for what a replica says.
+func unreadableReason(told contract.UnreadableReason) string {
+	switch told {
+	case contract.UnreadableNoRoom:
+		return policiesv1.ReasonNoRoomForObjects
+	case contract.UnreadableNotServed:
+		return policiesv1.ReasonKindNotServed
+	case contract.UnreadableForbidden:
+		return policiesv1.ReasonMissingRights
+	default: // of a later contract
+		return policiesv1.ReasonKindUnreadable
+	}
+}
+
+// unreadable says what replicas cannot read, and what would help.
+func unreadable(told []replicas.Unreadable) string {
+	parts := make([]string, 0, len(told))
+	for i, kind := range told {
+		if i == maxNamedKinds {
+			parts = append(parts, fmt.Sprintf("and %d other kinds", len(told)-maxNamedKinds))
+			break
+		}
+		part := fmt.Sprintf("replica %s cannot read %s: %s", kind.Replica, kind.Kind, kind.Message)
+		if kind.Reason == contract.UnreadableNoRoom {
+			part += "; raise the memory limit of the PolicyServer, or give the policy a PolicyServer of its own"
+		}
+		parts = append(parts, part)
+	}
+	return strings.Join(parts, "; ")
 }
 
 // maxNamedKinds bounds how many kinds a message names.

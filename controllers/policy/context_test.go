@@ -13,6 +13,8 @@ import (
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
 	"github.com/kubewarden/kubewarden-operator/controllers/access"
+	"github.com/kubewarden/kubewarden-operator/controllers/replicas"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 )
 
 // lack is that of everything there is to do with a resource.
@@ -32,6 +34,15 @@ func found(finding access.Finding) func(*state) {
 func saying(status metav1.ConditionStatus) func(*state) {
 	return func(s *state) {
 		s.policy.GetStatus().Conditions = []metav1.Condition{{Type: policiesv1.ConditionContextReadable, Status: status}}
+	}
+}
+
+// unread has a replica say that it cannot read a kind.
+func unread(kind string, reason contract.UnreadableReason) func(*state) {
+	return func(s *state) {
+		s.replicas.Unreadable = append(s.replicas.Unreadable, replicas.Unreadable{
+			Unreadable: contract.NewUnreadable(reason, "as it says"), Kind: kind, Replica: "p",
+		})
 	}
 }
 
@@ -59,6 +70,13 @@ func TestContextReadable(t *testing.T) {
 		"nobody has heard of a kind":     {enforced(found(access.Finding{Unserved: []policiesv1.ContextAwareResource{widget}})), &conditionWords{"False", "KindNotServed", "the API server serves no kind Widget of example.com/v1"}},
 		"both":                           {enforced(found(access.Finding{Unserved: []policiesv1.ContextAwareResource{widget}, Lacks: []access.Lack{lack("", "pods")}})), &conditionWords{"False", "MissingRights", lacksPods + "; the API server serves no kind Widget of example.com/v1"}},
 		"the API server does not answer": {enforced(found(access.Finding{Failed: errors.New("no answer")})), &conditionWords{"Unknown", "RightsUnknown", "no answer"}},
+		"a kind has no room": {enforced(found(access.Finding{}), unread("v1/Pod", contract.UnreadableNoRoom)), &conditionWords{"False", "NoRoomForObjects", "replica p cannot read v1/Pod: as it says; " +
+			"raise the memory limit of the PolicyServer, or give the policy a PolicyServer of its own"}},
+		"a replica is refused":       {enforced(found(access.Finding{}), unread("v1/Pod", contract.UnreadableForbidden)), &conditionWords{"False", "MissingRights", "replica p cannot read v1/Pod: as it says"}},
+		"a replica finds no kind":    {enforced(found(access.Finding{}), unread("v1/Lamp", contract.UnreadableNotServed)), &conditionWords{"False", "KindNotServed", "replica p cannot read v1/Lamp: as it says"}},
+		"a replica of later":         {enforced(found(access.Finding{}), unread("v1/Pod", "Later")), &conditionWords{"False", "KindUnreadable", "replica p cannot read v1/Pod: as it says"}},
+		"a rule says more":           {enforced(found(access.Finding{Lacks: []access.Lack{lack("", "pods")}}), unread("v1/Pod", contract.UnreadableForbidden)), &conditionWords{"False", "MissingRights", lacksPods}},
+		"a replica, and nobody else": {enforced(found(access.Finding{Failed: errors.New("no answer")}), unread("v1/Pod", contract.UnreadableForbidden)), &conditionWords{"False", "MissingRights", "replica p cannot read v1/Pod: as it says"}},
 		"many": {enforced(found(access.Finding{Lacks: someLacks, Unserved: []policiesv1.ContextAwareResource{widget, widget, widget, widget, widget}})), &conditionWords{
 			"False", "MissingRights", lacksPods +
 				`; may not get, list and watch deployments (group "apps") ` + rule + "[deployments], verbs: [get, list, watch]" +

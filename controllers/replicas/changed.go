@@ -18,7 +18,7 @@ func Changed(before, after map[string]contract.Report) (ids []string, all bool) 
 	for name, now := range after {
 		was, ok := before[name]
 		// What a report that was cut leaves out, it leaves open.
-		if !ok || was.StartTime != now.StartTime || was.Truncated || now.Truncated {
+		if !ok || was.StartTime != now.StartTime || was.Truncated || now.Truncated || !maps.Equal(was.Unreadable, now.Unreadable) {
 			return nil, true
 		}
 		different(changed, was.Policies, now.Policies)

@@ -31,6 +31,8 @@ func TestChanged(t *testing.T) {
 	restarted.StartTime = "2026-11-23T11:00:00Z"
 	pinned := report(served{"a": one}, nil)
 	pinned.Digests, pinned.ConfigRevision = map[string]string{"a": "sha256:1"}, "r"
+	blind := report(served{"a": one}, nil)
+	blind.Unreadable = map[string]contract.Unreadable{"v1/Pod": contract.NewUnreadable(contract.UnreadableNoRoom, "")}
 	for name, tc := range map[string]struct {
 		before, after reports
 		want          []string
@@ -48,6 +50,7 @@ func TestChanged(t *testing.T) {
 		"a replica goes":               {reports{"p": report(served{"a": one}, nil)}, reports{}, nil, true},
 		"a replica replaces another":   {reports{"p": report(served{"a": one}, nil)}, reports{"q": report(served{"a": one}, nil)}, nil, true},
 		"a replica begins anew":        {reports{"p": report(served{"a": one}, nil)}, reports{"p": restarted}, nil, true},
+		"a kind that is not read":      {reports{"p": report(served{"a": one}, nil)}, reports{"p": blind}, nil, true},
 		"a report that is cut":         {reports{"p": report(served{"a": one}, nil)}, reports{"p": cut}, nil, true},
 		"a report that is cut no more": {reports{"p": cut}, reports{"p": report(served{"a": one}, nil)}, nil, true},
 	} {

@@ -3,6 +3,7 @@ package replicas
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -39,6 +40,16 @@ type Policy struct {
 	// Refusals are the reasons for which the wanted revision is not served, given by ready
 	// replicas and by those that are not ready. The one that most replicas give comes first.
 	Refusals []Refusal
+	// Unreadable are the kinds that the wanted entry declares and that replicas cannot read,
+	// in order, each as the first replica by name says.
+	Unreadable []Unreadable
+}
+
+// Unreadable is a kind of objects that a replica cannot read for the policy.
+type Unreadable struct {
+	contract.Unreadable
+	// Kind is UnreadableKey of it, Replica the name of the replica.
+	Kind, Replica string
 }
 
 // Revision is a revision of a policy that ready replicas serve.
@@ -78,9 +89,36 @@ func (s Set) Policy(id string, wanted contract.Entry) (Policy, error) {
 			return Policy{}, fmt.Errorf("compute the revision of policy %q: %w", id, err)
 		}
 	}
+	count.policy.Unreadable = s.unreadable(wanted)
 	count.policy.Served = sortedRevisions(count.revisions)
 	count.policy.Refusals = sortedRefusals(count.refusals)
 	return count.policy, nil
+}
+
+// unreadable is what ready replicas cannot read of what an entry declares.
+func (s Set) unreadable(wanted contract.Entry) []Unreadable {
+	declared := slices.Clone(wanted.ContextAwareResources)
+	for _, member := range wanted.Policies {
+		declared = append(declared, member.ContextAwareResources...)
+	}
+	first := map[string]Unreadable{}
+	for _, replica := range s {
+		if replica.Terminating || !replica.Ready || replica.Report == nil {
+			continue
+		}
+		for _, resource := range declared {
+			key := contract.UnreadableKey(resource.APIVersion, resource.Kind)
+			told, is := replica.Report.Unreadable[key]
+			if known, already := first[key]; is && (!already || replica.Name < known.Replica) {
+				first[key] = Unreadable{told, key, replica.Name}
+			}
+		}
+	}
+	found := make([]Unreadable, 0, len(first))
+	for _, key := range slices.Sorted(maps.Keys(first)) {
+		found = append(found, first[key])
+	}
+	return found
 }
 
 // counting is a Policy in the making.

@@ -39,6 +39,9 @@ type Report struct {
 	// served and that the entry in policies.yml does not pin: of a policy by its ID, of a
 	// member of a group by <ID>/<member> (MemberID). Whoever pins a module needs all digits.
 	Digests map[string]string `json:"digests,omitempty"`
+	// Unreadable maps each kind of objects (UnreadableKey) that policies declare and that this
+	// replica cannot read for them to the reason.
+	Unreadable map[string]Unreadable `json:"unreadable,omitempty"`
 	// Truncated says that something was left out to keep the report small. What such a
 	// report does not name is not known.
 	Truncated bool `json:"truncated,omitempty"`
@@ -156,4 +159,30 @@ func shorten(text string, n int) string {
 		end--
 	}
 	return text[:end] + ellipsis
+}
+
+// Unreadable says why objects of a kind cannot be read for policies.
+type Unreadable struct {
+	// Reason is one of the Unreadable constants.
+	Reason UnreadableReason `json:"reason"`
+	// Message is for people: at most MaxMessageBytes bytes of UTF-8.
+	Message string `json:"message"`
+}
+
+// UnreadableReason classifies what keeps a replica from reading a kind.
+type UnreadableReason string
+
+// Reasons of an Unreadable.
+const (
+	UnreadableForbidden UnreadableReason = "Forbidden" // the account lacks a right
+	UnreadableNotServed UnreadableReason = "NotServed" // the API server lists no such kind
+	UnreadableNoRoom    UnreadableReason = "NoRoom"    // the objects do not fit into memory
+)
+
+// UnreadableKey is how Report.Unreadable names a kind: "apps/v1/Deployment", or "v1/Pod".
+func UnreadableKey(apiVersion, kind string) string { return apiVersion + "/" + kind }
+
+// NewUnreadable makes an Unreadable whose message holds to MaxMessageBytes.
+func NewUnreadable(reason UnreadableReason, message string) Unreadable {
+	return Unreadable{Reason: reason, Message: shorten(message, MaxMessageBytes)}
 }

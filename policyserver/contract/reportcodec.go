@@ -37,7 +37,7 @@ func ReportLimit(maxReplicas int) int {
 // equal bytes.
 //
 // A payload of more than limit bytes (0 means MaxReportBytes) is made smaller and marked
-// as truncated: first the messages of failures go, then digests, then failures, then served
+// as truncated: first the messages of failures and what cannot be read go, then digests, then failures, then served
 // policies, the last IDs first. What is served goes last, since without it no replica can
 // be counted as one that enforces a policy.
 func EncodeReport(report Report, limit int) (payload []byte, compressed bool, err error) {
@@ -76,6 +76,7 @@ func truncations(report Report) []truncation {
 		failure.Message = ""
 		silent.Failures[id] = failure
 	}
+	silent.Unreadable = nil
 	unpinned := silent
 	unpinned.Digests = nil
 	bare := unpinned

@@ -1,6 +1,7 @@
 package evaluation
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
 // EnvironmentConfig is what an Environment is made from. Every field is needed but
@@ -216,8 +218,27 @@ type Snapshot struct {
 	Digests map[string]string
 	// Members are the IDs under which members of groups answer by themselves.
 	Members []string
+	// Lists are the kinds of objects of which policies that are served may list all there
+	// are, in order.
+	Lists []host.Resource
 	// Ready says whether Environment.Ready is nil.
 	Ready bool
+}
+
+// lists are those of a Snapshot.
+func (s *policySet) lists() []host.Resource {
+	var all []host.Resource
+	for _, served := range s.served {
+		for _, guest := range served.guests() {
+			if guest.call.Capabilities.ListsResources() {
+				all = append(all, guest.call.Capabilities.Resources()...)
+			}
+		}
+	}
+	slices.SortFunc(all, func(a, b host.Resource) int {
+		return cmp.Or(cmp.Compare(a.APIVersion, b.APIVersion), cmp.Compare(a.Kind, b.Kind))
+	})
+	return slices.Compact(all)
 }
 
 // Snapshot describes the current set.
@@ -234,6 +255,7 @@ func (e *Environment) Snapshot() Snapshot {
 		}
 	}
 	snapshot.Members = slices.Sorted(maps.Keys(set.members))
+	snapshot.Lists = set.lists()
 	for id, failure := range set.failures {
 		snapshot.Failures[id] = *failure
 	}

@@ -33,7 +33,7 @@ const (
 
 // ConditionContextReadable is on a policy that declares contextAwareResources, and on no
 // other; upstream has nothing like it. It is True when the ServiceAccount of the policy
-// server may read them all.
+// server may read them all, and no replica has told that it cannot.
 const ConditionContextReadable = "ContextReadable"
 
 // Reasons of ContextReadable.
@@ -44,6 +44,11 @@ const (
 	ReasonMissingRights = "MissingRights"
 	// ReasonKindNotServed: the API server knows no kind of that name.
 	ReasonKindNotServed = "KindNotServed"
+	// ReasonNoRoomForObjects: a replica's memory has no room for the objects of a kind; the
+	// message has what they need and what is allowed.
+	ReasonNoRoomForObjects = "NoRoomForObjects"
+	// ReasonKindUnreadable: a replica cannot read a kind, for a reason of its own.
+	ReasonKindUnreadable = "KindUnreadable"
 	// ReasonRightsUnknown: the API server has not given an answer that can be relied on
 	// yet. Status Unknown.
 	ReasonRightsUnknown = "RightsUnknown"

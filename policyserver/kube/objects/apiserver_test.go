@@ -48,6 +48,9 @@ func newAPIServer(t *testing.T) *apiServer {
 		}})
 	})
 	mux.HandleFunc("GET /api/v1/pods", served.pods)
+	mux.HandleFunc("/", func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("the API server was asked %s %s", r.Method, r.URL)
+	})
 	served.Server = httptest.NewServer(mux)
 	t.Cleanup(served.Close)
 	return served
@@ -61,7 +64,7 @@ func (s *apiServer) pods(w http.ResponseWriter, r *http.Request) {
 		s.asked = append(s.asked, query)
 		answer := s.list(query)
 		if refused, is := answer.(*apierrors.StatusError); is {
-			write(w, int(refused.ErrStatus.Code), refused.ErrStatus)
+			refuse(w, refused)
 			return
 		}
 		write(w, http.StatusOK, answer)
@@ -77,7 +80,7 @@ func (s *apiServer) pods(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if begun.err != nil {
-		write(w, int(begun.err.ErrStatus.Code), begun.err.ErrStatus)
+		refuse(w, begun.err)
 		return
 	}
 	follow(w, r, begun.events)
@@ -97,6 +100,12 @@ func follow(w http.ResponseWriter, r *http.Request, events <-chan metav1.WatchEv
 			return
 		}
 	}
+}
+
+func refuse(w http.ResponseWriter, refused *apierrors.StatusError) {
+	status := refused.ErrStatus
+	status.TypeMeta = metav1.TypeMeta{Kind: "Status", APIVersion: "v1"}
+	write(w, int(status.Code), status)
 }
 
 func write(w http.ResponseWriter, code int, content any) {

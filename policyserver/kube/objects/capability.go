@@ -61,12 +61,16 @@ func NewClients(config *rest.Config) (*Clients, error) {
 // Config is what a Capability is made from.
 type Config struct {
 	Clients *Clients
-	// Unused is how long a kind is watched that nobody asks for; 0 means 10 min.
+	// Unused is how long a kind is watched that is not wanted and that nobody asks for; 0
+	// means 10 min.
 	Unused time.Duration
 	// Memory counts what is kept; nil does not, and bounds nothing.
 	Memory *memory.Budget
-	Logger *slog.Logger
-	Now    func() time.Time
+	// Changed is called after what Problems tells may have changed; nil is not. It must not
+	// wait.
+	Changed func()
+	Logger  *slog.Logger
+	Now     func() time.Time
 }
 
 // Capability reads a cluster for policies. It is safe for concurrent use. It must be closed.

@@ -80,7 +80,9 @@ func (f *follower) watch(ctx context.Context, options metav1.ListOptions) (watch
 		f.unstage()
 	}
 	following, err := f.client.Watch(ctx, options)
-	f.failed(err)
+	if options.SendInitialEvents == nil || err != nil && isFinal(err) { // else a list follows, and tells
+		f.failed(err)
+	}
 	return following, err
 }
 
@@ -109,12 +111,15 @@ func (f *follower) stage(bytes int) error {
 		f.tell(false, nil)
 		err = f.room.take(bytes)
 	}
-	if err != nil {
-		f.refuse(err, f.staged+bytes)
-		return err
+	if err == nil {
+		f.staged += bytes
+		return nil
 	}
-	f.staged += bytes
-	return nil
+	needed := f.staged + bytes
+	f.room.give(f.staged)
+	f.staged, f.ended = 0, true
+	f.refuse(err, needed)
+	return err
 }
 
 // unstage drops what has come of an attempt that failed.

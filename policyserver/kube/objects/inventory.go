@@ -28,6 +28,15 @@ type document struct {
 	room    *room // that has its bytes; nil for no bound
 }
 
+// reads says whether the content was made of a kind, unless it is being made.
+func (d *document) reads(resource host.Resource) bool {
+	if !d.mu.TryLock() {
+		return false
+	}
+	defer d.mu.Unlock()
+	return slices.ContainsFunc(d.parts, func(part part) bool { return part.store.kind.Resource == resource })
+}
+
 // part is a kind as it was at one time.
 type part struct {
 	store      *store

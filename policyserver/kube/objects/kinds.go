@@ -3,6 +3,7 @@ package objects
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -18,6 +19,8 @@ type kind struct {
 
 	resource   schema.GroupVersionResource
 	namespaced bool
+	// listed says whether objects of it can be listed and watched.
+	listed bool
 }
 
 // String is the kind as upstream's messages name it.
@@ -57,7 +60,10 @@ func (k *kinds) find(ctx context.Context, wanted host.Resource) (kind, error) {
 		if resource.Kind != wanted.Kind || strings.Contains(resource.Name, "/") {
 			continue
 		}
-		found = kind{wanted, version.WithResource(resource.Name), resource.Namespaced}
+		found = kind{
+			wanted, version.WithResource(resource.Name), resource.Namespaced,
+			slices.Contains(resource.Verbs, "list") && slices.Contains(resource.Verbs, "watch"),
+		}
 		k.mu.Lock()
 		k.known[wanted] = found
 		k.mu.Unlock()

@@ -58,11 +58,16 @@ func (r *room) spare(bytes int) bool {
 	if r == nil {
 		return true
 	}
-	usage := r.budget.Usage(memory.Objects)
-	if usage.Allowed > 0 && usage.Held+int64(bytes) > usage.Allowed { // no refusal to be counted
+	if !r.has(bytes) { // no refusal to be counted
 		return false
 	}
 	return r.budget.Take(memory.Objects, memory.Size{Heap: int64(bytes)}) == nil
+}
+
+// has says whether there is room for bytes.
+func (r *room) has(bytes int) bool {
+	usage := r.budget.Usage(memory.Objects)
+	return usage.Allowed == 0 || usage.Held+int64(bytes) <= usage.Allowed
 }
 
 func (r *room) give(bytes int) {

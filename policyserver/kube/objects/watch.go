@@ -15,7 +15,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
-// defaultUnused is how long a kind is watched that nobody asks for.
+// defaultUnused is how long a kind is watched that is not wanted and that nobody asks for.
 const defaultUnused = 10 * time.Minute
 
 // Waits between attempts to list what cannot be listed: a right that was granted counts
@@ -45,6 +45,9 @@ type watches struct {
 	running sync.WaitGroup
 	janitor sync.Once
 	watched map[host.Resource]*watched
+	// wanted are the kinds that are watched whether anybody asks or not, and what calls off
+	// looking for them.
+	wanted map[host.Resource]context.CancelFunc
 	// documents are those of policies in Rego, by what they are made of.
 	documents map[string]*document
 }
@@ -56,6 +59,8 @@ type watched struct {
 	logger *slog.Logger
 	end    context.CancelFunc
 	now    func() time.Time
+	// changed is told when what keeps policies from reading may have changed.
+	changed func()
 	// The following two are guarded by the watches: when somebody asked for the last time, or
 	// else when the watch began, and whether anybody did.
 	lastUsed time.Time
@@ -66,12 +71,15 @@ type watched struct {
 	news   chan struct{}
 	synced bool
 	err    error // why there is nothing to read
-	// since is when that was so first.
+	// since is when waiting began not to help.
 	since time.Time
 }
 
 func newWatches(config Config) *watches {
 	config.Unused = cmp.Or(config.Unused, defaultUnused)
+	if config.Changed == nil {
+		config.Changed = func() {}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	return &watches{config: config, ctx: ctx, stop: stop, watched: map[host.Resource]*watched{}, documents: map[string]*document{}}
 }
@@ -164,7 +172,7 @@ func (w *watches) begin(kind kind) (*watched, error) {
 func (w *watches) start(kind kind) *watched {
 	ctx, end := context.WithCancel(w.ctx)
 	started := &watched{
-		store: newStore(kind), logger: w.config.Logger, end: end, now: w.config.Now,
+		store: newStore(kind), logger: w.config.Logger, end: end, now: w.config.Now, changed: w.config.Changed,
 		news: make(chan struct{}), lastUsed: w.config.Now(),
 	}
 	started.room = &room{budget: w.config.Memory, free: func() bool { return w.freeFor(started) }}
@@ -187,7 +195,7 @@ func (w *watches) drop(gone *watched) {
 // expire ends the watches that nobody has asked for in a while.
 func (w *watches) expire(now time.Time) {
 	for resource, watched := range w.watched {
-		if now.Sub(watched.lastUsed) > w.config.Unused {
+		if _, wanted := w.wanted[resource]; !wanted && now.Sub(watched.lastUsed) > w.config.Unused {
 			w.drop(watched)
 			w.config.Logger.Info("stop watching", "api_version", resource.APIVersion, "kind", resource.Kind)
 		}
@@ -199,15 +207,17 @@ func (w *watches) expire(now time.Time) {
 	}
 }
 
-// tidy has watches expire, also when nobody asks for anything any more.
+// tidy has watches expire and tries again what had no room, also when nobody asks for
+// anything any more.
 func (w *watches) tidy() {
-	every := time.NewTicker(w.config.Unused / 4)
+	every := time.NewTicker(w.config.Unused / 10)
 	defer every.Stop()
 	for {
 		select {
 		case <-every.C:
 			w.mu.Lock()
 			w.expire(w.config.Now())
+			w.retry(w.config.Now())
 			w.mu.Unlock()
 		case <-w.ctx.Done():
 			return
@@ -256,9 +266,9 @@ func (w *watched) refuse(over error, bytes int) {
 		return
 	}
 	w.logger.Warn("policies cannot read what they were granted", "api_version", w.kind.APIVersion, "kind", w.kind.Kind, "error", refused)
+	w.close() // first: whoever is told finds the memory free
 	w.tell(false, refused)
 	w.end()
-	w.close()
 }
 
 // hadNoRoom says whether there was no room for the objects, and that before a time.
@@ -271,10 +281,13 @@ func (w *watched) hadNoRoom(before time.Time) bool {
 func (w *watched) tell(synced bool, err error) {
 	w.state.Lock()
 	defer w.state.Unlock()
+	if isFinal(err) || isFinal(w.err) {
+		defer w.changed()
+	}
 	if errors.Is(w.err, errForgotten) || isNoRoom(w.err) && !errors.Is(err, errForgotten) {
 		return // the watch has ended over it
 	}
-	if err != nil && w.err == nil {
+	if isFinal(err) && !isFinal(w.err) {
 		w.since = w.now()
 	}
 	w.synced, w.err = synced, err

@@ -75,6 +75,11 @@ func (g Grants) AllowsResource(resource Resource) bool {
 // ReadsResources says whether there is any kind of object that the policy may read.
 func (g Grants) ReadsResources() bool { return len(g.resources) > 0 }
 
+// ListsResources says whether the policy may list objects of the kinds that it may read.
+func (g Grants) ListsResources() bool {
+	return g.ReadsResources() && (g.Allows(namespaceKubernetes+"/"+operationListAll) || g.Allows(namespaceKubernetes+"/"+operationListByNamespace))
+}
+
 // Resources are the kinds of objects that the policy may read, in order.
 func (g Grants) Resources() []Resource {
 	return slices.SortedFunc(maps.Keys(g.resources), func(a, b Resource) int {

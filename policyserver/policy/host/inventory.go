@@ -24,10 +24,11 @@ type Inventory interface {
 	Inventory(ctx context.Context, request Request, form Form) ([]byte, error)
 }
 
-// The capability by which a document is granted: it is the same as to list everything.
+// The capability by which a document is granted is the same as to list everything.
 const (
-	namespaceKubernetes = "kubernetes"
-	operationListAll    = "list_resources_all"
+	namespaceKubernetes      = "kubernetes"
+	operationListAll         = "list_resources_all"
+	operationListByNamespace = "list_resources_by_namespace"
 )
 
 // Inventory passes the same gate as a call, and is counted as one. The document must not be
