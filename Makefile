@@ -83,7 +83,7 @@ e2e: cluster-up image-load standin-load policies-push deploy ## End-to-end tests
 
 # What certificates have no part in runs once, in e2e; so does what takes minutes, of which
 # e2e-rotation-built-in runs the other half.
-NO_CERTIFICATES := TestAChangeAmongFifty|TestAClusterShows|TestAnImageOfUpstreamsContractIsRolledOut|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)|TestNoAdmissionFailsWhileCertificatesChange/authority
+NO_CERTIFICATES := TestAChangeAmongFifty|TestAClusterShows|TestImagesAreAdmitted|TestPodsCarryTheLabels|TestPoliciesThatRead|TestAnImageOfUpstreamsContractIsRolledOut|TestNoAdmissionFailsUnderTraffic/(turns|registry|operator|share)|TestNoAdmissionFailsWhileCertificatesChange/authority
 
 BUILT_IN_TESTS := -tags=e2e -timeout=25m -skip='$(NO_CERTIFICATES)'
 

@@ -3,8 +3,6 @@
 package e2e
 
 import (
-	"context"
-	"os/exec"
 	"testing"
 	"time"
 
@@ -64,16 +62,6 @@ func stopWithoutServers(t *testing.T) (bringRegistryBack func()) {
 		client.GracePeriodSeconds(0))).To(gomega.Succeed())
 	inCluster(t, "stop")
 	return bringRegistryBack
-}
-
-// inCluster runs a command of the program that the cluster is made by.
-func inCluster(t *testing.T, args ...string) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
-	if output, err := exec.CommandContext(ctx, "../../bin/cluster", args...).CombinedOutput(); err != nil {
-		t.Fatalf("cluster %v: %v\n%s", args, err, output)
-	}
 }
 
 // awaitControlPlane waits until the cluster's DNS and the operator run anew.

@@ -29,6 +29,9 @@ const (
 	moduleDropCapabilities = "drop-capabilities:v0.1.0"
 	moduleServiceNodePort  = "disallow-service-nodeport:v0.1.0"
 	moduleContainerLimits  = "container-limits:v0.1.0"
+	moduleNamespaceLabels  = "namespace-labels:v0.1.0"
+	moduleIngressHosts     = "unique-ingress-hosts:v0.1.0"
+	moduleVerifiedImages   = "verified-images:v0.1.0"
 )
 
 // promptly is how soon a change must be in force.

@@ -4,8 +4,10 @@ package e2e
 
 import (
 	"bytes"
+	"context"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -82,6 +84,16 @@ func kill(t *testing.T, pod corev1.Pod) {
 	pid := processWith(t, "policy-server", "KUBEWARDEN_REPLICA="+pod.Name)
 	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 		t.Fatalf("kill the process of Pod %s: %v", pod.Name, err)
+	}
+}
+
+// inCluster runs a command of the program that the cluster is made by.
+func inCluster(t *testing.T, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	defer cancel()
+	if output, err := exec.CommandContext(ctx, "../../bin/cluster", args...).CombinedOutput(); err != nil {
+		t.Fatalf("cluster %v: %v\n%s", args, err, output)
 	}
 }
 

@@ -33,7 +33,7 @@ func TestMonitorModeAdmitsAndTellsTheVerdictInLogAndMetrics(t *testing.T) {
 	log := kubectl(t, "--namespace", operatorNamespace, "logs", "--selector=kubewarden/policy-server=default", "--since=1m")
 	g.Expect(log).To(gomega.MatchRegexp(`"policy evaluation \(monitor mode\)" policy_id=kw\.cap\.%s .*response\.allowed=false .*Privileged container is not allowed`, policy.Name))
 	rejections := fmt.Sprintf(`kubewarden_policy_evaluations_total\{accepted="false".*policy_mode="monitor",policy_name="kw\.cap\.%s",.*\} 1`, policy.Name)
-	g.Eventually(func() string { return serverMetrics(t) }).WithTimeout(promptly).Should(gomega.MatchRegexp(rejections))
+	g.Eventually(func() string { return serverMetrics(t, policiesv1.DefaultPolicyServer) }).WithTimeout(promptly).Should(gomega.MatchRegexp(rejections))
 
 	change(t, policy, func() { policy.Spec.Mode = policiesv1.PolicyModeProtect })
 	eventuallyReady(t, policy, 30*time.Second)
@@ -140,14 +140,11 @@ func eventuallyGroupReady(t *testing.T, group *policiesv1.ClusterAdmissionPolicy
 	}).WithTimeout(30 * time.Second).WithPolling(100 * time.Millisecond).Should(gomega.Succeed())
 }
 
-// serverMetrics are the metrics of all replicas of the default policy server, one after the other.
-func serverMetrics(t *testing.T) string {
+// serverMetrics are the metrics of all replicas of a policy server, one after the other.
+func serverMetrics(t *testing.T, server string) string {
 	t.Helper()
-	pods := &corev1.PodList{}
-	selector := client.MatchingLabels{"kubewarden/policy-server": policiesv1.DefaultPolicyServer}
-	gomega.NewWithT(t).Expect(cluster.List(t.Context(), pods, client.InNamespace(operatorNamespace), selector)).To(gomega.Succeed())
 	var all string
-	for _, pod := range pods.Items {
+	for _, pod := range replicasOf(t, server) {
 		all += kubectl(t, "get", "--raw", fmt.Sprintf("/api/v1/namespaces/%s/pods/%s:8080/proxy/metrics", operatorNamespace, pod.Name))
 	}
 	return all
