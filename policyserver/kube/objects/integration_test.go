@@ -64,6 +64,23 @@ func TestAgainstAnAPIServer(t *testing.T) {
 		t.Errorf("got data %s", document)
 	}
 
+	if document := c.inventory(t, host.FormGatekeeper, "ConfigMap"); !strings.HasPrefix(document, `{"cluster":{},"namespace":{`) || !strings.Contains(document, `"default":{"v1":{"ConfigMap":{`) || !strings.Contains(document, `"one":{"apiVersion":"v1"`) {
+		t.Errorf("got data %s", document)
+	}
+
+	// The policy of a namespace reads that one, and no other, whatever the account may read.
+	own, err := c.as(t, asking{"default", operationList, listing}, "ConfigMap")
+	if err != nil || !strings.Contains(own, `"data":{"k":"v"}`) {
+		t.Errorf("its own namespace: got %s, %v", own, err)
+	}
+	for operation, payload := range map[string]string{
+		operationList: strings.Replace(listing, `"namespace":"default"`, `"namespace":"kube-system"`, 1),
+		operationGet:  strings.Replace(getting, `"namespace":"default"`, `"namespace":"kube-system"`, 1), operationListAll: listing,
+	} {
+		got, err := c.as(t, asking{"default", operation, payload}, "ConfigMap")
+		checkAnswer(t, got, err, expected{"", "Policy has not been granted access to Kubernetes v1/ConfigMap resources."})
+	}
+
 	object.Data = map[string]string{"k": "w"}
 	if _, err := admin.CoreV1().ConfigMaps("default").Update(t.Context(), object, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
