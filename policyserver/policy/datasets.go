@@ -190,12 +190,12 @@ func (d *datasets) drop(key lineKey) {
 
 // build builds a dataset. Its module is used meanwhile, and so is the dataset.
 func (d *datasets) build(module *Module, reader reader, program *sandbox.Program, set *dataset) {
+	defer close(set.built) // after everything, so that those who wait find all done
 	defer module.leave()
 	err := set.build(module, reader, program)
 	if err == nil {
 		err = d.makeRoom(set)
 	}
-	close(set.built)
 	if err != nil {
 		d.rest(set, err)
 	} else {

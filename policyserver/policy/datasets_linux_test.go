@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/memory"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -122,7 +123,8 @@ func TestDataThatChangesIsReadAsByAFreshInstance(t *testing.T) {
 		t.Run(mode, func(t *testing.T) {
 			cluster := &namespaces{number: 100}
 			fresh := compile(t, newReadingEngine(t, cluster, policy.Config{Isolation: policy.IsolationFresh}), binary)
-			engine := newReadingEngine(t, cluster, policy.Config{})
+			budget := memory.NewBudget(memory.Plan{Limit: 1 << 30, Modules: 1 << 29, Guests: 1 << 29}, nil)
+			engine := newReadingEngine(t, cluster, policy.Config{Memory: budget})
 			pristine := compile(t, engine, binary)
 			call := policy.Call{Capabilities: readingNamespaces(t, "kubernetes/*")}
 			for range 200 {
@@ -143,7 +145,19 @@ func TestDataThatChangesIsReadAsByAFreshInstance(t *testing.T) {
 			if stats := engine.Stats(); stats.DatasetsMade < 10 || stats.WithoutDataset != 0 {
 				t.Errorf("got %+v, want that data was read for many requests together", stats)
 			}
+			checkGivenBack(t, pristine, budget)
 		})
+	}
+}
+
+// checkGivenBack closes a module, the only one of its engine, and looks for what is left.
+func checkGivenBack(t *testing.T, module *policy.Module, budget *memory.Budget) {
+	t.Helper()
+	if err := module.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if usage := budget.Usage(memory.Guests); usage.Held != 0 {
+		t.Errorf("%d bytes of guests are held by nobody", usage.Held)
 	}
 }
 
