@@ -116,8 +116,13 @@ fuzz: ## Every fuzz target for FUZZTIME (1m); the result stands in build/fuzz.tx
 	@hack/fuzz.sh
 
 .PHONY: bench
-bench: ## The engine beside wasmtime 25 in one run; needs gcc, clang with lld, and npm; the result stands in build/bench.json
+bench: bench-context ## The engine beside wasmtime 25 in one run, and policies that read the cluster; needs gcc, clang with lld, and npm; the results stand in build/bench.json and build/context.json
 	@cd test/bench/engine && CGO_ENABLED=1 go run .
+
+.PHONY: bench-context
+bench-context: build $(CLUSTER_BIN) ## Policies that read 3,000 Namespaces and 10,000 RoleBindings: latencies, memory; the result stands in build/context.json
+	@KUBEBUILDER_ASSETS="$$($(CLUSTER_BIN) assets)" go test -count=1 -tags=integration -timeout=30m -v ./test/bench/context \
+		-namespaces=3000 -bindings=10000 -requests=50 -idle=30s -hold -binary=$(CURDIR)/$(BIN)/kubewarden -file=$(CURDIR)/$(BUILD)/context.json
 
 .PHONY: bench-lint
 bench-lint: ## Check the style of the comparison with wasmtime; needs gcc
