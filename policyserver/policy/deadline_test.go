@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,13 +15,8 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
-// Whatever a guest does, its call ends soon after the deadline.
-func TestDeadline(t *testing.T) {
-	const deadline = 50 * time.Millisecond
-	// How late a call may end: about 1 ms on an idle machine. The bound leaves room for one
-	// that is busy with ten other things; what it tells apart is late from never.
-	const late = 10 * time.Second
-
+// endless are guests that never come to an end, by what they do.
+func endless() map[string][]byte {
 	sleeping := wasmtest.NewGuest()
 	poll := sleeping.Import("wasi_snapshot_preview1", "poll_oneoff", sleeping.Type(bytes.Repeat([]byte{wasmtest.I32}, 4), []byte{wasmtest.I32}))
 	subscription := make([]byte, 48)
@@ -33,12 +30,13 @@ func TestDeadline(t *testing.T) {
 	starting := wasmtest.NewGuest()
 	starting.Section(8, wasmtest.U32(starting.Func(starting.Type(nil, nil), wasmtest.Loop(wasmtest.Br(0)))))
 
-	tests := map[string][]byte{
+	return map[string][]byte{
 		"tight loop":                    wasmtest.Looping(),
 		"exponential recursion":         wasmtest.Recursing(),
 		"tail calls":                    wasmtest.TailCalling(),
 		"filling a page":                wasmtest.FillingMemory(1),
 		"filling 32 MiB":                wasmtest.FillingMemory(512),
+		"copying 32 MiB":                wasmtest.CopyingMemory(512),
 		"denied host calls":             wasmtest.CallingHost("oci", "v1/verify", "{}"),
 		"host calls":                    wasmtest.CallingHost("kubernetes", "can_i", "{}"),
 		"a host call that takes long":   wasmtest.CallingHost("kubernetes", "get_resource", "{}"),
@@ -47,13 +45,22 @@ func TestDeadline(t *testing.T) {
 		"looping while it initialises":  looping(wasmtest.NewGuest()),
 		"looping in its start function": starting.Bytes(),
 	}
+}
+
+// Whatever a guest does, its call ends soon after the deadline.
+func TestDeadline(t *testing.T) {
+	const deadline = 50 * time.Millisecond
+	// How late a call may end: about 1 ms on an idle machine. The bound leaves room for one
+	// that is busy with ten other things; what it tells apart is late from never.
+	const late = 10 * time.Second
+
 	engine := newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": slow{}}})
 	granted, err := host.NewGrants([]string{"kubernetes/*"}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	call := policy.Call{PolicyID: "kw.cap.mine", Capabilities: granted}
-	for name, binary := range tests {
+	for name, binary := range endless() {
 		module := compile(t, engine, binary)
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), deadline)
@@ -78,6 +85,36 @@ func TestDeadline(t *testing.T) {
 			if took > deadline+late {
 				t.Errorf("took %v, want at most %v", took, deadline+late)
 			}
+		})
+	}
+}
+
+// BenchmarkDeadline is how late calls of guests end that never come to an end by themselves:
+// on average, and the latest one.
+func BenchmarkDeadline(b *testing.B) {
+	const deadline = 5 * time.Millisecond
+	engine := newEngine(b, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": slow{}}})
+	granted, err := host.NewGrants([]string{"kubernetes/*"}, nil)
+	if err != nil {
+		b.Fatal(err)
+	}
+	guests := endless()
+	for _, name := range slices.Sorted(maps.Keys(guests)) {
+		module := compile(b, engine, guests[name])
+		b.Run(name, func(b *testing.B) {
+			var late, latest time.Duration
+			for b.Loop() {
+				ctx, cancel := context.WithTimeout(b.Context(), deadline)
+				_, err := module.Validate(ctx, policy.Call{PolicyID: "kw.cap.bench", Capabilities: granted}, json.RawMessage(`{}`))
+				end, _ := ctx.Deadline()
+				after := time.Since(end)
+				cancel()
+				checkError(b, err, &wantError{policy.KindTimeout, "Policy execution interrupted because it exceeded the allowed execution time"})
+				late += after
+				latest = max(latest, after)
+			}
+			b.ReportMetric(float64(late.Microseconds())/float64(b.N), "late-us/op")
+			b.ReportMetric(float64(latest.Microseconds()), "latest-us")
 		})
 	}
 }

@@ -49,7 +49,7 @@ type wantError struct {
 	Message string
 }
 
-func checkError(t *testing.T, err error, want *wantError) {
+func checkError(t testing.TB, err error, want *wantError) {
 	t.Helper()
 	var got *policy.Error
 	if err != nil && !errors.As(err, &got) {

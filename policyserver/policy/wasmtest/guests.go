@@ -62,6 +62,15 @@ func FillingMemory(pages uint32) []byte {
 	).Bytes()
 }
 
+// CopyingMemory copies a memory of that many pages onto itself, one byte further, for ever.
+func CopyingMemory(pages uint32) []byte {
+	return NewGuest().OnValidate(
+		I32Const(int32(pages-1)), MemoryGrow, Drop,
+		Loop(I32Const(1), I32Const(0), MemorySize, I32Const(65536), I32Mul, I32Const(1), I32Sub, MemoryCopy, Br(0)),
+		I32Const(1),
+	).Bytes()
+}
+
 // CallingHost calls a capability of the host for ever.
 func CallingHost(namespace, operation, payload string) []byte {
 	g := NewGuest()
