@@ -222,13 +222,15 @@ func BenchmarkData(b *testing.B) {
 				call := policy.Call{Capabilities: granted, Settings: json.RawMessage(`{"limit":7}`)}
 				told(b, module, call, "first")
 				told(b, module, call, "second")
-				b.ReportMetric(float64(engine.Stats().DatasetBytes), "shared-bytes")
 				for b.Loop() {
 					if changes {
 						cluster.change()
 					}
 					told(b, module, call, "n")
 				}
+				document, _ := cluster.Inventory(b.Context(), host.Request{}, host.Form(mode))
+				b.ReportMetric(float64(len(document)), "document-bytes")
+				b.ReportMetric(float64(engine.Stats().DatasetBytes), "shared-bytes")
 			})
 		}
 	}
