@@ -14,6 +14,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/child"
 )
 
 // requestTimeout is how long an answer may take: as long as an API server waits by default.
@@ -43,8 +45,8 @@ func newClient(address string, roots *x509.CertPool) *client {
 // dialLoopback refuses everything that is not on this machine.
 func dialLoopback(ctx context.Context, network, address string) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
-	if err != nil || host != loopback {
-		return nil, fmt.Errorf("dial %s: only %s is allowed", address, loopback)
+	if err != nil || host != child.Loopback {
+		return nil, fmt.Errorf("dial %s: only %s is allowed", address, child.Loopback)
 	}
 	return new(net.Dialer).DialContext(ctx, network, address)
 }

@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/child"
 )
 
 // floorCommand is the argument by which this program serves as the floor: what a whole
@@ -53,7 +55,7 @@ func serveFloor(ctx context.Context, arguments []string) error {
 	}
 	ended := make(chan error, 2)
 	go func() {
-		ended <- api.ServeTLS(listeners[0], filepath.Join(dir, certificateFile), filepath.Join(dir, keyFile))
+		ended <- api.ServeTLS(listeners[0], filepath.Join(dir, child.CertificateFile), filepath.Join(dir, child.KeyFile))
 	}()
 	go func() { ended <- probe.Serve(listeners[1]) }()
 	select {

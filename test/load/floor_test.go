@@ -14,6 +14,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/child"
 )
 
 // The floor accepts what a policy server is asked, over HTTP/2 and with the UID of each request.
@@ -43,7 +45,7 @@ func TestFloorRefuses(t *testing.T) {
 	if err := serveFloor(t.Context(), []string{"here"}); err == nil || !strings.Contains(err.Error(), "got 1 arguments") {
 		t.Errorf("got %v, want an error about the arguments", err)
 	}
-	listener, err := net.Listen("tcp", loopback+":0")
+	listener, err := net.Listen("tcp", child.Loopback+":0")
 	if err != nil {
 		t.Fatal(err)
 	}

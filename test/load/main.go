@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
 // config is the command line.
@@ -163,7 +164,7 @@ func (c config) conclude(found *result, log io.Writer) error {
 	if !c.soak {
 		found.Figures = found.figures()
 	}
-	if err := errors.Join(found.write(c.out), found.tell(log)); err != nil {
+	if err := errors.Join(record.Write(c.out, found), found.tell(log)); err != nil {
 		return err
 	}
 	fmt.Fprintf(log, "%.0f requests/s; at half of it p50 %.2f ms, p95 %.2f ms, p99 %.2f ms; %.0f MB; %d errors; see %s\n",

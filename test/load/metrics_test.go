@@ -79,15 +79,3 @@ func TestCrossCheck(t *testing.T) {
 		})
 	}
 }
-
-func TestParseRSS(t *testing.T) {
-	got, err := parseRSS(strings.NewReader("Name:\tx\nVmHWM:\t  999 kB\nVmRSS:\t  128 kB\n"))
-	if err != nil || got != 128<<10 {
-		t.Errorf("got %d, %v; want %d", got, err, 128<<10)
-	}
-	for _, text := range []string{"Name:\tx\n", "VmRSS:\tmuch\n"} {
-		if _, err := parseRSS(strings.NewReader(text)); err == nil {
-			t.Errorf("%q: got no error", text)
-		}
-	}
-}

@@ -1,11 +1,7 @@
 package main
 
 import (
-	"encoding/json"
-	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"strconv"
 	"time"
 )
@@ -110,21 +106,6 @@ func (r *result) fail(err error) {
 		r.Errors++
 		r.Problems = append(r.Problems, err.Error())
 	}
-}
-
-// write writes the result, also when it is a bad one.
-func (r *result) write(path string) error {
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode result: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	if err := os.WriteFile(path, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write result: %w", err)
-	}
-	return nil
 }
 
 func milliseconds(of time.Duration) float64 { return rounded(float64(of) / float64(time.Millisecond)) }

@@ -1,32 +1,22 @@
 package main
 
 import (
-	"bufio"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/child"
 )
-
-// loopback is the only address that anything is dialled at.
-const loopback = "127.0.0.1"
 
 // Times that a server may take.
 const (
@@ -57,13 +47,8 @@ type serverConfig struct {
 	log      io.Writer
 }
 
-// Files of a server, in its folder.
-const (
-	certificateFile = "tls.crt"
-	keyFile         = "tls.key"
-	// storeFolder has the modules that it loaded, and what it compiled.
-	storeFolder = "store"
-)
+// storeFolder has the modules that a server loaded, and what it compiled, in its folder.
+const storeFolder = "store"
 
 // startServer starts a server and waits until it is ready. The policies are in the folder
 // already. stop has to be called.
@@ -83,14 +68,14 @@ func startServer(ctx context.Context, config serverConfig) (*server, error) {
 func newServer(ctx context.Context, dir string) (*server, error) {
 	s := &server{dir: dir, ended: make(chan struct{})}
 	var err error
-	if s.roots, err = writeCertificate(dir); err != nil {
+	if s.roots, err = child.WriteCertificate(dir); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(ctx, 3)
+	ports, err := child.FreePorts(ctx, 3)
 	if err != nil {
 		return nil, err
 	}
-	s.api, s.readiness, s.metrics = net.JoinHostPort(loopback, ports[0]), net.JoinHostPort(loopback, ports[1]), net.JoinHostPort(loopback, ports[2])
+	s.api, s.readiness, s.metrics = net.JoinHostPort(child.Loopback, ports[0]), net.JoinHostPort(child.Loopback, ports[1]), net.JoinHostPort(child.Loopback, ports[2])
 	return s, nil
 }
 
@@ -121,9 +106,9 @@ func (s *server) start(ctx context.Context, log io.Writer, program string, argum
 func (s *server) arguments(logLevel string) []string {
 	port := func(address string) string { return address[strings.LastIndexByte(address, ':')+1:] }
 	return []string{
-		"policy-server", "--addr=" + loopback, "--port=" + port(s.api), "--readiness-probe-port=" + port(s.readiness),
+		"policy-server", "--addr=" + child.Loopback, "--port=" + port(s.api), "--readiness-probe-port=" + port(s.readiness),
 		"--enable-metrics", "--metrics-port=" + port(s.metrics),
-		"--cert-file=" + filepath.Join(s.dir, certificateFile), "--key-file=" + filepath.Join(s.dir, keyFile),
+		"--cert-file=" + filepath.Join(s.dir, child.CertificateFile), "--key-file=" + filepath.Join(s.dir, child.KeyFile),
 		"--policies=" + filepath.Join(s.dir, "policies.yml"), "--policies-download-dir=" + filepath.Join(s.dir, storeFolder),
 		"--drain-period=0s", "--log-level=" + logLevel,
 	}
@@ -222,79 +207,4 @@ func (s *server) stop() error {
 }
 
 // rss reads how much memory of the server is resident, in bytes.
-func (s *server) rss() (int64, error) {
-	file, err := os.Open(fmt.Sprintf("/proc/%d/status", s.command.Process.Pid))
-	if err != nil {
-		return 0, fmt.Errorf("read memory of the server: %w", err)
-	}
-	defer func() { _ = file.Close() }()
-	return parseRSS(file)
-}
-
-// parseRSS finds VmRSS, which the kernel gives in units of 1,024 bytes (proc_pid_status(5)).
-func parseRSS(status io.Reader) (int64, error) {
-	lines := bufio.NewScanner(status)
-	for lines.Scan() {
-		value, found := strings.CutPrefix(lines.Text(), "VmRSS:")
-		if !found {
-			continue
-		}
-		kilobytes, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
-		if err != nil {
-			return 0, fmt.Errorf("read VmRSS: %w", err)
-		}
-		return kilobytes << 10, nil
-	}
-	return 0, errors.Join(errors.New("there is no VmRSS: the process has ended"), lines.Err())
-}
-
-// freePorts finds ports that nobody listens on. Another process may take one before the
-// server does, which then does not start.
-func freePorts(ctx context.Context, count int) ([]string, error) {
-	ports := make([]string, 0, count)
-	for range count {
-		listener, err := new(net.ListenConfig).Listen(ctx, "tcp", loopback+":0")
-		if err != nil {
-			return nil, fmt.Errorf("find a port: %w", err)
-		}
-		defer func() { _ = listener.Close() }()
-		_, port, err := net.SplitHostPort(listener.Addr().String())
-		if err != nil {
-			return nil, fmt.Errorf("find a port: %w", err)
-		}
-		ports = append(ports, port)
-	}
-	return ports, nil
-}
-
-// writeCertificate makes a serving certificate, signed by itself, as files of a server.
-func writeCertificate(dir string) (*x509.CertPool, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	now := time.Now()
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(7 * 24 * time.Hour),
-		IPAddresses: []net.IP{net.ParseIP(loopback)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		return nil, fmt.Errorf("make certificate: %w", err)
-	}
-	keyDER, err := x509.MarshalECPrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encode key: %w", err)
-	}
-	chain := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	for name, content := range map[string][]byte{
-		certificateFile: chain, keyFile: pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: keyDER}),
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o600); err != nil {
-			return nil, fmt.Errorf("write certificate: %w", err)
-		}
-	}
-	roots := x509.NewCertPool()
-	roots.AppendCertsFromPEM(chain)
-	return roots, nil
-}
+func (s *server) rss() (int64, error) { return child.Memory(s.command.Process.Pid, child.Resident) }

@@ -6,6 +6,9 @@ import (
 	"flag"
 	"testing"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/child/childtest"
+	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
 var (
@@ -17,7 +20,7 @@ var (
 
 // TestWhatAnAuditCosts scans one cluster three times.
 func TestWhatAnAuditCosts(t *testing.T) {
-	binary := program(t, *binaryFlag)
+	binary := childtest.Program(t, root, *binaryFlag)
 	c := newCluster(t)
 	p := policies(t)
 	c.install(t, p)
@@ -39,7 +42,7 @@ func TestWhatAnAuditCosts(t *testing.T) {
 	found.OnePercent = measure(t, c, server, scanner)
 
 	t.Log("\n" + found.table())
-	if err := found.write(*fileFlag); err != nil {
+	if err := record.Write(*fileFlag, found); err != nil {
 		t.Error(err)
 	}
 	for _, complaint := range found.check() {

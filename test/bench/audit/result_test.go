@@ -3,11 +3,8 @@
 package audit
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"text/tabwriter"
 )
@@ -106,22 +103,4 @@ func (r *result) table() string {
 	fmt.Fprintf(&text, "%d objects, %d policies, %d questions; wanted on two processors are %d evaluations/s\n", r.Objects, r.Policies, r.Questions, wantedRate)
 	fmt.Fprintf(&text, "reports about 1,000 Pods take %.1f MB of etcd\n", r.EtcdPerThousandPods/1e6)
 	return text.String()
-}
-
-// write writes the result into a file, unless that has no name.
-func (r *result) write(file string) error {
-	if file == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	return nil
 }

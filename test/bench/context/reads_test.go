@@ -6,6 +6,7 @@ import (
 	"context"
 	"flag"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"testing"
 	"testing/fstest"
@@ -18,6 +19,8 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
+	"github.com/kubewarden/kubewarden-operator/test/bench/child/childtest"
+	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
 var (
@@ -36,7 +39,7 @@ const changeEvery = time.Second
 
 // TestWhatReadingCosts asks about Namespaces, then about RoleBindings.
 func TestWhatReadingCosts(t *testing.T) {
-	binary := program(t, *binaryFlag)
+	binary := childtest.Program(t, filepath.Join("..", "..", ".."), *binaryFlag)
 	c := newCluster(t)
 	c.fill(t, *namespacesFlag, *bindingsFlag)
 	found := &result{Namespaces: *namespacesFlag, Bindings: *bindingsFlag, Clients: *clientsFlag}
@@ -47,7 +50,7 @@ func TestWhatReadingCosts(t *testing.T) {
 		found.measureBindings(t, startServer(t, binary, c.kubeconfig, listingBindings()), c)
 	})
 	t.Log("\n" + found.table())
-	if err := found.write(*fileFlag); err != nil {
+	if err := record.Write(*fileFlag, found); err != nil {
 		t.Error(err)
 	}
 	for _, complaint := range found.check() {

@@ -3,10 +3,7 @@
 package context
 
 import (
-	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -96,22 +93,4 @@ func (r *result) table() string {
 	line("the same, each right after a change:", r.BindingsChanging)
 	fmt.Fprintf(&text, "%d RoleBindings: idle RSS of the server %.0f MB\n", r.Bindings, r.IdleRSS)
 	return text.String()
-}
-
-// write writes the result into a file, unless that has no name.
-func (r *result) write(file string) error {
-	if file == "" {
-		return nil
-	}
-	text, err := json.MarshalIndent(r, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode the result: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	if err := os.WriteFile(file, append(text, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write the result: %w", err)
-	}
-	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
+	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
 type config struct {
@@ -63,27 +64,13 @@ func run(ctx context.Context, c config, out io.Writer) error {
 		}
 		rows = append(rows, measured...)
 	}
-	if err := errors.Join(write(c.file, rows), table(out, rows)); err != nil {
+	if err := errors.Join(record.Write(c.file, rows), table(out, rows)); err != nil {
 		return err
 	}
 	problems = append(problems, broken(rows)...)
 	if len(problems) > 0 {
 		return fmt.Errorf("%d figures do not hold; on a busy machine a second run may say otherwise:\n  %s",
 			len(problems), strings.Join(problems, "\n  "))
-	}
-	return nil
-}
-
-func write(file string, rows []row) error {
-	content, err := json.MarshalIndent(rows, "", "  ")
-	if err != nil {
-		return fmt.Errorf("encode figures: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
-		return fmt.Errorf("make directory of figures: %w", err)
-	}
-	if err := os.WriteFile(file, append(content, '\n'), 0o644); err != nil {
-		return fmt.Errorf("write figures: %w", err)
 	}
 	return nil
 }

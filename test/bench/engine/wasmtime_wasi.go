@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/bytecodealliance/wasmtime-go/v25"
+
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
 var (
@@ -40,7 +42,7 @@ func TestWorkGrowsLinearlyWithPolicies(t *testing.T) {
 		}
 	}
 	t.Log("\n" + found.table())
-	if err := found.write(*fileFlag); err != nil {
+	if err := record.Write(*fileFlag, found); err != nil {
 		t.Error(err)
 	}
 	for _, complaint := range found.check() {
