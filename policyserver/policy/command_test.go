@@ -169,7 +169,7 @@ func TestCommandDeadline(t *testing.T) {
 		}),
 		"host calls": commandOf(func(c *Command) []byte { return Loop(c.CallHost("tracing", "log", "{}"), Drop, Br(0)) }),
 	}
-	engine := newEngine(t, policy.Config{})
+	engine := newEngine(t, policy.Config{LoadTimeout: time.Second})
 	for name, binary := range tests {
 		t.Run(name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
@@ -182,7 +182,7 @@ func TestCommandDeadline(t *testing.T) {
 
 // A command that floods its own input is ended.
 func TestCommandThatReadsNothing(t *testing.T) {
-	module := compile(t, newEngine(t, policy.Config{Capabilities: map[string]host.Capability{"kubernetes": flood{}}}),
+	module := compile(t, newEngine(t, policy.Config{LoadTimeout: time.Second, Capabilities: map[string]host.Capability{"kubernetes": flood{}}}),
 		commandOf(func(c *Command) []byte { return Loop(c.CallHost("kubernetes", "can_i", "{}"), Drop, Br(0)) }))
 	granted, err := host.NewGrants([]string{"*"}, nil)
 	if err != nil {
