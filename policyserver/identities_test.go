@@ -1,7 +1,6 @@
 package policyserver
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -9,14 +8,10 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
-	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature/signaturetest"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/trustroot"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 	"github.com/kubewarden/kubewarden-operator/test/sigstore"
@@ -42,14 +37,11 @@ func (i images) signAs(t *testing.T, s *sigstore.Sigstore, signer sigstore.Signe
 		t.Fatal(err)
 	}
 	digest := descriptor.Digest.String()
-	payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}}}`, digest)
-	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
-		Layer: static.NewLayer(payload, signature.MediaType), Annotations: s.Layer(t, signer, payload),
-	})
+	payload, err := signaturetest.Payload(digest, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(reference.Context().Tag(signature.Tag(digest)), image, transport); err != nil {
+	if err := signaturetest.Attach(reference.Context().Digest(digest), payload, []map[string]string{s.Layer(t, signer, payload)}, transport); err != nil {
 		t.Fatal(err)
 	}
 }

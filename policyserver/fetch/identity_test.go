@@ -2,37 +2,31 @@ package fetch
 
 import (
 	"errors"
-	"fmt"
 	"testing"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature/signaturetest"
 	"github.com/kubewarden/kubewarden-operator/test/sigstore"
 )
 
 // signAs stores a signature of a manifest by an identity, as cosign does.
 func (h *host) signAs(t *testing.T, s *sigstore.Sigstore, signer sigstore.Signer, digest string) {
 	t.Helper()
-	payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}}}`, digest)
-	image, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
-		Layer: static.NewLayer(payload, signature.MediaType), Annotations: s.Layer(t, signer, payload),
-	})
+	payload, err := signaturetest.Payload(digest, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	reference, err := name.ParseReference(h.address()+"/policies:"+signature.Tag(digest), name.Insecure)
+	repository, err := name.NewRepository(h.address()+"/policies", name.Insecure)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(reference, image, remote.WithTransport(h.Client().Transport)); err != nil {
+	transport := remote.WithTransport(h.Client().Transport)
+	if err := signaturetest.Attach(repository.Digest(digest), payload, []map[string]string{s.Layer(t, signer, payload)}, transport); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -4,7 +4,7 @@
 //
 // What belongs here: the cases (cases/*.yaml, one file for each matter; requests/*.json,
 // larger requests), how they are read (case.go), what of them becomes an entry of
-// policies.yml (entry.go, guests.go, certificates.go, images.go; hostile.go makes guests that mean harm,
+// policies.yml (entry.go, guests.go, certificates.go, images.go, identities.go; hostile.go makes guests that mean harm,
 // of every execution mode) and a request (request.go), and how answers are compared (answer.go).
 // conformance_test.go runs them: a case that is about a verdict through
 // policyserver/evaluation with the engine, with fresh and with pristine instances, whose

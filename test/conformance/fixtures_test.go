@@ -189,7 +189,8 @@ func newRemote(t *testing.T, store string, policies []byte, world world) *remote
 	if err != nil {
 		t.Fatal(err)
 	}
-	for path, content := range map[string][]byte{files.Policies: policies, files.Sources: sources} {
+	trust := filepath.Join(dir, "trusted_root.json")
+	for path, content := range map[string][]byte{files.Policies: policies, files.Sources: sources, trust: theImages().trust} {
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +199,7 @@ func newRemote(t *testing.T, store string, policies []byte, world world) *remote
 	s, err := policyserver.New(t.Context(), policyserver.Config{
 		Version: "0.0.0-test", APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Certificates: certificates,
 		MaxBodyBytes: maxBodyBytes, Workers: 8, QueueLimit: 64, PolicyTimeout: policyTimeout, SettingsTimeout: settingsTimeout,
-		AcceptNamespace: acceptNamespace, DownloadDir: store, Files: files, Capabilities: world.config,
+		AcceptNamespace: acceptNamespace, DownloadDir: store, Files: files, SigstoreTrust: trust, Capabilities: world.config,
 		Logger: slog.New(slog.DiscardHandler), Now: time.Now,
 	})
 	if err != nil {

@@ -16,15 +16,18 @@ import (
 	registries "github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature/signaturetest"
+	"github.com/kubewarden/kubewarden-operator/test/sigstore"
 )
 
 // images is a registry on the loopback interface, for as long as the process lives, and texts
 // with what is in it: "<registry>" is its address, "<key>" a public key, and "<stranger>"
-// one that signed nothing. It has apps:signed, which the key signed, and apps:unsigned, which
-// nobody did.
+// one that signed nothing. It has apps:signed, which the key signed, apps:unsigned, which
+// nobody did, and those of signedByIdentities.
 type images struct {
 	address string
-	texts   *strings.Replacer
+	// trust is the trust root of those who vouch for identities.
+	trust []byte
+	texts *strings.Replacer
 }
 
 var theImages = sync.OnceValue(func() images {
@@ -36,7 +39,11 @@ var theImages = sync.OnceValue(func() images {
 	must(err)
 	must(key.Sign(push(address+"/apps:signed", "signed")))
 	push(address+"/apps:unsigned", "unsigned")
-	return images{address, strings.NewReplacer("<registry>", address, "<key>", quote(key.PublicKey), "<stranger>", quote(stranger.PublicKey))}
+	own := sigstore.New(machine{})
+	alices, bobs := signedByIdentities(address, own)
+	return images{address, own.TrustedRoot(machine{}, 0), strings.NewReplacer(
+		"<registry>", address, "<key>", quote(key.PublicKey), "<stranger>", quote(stranger.PublicKey), "<alice>", alices, "<bob>", bobs,
+	)}
 })
 
 // push stores an image whose configuration names a user.

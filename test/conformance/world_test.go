@@ -13,12 +13,13 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/capability/oci"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
+	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 	"github.com/kubewarden/kubewarden-operator/policyserver/kube/objects"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
 )
 
 // world is what policies can ask about: a name server that knows one host, a registry with
-// images, a small cluster, and no authorities but those that a policy brings along.
+// images and those who vouch for who signed them, a small cluster, and no authorities but those that a policy brings along.
 type world struct {
 	config  policyserver.Capabilities
 	cleanup func(func())
@@ -41,7 +42,9 @@ func (world) sources() contract.Sources {
 // capabilities are for an engine without a server.
 func (w world) capabilities(store string) map[string]host.Capability {
 	registries := oci.New(oci.Config{Now: time.Now})
-	registries.Use(fetch.New(fetch.Config{Dir: store, Sources: w.sources()}))
+	registries.Use(fetch.New(fetch.Config{Dir: store, Sources: w.sources(), Trust: func() (*signature.Trust, error) {
+		return signature.ParseTrust(theImages().trust)
+	}}))
 	cluster := objects.New(objects.Config{Clients: w.config.Cluster, Logger: slog.New(slog.DiscardHandler), Now: time.Now})
 	w.cleanup(cluster.Close)
 	return map[string]host.Capability{

@@ -13,15 +13,12 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/empty"
 	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 	"github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
-	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature/signaturetest"
 	"github.com/kubewarden/kubewarden-operator/test/sigstore"
 )
@@ -169,9 +166,7 @@ func (i signedImage) signBy(t *testing.T, key *signaturetest.Signer) {
 func (i signedImage) signAs(t *testing.T, by *sigstore.Sigstore, signer sigstore.Signer) {
 	t.Helper()
 	g := gomega.NewWithT(t)
-	payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}},"optional":null}`, i.digest)
-	signed, err := mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1),
-		mutate.Addendum{Layer: static.NewLayer(payload, signature.MediaType), Annotations: by.Layer(t, signer, payload)})
+	payload, err := signaturetest.Payload(i.digest, nil)
 	g.Expect(err).NotTo(gomega.HaveOccurred())
-	g.Expect(remote.Write(i.reference.Context().Tag(signature.Tag(i.digest)), signed, toRegistry(t)...)).To(gomega.Succeed())
+	g.Expect(signaturetest.Attach(i.reference.Context().Digest(i.digest), payload, []map[string]string{by.Layer(t, signer, payload)}, toRegistry(t)...)).To(gomega.Succeed())
 }

@@ -11,11 +11,6 @@ import (
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
-	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch"
@@ -35,22 +30,20 @@ const (
 // gives the certificate of the last.
 func (i *images) signAs(t *testing.T, s *sigstore.Sigstore, digest string, signers ...sigstore.Signer) (certificate string) {
 	t.Helper()
-	payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}},"optional":{"env":"prod"}}`, digest)
-	signed := mutate.MediaType(empty.Image, types.OCIManifestSchema1)
-	for _, signer := range signers {
-		annotations := s.Layer(t, signer, payload)
-		certificate = annotations[signature.AnnotationCertificate]
-		var err error
-		signed, err = mutate.Append(signed, mutate.Addendum{Layer: static.NewLayer(payload, signature.MediaType), Annotations: annotations})
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	reference, err := name.ParseReference(i.reference(signature.Tag(digest)))
+	payload, err := signaturetest.Payload(digest, map[string]string{"env": "prod"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := remote.Write(reference, signed); err != nil {
+	signatures := make([]map[string]string, 0, len(signers))
+	for _, signer := range signers {
+		signatures = append(signatures, s.Layer(t, signer, payload))
+		certificate = signatures[len(signatures)-1][signature.AnnotationCertificate]
+	}
+	reference, err := name.ParseReference(i.reference("any"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := signaturetest.Attach(reference.Context().Digest(digest), payload, signatures); err != nil {
 		t.Fatal(err)
 	}
 	return certificate

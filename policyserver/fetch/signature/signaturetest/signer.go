@@ -11,12 +11,7 @@ import (
 	"fmt"
 
 	"github.com/google/go-containerregistry/pkg/name"
-	v1 "github.com/google/go-containerregistry/pkg/v1"
-	"github.com/google/go-containerregistry/pkg/v1/empty"
-	"github.com/google/go-containerregistry/pkg/v1/mutate"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
-	"github.com/google/go-containerregistry/pkg/v1/static"
-	"github.com/google/go-containerregistry/pkg/v1/types"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/fetch/signature"
 )
@@ -53,22 +48,16 @@ func (s *Signer) Sign(of name.Reference, options ...remote.Option) error {
 	if err != nil {
 		return fmt.Errorf("find what is to be signed: %w", err)
 	}
-	image, err := s.image(descriptor.Digest.String())
+	digest := descriptor.Digest.String()
+	payload, err := Payload(digest, nil)
 	if err != nil {
 		return err
 	}
-	return remote.Write(of.Context().Tag(signature.Tag(descriptor.Digest.String())), image, options...)
-}
-
-func (s *Signer) image(digest string) (v1.Image, error) {
-	payload := fmt.Appendf(nil, `{"critical":{"type":"cosign container image signature","image":{"docker-manifest-digest":%q}},"optional":null}`, digest)
 	sum := sha256.Sum256(payload)
 	signed, err := ecdsa.SignASN1(rand.Reader, s.key, sum[:])
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return mutate.Append(mutate.MediaType(empty.Image, types.OCIManifestSchema1), mutate.Addendum{
-		Layer:       static.NewLayer(payload, signature.MediaType),
-		Annotations: map[string]string{signature.AnnotationSignature: base64.StdEncoding.EncodeToString(signed)},
-	})
+	annotations := map[string]string{signature.AnnotationSignature: base64.StdEncoding.EncodeToString(signed)}
+	return Attach(of.Context().Digest(digest), payload, []map[string]string{annotations}, options...)
 }
