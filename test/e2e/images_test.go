@@ -40,9 +40,10 @@ func TestImagesAreAdmittedThatAreSignedAsDemanded(t *testing.T) {
 	key, stranger := newSigner(t), newSigner(t)
 	server := signatureServer(t, ns, own)
 	image := func(tag string) signedImage { return pushImage(t, ns, tag) }
-	byKey, later, byStranger := image("by-key"), image("later"), image("by-stranger")
+	byKey, later, evenLater, byStranger := image("by-key"), image("later"), image("even-later"), image("by-stranger")
 	byKey.signBy(t, key)
 	later.signBy(t, key)
+	evenLater.signBy(t, key)
 	byStranger.signBy(t, stranger)
 	byAlice, byProject, byForeign, byBob := image("by-alice"), image("by-project"), image("by-foreign"), image("by-bob")
 	byAlice.signAs(t, own, sigstore.Signer{Issuer: oidc, Email: alice})
@@ -55,7 +56,8 @@ func TestImagesAreAdmittedThatAreSignedAsDemanded(t *testing.T) {
 	byIdentity := map[string]any{"keyless": []any{map[string]any{"issuer": oidc, "subject": alice}}}
 	byPrefix := map[string]any{"keylessPrefix": []any{map[string]any{"issuer": oidc, "urlPrefix": projects}}}
 	policy := newPolicy(t, ns, moduleVerifiedImages, map[string]any{"signatures": []any{
-		demandFor(of("by-key"), keyDemand(key)), demandFor(of("later"), keyDemand(key)), demandFor(of("by-stranger"), keyDemand(key)), demandFor(of("unsigned"), keyDemand(key)),
+		demandFor(of("by-key"), keyDemand(key)), demandFor(of("later"), keyDemand(key)), demandFor(of("even-later"), keyDemand(key)),
+		demandFor(of("by-stranger"), keyDemand(key)), demandFor(of("unsigned"), keyDemand(key)),
 		demandFor(of("by-alice"), byIdentity), demandFor(of("by-foreign"), byIdentity), demandFor(of("by-bob"), byIdentity),
 		demandFor(of("by-project"), byPrefix),
 	}})
@@ -71,23 +73,34 @@ func TestImagesAreAdmittedThatAreSignedAsDemanded(t *testing.T) {
 	}
 	gomega.NewWithT(t).Expect(admitted(t, ns, "registry.k8s.io/pause:3.10")).Error().To(gomega.MatchError(gomega.ContainSubstring("no demand of signatures is about it")))
 
-	for away, why := range map[registryAway]string{registryRefuses: "connection refused", registryHangs: "exceeded the allowed execution time"} {
-		t.Run("the registry "+away.how, func(t *testing.T) {
+	// Each absence asks for an image of its own: a question that outlived its request while the
+	// registry hung is answered, and the answer kept, as soon as the registry is back.
+	for _, absence := range []struct {
+		away    registryAway
+		unasked signedImage
+		why     string
+	}{
+		{registryHangs, later, "exceeded the allowed execution time"},
+		{registryRefuses, evenLater, "connection refused"},
+	} {
+		t.Run("the registry "+absence.away.how, func(t *testing.T) {
 			g := gomega.NewWithT(t)
 			admitsAsVerified(t, ns, byKey) // so that the answer is not old
-			bringBack := loseRegistry(t, away)
+			bringBack := loseRegistry(t, absence.away)
 			admitsAsVerified(t, ns, byKey)
 			began := time.Now()
-			g.Expect(admitted(t, ns, later.name())).Error().To(gomega.MatchError(gomega.And(
-				gomega.ContainSubstring("denied the request"), gomega.ContainSubstring(why))), "nobody has verified it yet")
+			g.Expect(admitted(t, ns, absence.unasked.name())).Error().To(gomega.MatchError(gomega.And(
+				gomega.ContainSubstring("denied the request"), gomega.ContainSubstring(absence.why))), "nobody has verified it yet")
 			g.Expect(time.Since(began)).To(gomega.BeNumerically("<", answerPatience))
 			bringBack()
 		})
 	}
-	gomega.NewWithT(t).Eventually(func() error {
-		_, err := admitted(t, ns, later.name())
-		return err
-	}).WithTimeout(contextPatience).Should(gomega.Succeed(), "the registry is back")
+	for _, asked := range []signedImage{later, evenLater} {
+		gomega.NewWithT(t).Eventually(func() error {
+			_, err := admitted(t, ns, asked.name())
+			return err
+		}).WithTimeout(contextPatience).Should(gomega.Succeed(), "the registry is back")
+	}
 }
 
 // answerPatience is how long a policy that cannot find out may take to say so: less than an API
