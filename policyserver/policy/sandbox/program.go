@@ -30,7 +30,7 @@ type Program struct {
 // code, for each of all of it so many of the compiler's descriptions, and some however
 // small it is. Measured on guests of every kind, since the compiler does not tell.
 const (
-	machineCodePerCode  = 6
+	machineCodePerCode  = 5
 	descriptionsPerByte = 2.3
 	leastMachineCode    = 8 << 10
 	leastDescriptions   = 32 << 10

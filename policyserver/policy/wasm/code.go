@@ -17,7 +17,7 @@ func (w *rewriter) rewriteCode(r *reader) {
 	}
 	w.code.items = make([]byte, 0, len(r.data)+len(r.data)/8)
 	body := body{rewriter: w}
-	for range n {
+	for i := range n {
 		start := r.pos
 		size := r.u32()
 		if size > maxFunctionBytes {
@@ -25,7 +25,7 @@ func (w *rewriter) rewriteCode(r *reader) {
 			return
 		}
 		body.in = r.sub(size)
-		body.rewrite()
+		body.rewrite(w.paramsOf(w.importedFunctions + i))
 		if r.err = body.in.err; r.err != nil {
 			return
 		}
@@ -40,6 +40,8 @@ type body struct {
 	rewriter *rewriter
 	in       *reader
 	out      []byte   // locals and instructions, still without fuel
+	groups   uint32   // of locals, with which out begins
+	locals   locals   // parameters among them
 	charges  []charge // in order of place
 	open     []int    // open blocks: the charge that their instructions add to
 	blocks   int      // blocks and ifs
@@ -47,18 +49,16 @@ type body struct {
 	item     []byte
 }
 
-// charge is a place where fuel is taken: a function's entry or a loop's header. Between
-// two charges no instruction runs twice, so that what a charge takes is the weight of the
-// instructions that can follow it before the next.
-type charge struct {
-	place  int // in body.out
-	weight int
-}
-
-func (b *body) rewrite() {
+// rewrite reads the body of a function with parameters of those types.
+func (b *body) rewrite(params []byte) {
 	b.out, b.charges, b.open, b.blocks, b.targets = b.out[:0], b.charges[:0], b.open[:0], 0, 0
+	b.locals.begin(params)
 	locals := b.copyLocals()
-	b.charges = append(b.charges, charge{place: len(b.out), weight: locals})
+	entry := b.begin(charge{place: len(b.out), weight: locals})
+	for parameter := range params {
+		entry.read = append(entry.read, uint32(parameter))
+	}
+	entry.written = append(entry.written, entry.read...)
 	b.open = append(b.open, 0)
 	for len(b.open) > 0 && b.in.err == nil {
 		b.copyInstruction()
@@ -72,13 +72,16 @@ func (b *body) rewrite() {
 func (b *body) copyLocals() int {
 	start := b.in.pos
 	total := uint64(0)
-	groups := b.in.count("groups of locals")
-	b.out = appendU32(b.out, groups)
-	for range groups {
+	b.groups = b.in.count("groups of locals")
+	for range b.groups {
 		n := b.in.u32()
-		total += uint64(n)
+		if total += uint64(n); total > maxLocals {
+			break
+		}
+		b.locals.add(b.in.peek(), n)
 		b.out = copyValueType(appendU32(b.out, n), b.in)
 	}
+	b.locals.known()
 	if total > maxLocals {
 		b.in.failAt(start, "%d locals, at most %d are allowed", total, maxLocals)
 		return 0
@@ -114,7 +117,7 @@ func (b *body) note(op byte) {
 		b.blocks++
 		b.open = append(b.open, b.open[len(b.open)-1])
 	case opLoop:
-		b.charges = append(b.charges, charge{place: len(b.out)})
+		b.begin(charge{place: len(b.out), around: b.open[len(b.open)-1], plain: b.out[len(b.out)-1] < typeEmpty})
 		b.open = append(b.open, len(b.charges)-1)
 	case opEnd:
 		b.open = b.open[:len(b.open)-1]
@@ -131,6 +134,10 @@ func (b *body) copyImmediate(kind immediate, op byte, start int) {
 	case none:
 	case index:
 		b.out = appendU32(b.out, r.u32())
+	case local:
+		index := r.u32()
+		b.use(op, index)
+		b.out = appendU32(b.out, index)
 	case indexPair:
 		b.out = appendU32(b.out, r.u32())
 		b.out = appendU32(b.out, r.u32())
@@ -268,16 +275,4 @@ func (b *body) skipMemory(start int) {
 
 func (b *body) call(kind helper) {
 	b.out = appendU32(append(b.out, opCall), b.rewriter.helper(kind))
-}
-
-// withFuel is the body with its charges written in. It is valid until the next call.
-func (b *body) withFuel() []byte {
-	b.item = b.item[:0]
-	done := 0
-	for _, charge := range b.charges {
-		b.item = append(b.item, b.out[done:charge.place]...)
-		b.item = b.rewriter.appendCharge(b.item, charge.weight)
-		done = charge.place
-	}
-	return append(b.item, b.out[done:]...)
 }

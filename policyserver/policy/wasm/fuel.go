@@ -10,22 +10,18 @@ const (
 	chunk = 1 << 20
 )
 
-// appendCharge takes the fuel for instructions of that weight and asks for more when
-// there is none left.
-func (w *rewriter) appendCharge(to []byte, weight int) []byte {
-	units := 1 + weight/unitInstructions
-	to = appendU32(append(to, opGlobalGet), w.fuel())
-	to = appendSigned(append(to, opI32Const), int64(units))
-	return w.appendTake(to)
+// appendTake subtracts what is on top of the stack from the fuel below it, and asks for
+// more when there is none left.
+func (w *rewriter) appendTake(to []byte) []byte {
+	to = append(w.appendSubtract(to), opI32LtS, opIf, typeEmpty)
+	return append(w.appendRefuel(to), opEnd)
 }
 
-// appendTake subtracts what is on top of the stack from the fuel below it.
-func (w *rewriter) appendTake(to []byte) []byte {
-	to = append(to, opI32Sub, opGlobalSet)
-	to = appendU32(to, w.fuel())
-	to = appendU32(append(to, opGlobalGet), w.fuel())
-	to = append(to, opI32Const, 0, opI32LtS, opIf, typeEmpty)
-	return append(w.appendRefuel(to), opEnd)
+// appendSubtract subtracts what is on top of the stack from the fuel below it, and leaves
+// what is left and a 0 there.
+func (w *rewriter) appendSubtract(to []byte) []byte {
+	to = appendU32(append(to, opI32Sub, opGlobalSet), w.fuel())
+	return append(appendU32(append(to, opGlobalGet), w.fuel()), opI32Const, 0)
 }
 
 // appendRefuel asks the host for fuel, whatever is left. It stands before instructions

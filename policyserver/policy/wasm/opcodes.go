@@ -9,6 +9,7 @@ const (
 	opIf         = 0x04
 	opElse       = 0x05
 	opEnd        = 0x0b
+	opBr         = 0x0c
 	opBrIf       = 0x0d
 	opReturn     = 0x0f
 	opCall       = 0x10
@@ -28,6 +29,7 @@ const (
 	opI32LtS     = 0x48
 	opI32GtU     = 0x4b
 	opI32LeU     = 0x4d
+	opI32GeS     = 0x4e
 	opI64GtU     = 0x56
 	opI32Add     = 0x6a
 	opI32Sub     = 0x6b
@@ -37,8 +39,15 @@ const (
 	opI64Add     = 0x7c
 	opI64Sub     = 0x7d
 	opI64Mul     = 0x7e
+	opI64Or      = 0x84
 	opI64Shl     = 0x86
 	opI64ExtendU = 0xad
+
+	opI32ReinterpretF32 = 0xbc
+	opI64ReinterpretF64 = 0xbd
+	opF32ReinterpretI32 = 0xbe
+	opF64ReinterpretI64 = 0xbf
+
 	opRefNull    = 0xd0
 	opRefFunc    = 0xd2
 	prefixBulk   = 0xfc
@@ -67,7 +76,8 @@ type immediate byte
 const (
 	unknown   immediate = iota // the opcode is not supported
 	none                       // nothing
-	index                      // one index: local, global, table, type, label
+	index                      // one index: global, table, type, label
+	local                      // index of a local
 	indexPair                  // type and table
 	function                   // index of a function, to be shifted
 	blockType                  // type of a block
@@ -103,7 +113,8 @@ var immediates = func() (table [256]immediate) {
 		{0x14, 0x15, index},        // call_ref, return_call_ref
 		{0x1a, 0x1b, none},         // drop, select
 		{0x1c, 0x1c, valueTypes},   // select with types
-		{0x20, 0x26, index},        // locals, globals, table.get, table.set
+		{0x20, 0x22, local},        // local.get, local.set, local.tee
+		{0x23, 0x26, index},        // globals, table.get, table.set
 		{0x28, 0x3e, access},       // loads and stores
 		{0x3f, 0x40, memory},       // memory.size, memory.grow
 		{0x41, 0x41, constI32},     //

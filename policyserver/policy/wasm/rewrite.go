@@ -146,6 +146,7 @@ type rewriter struct {
 	tickType  uint32
 
 	plainTypes map[uint32]string // those outside of recursion groups
+	params     [][]byte          // of all function types, see paramsOf
 
 	parks         bool
 	read          *uint32  // the imported function that reads

@@ -105,6 +105,8 @@ func TestRewriteKeepsMeaning(t *testing.T) {
 				LocalGet(0), I32Const(1), I32Sub, LocalSet(0),
 				Br(0),
 			)), LocalGet(1)), []uint64{0, 1, 100_000}},
+		"more between two charges than a quantum": {program(0,
+			bytes.Repeat([]byte{0x01}, 40*wasm.Quantum), LocalGet(0)), []uint64{7}}, // nop
 		"trap": {program(0, Unreachable), []uint64{0}},
 		"short copy, forward overlap": {program(3, pattern(100),
 			I32Const(10), I32Const(0), I32Const(50), MemoryCopy, I32Const(0)), []uint64{0}},

@@ -23,7 +23,7 @@ func (w *rewriter) rewriteTypes(r *reader) {
 			return
 		}
 		if r.peek() != typeRecursion {
-			item := copyFunctionType(nil, r)
+			item := w.copyFunctionType(nil, r)
 			w.types.add(item...)
 			w.plainTypes[w.typeCount] = string(item)
 			w.typeCount++
@@ -33,7 +33,7 @@ func (w *rewriter) rewriteTypes(r *reader) {
 		n := r.count("types of a recursion group")
 		group := appendU32([]byte{typeRecursion}, n)
 		for range n {
-			group = copyFunctionType(group, r)
+			group = w.copyFunctionType(group, r)
 		}
 		w.types.add(group...)
 		w.typeCount += n
@@ -60,14 +60,16 @@ func functionType(params, results int) []byte {
 	return item
 }
 
-func copyFunctionType(to []byte, r *reader) []byte {
+// copyFunctionType copies a type and keeps what its parameters are.
+func (w *rewriter) copyFunctionType(to []byte, r *reader) []byte {
 	start := r.pos
 	if form := r.byte(); r.err == nil && form != typeFunction {
 		r.failAt(start, "type form %#x is not supported: only functions are", form)
 		return to
 	}
 	to = append(to, typeFunction)
-	for _, limit := range []uint32{maxParams, maxResults} {
+	var params []byte
+	for part, limit := range []uint32{maxParams, maxResults} {
 		n := r.count("parameters or results")
 		if n > limit {
 			r.failAt(start, "%d parameters or results, at most %d are allowed", n, limit)
@@ -75,10 +77,23 @@ func copyFunctionType(to []byte, r *reader) []byte {
 		}
 		to = appendU32(to, n)
 		for range n {
+			if part == 0 {
+				params = append(params, r.peek())
+			}
 			to = copyValueType(to, r)
 		}
 	}
+	w.params = append(w.params, params)
 	return to
+}
+
+// paramsOf is the first byte of the type of each parameter of a function of the original
+// module. Of a type that is not there, there are none: the compiler will say so.
+func (w *rewriter) paramsOf(function uint32) []byte {
+	if index := w.functionTypes[function]; uint64(index) < uint64(len(w.params)) {
+		return w.params[index]
+	}
+	return nil
 }
 
 func copyValueType(to []byte, r *reader) []byte {
