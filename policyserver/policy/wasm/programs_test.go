@@ -1,8 +1,10 @@
 package wasm_test
 
 import (
+	"bytes"
 	"slices"
 
+	"github.com/kubewarden/kubewarden-operator/policyserver/policy/wasm"
 	. "github.com/kubewarden/kubewarden-operator/policyserver/policy/wasmtest"
 )
 
@@ -59,6 +61,33 @@ func typedReference() []byte {
 	m.Section(9, Vector(slices.Concat([]byte{3, 0}, Vector(U32(square))))) // declarative
 	m.Export("run", KindFunction, 1)
 	return m.Bytes()
+}
+
+// settingReference has a loop that sets a local of type (ref $t), which has no value before.
+func settingReference() []byte {
+	m := New()
+	i32 := []byte{I32}
+	typeIndex := m.Type(i32, i32)
+	square := m.Func(typeIndex, LocalGet(0), LocalGet(0), I32Mul)
+	m.Section(9, Vector(slices.Concat([]byte{3, 0}, Vector(U32(square))))) // declarative
+	m.Export("run", KindFunction, m.FuncOfBody(typeIndex, slices.Concat(
+		Vector([]byte{1, 0x64, byte(typeIndex)}, []byte{1, I32}),
+		Loop(
+			[]byte{0xd2}, U32(square), LocalSet(1),
+			LocalGet(2), LocalGet(0), LocalGet(1), []byte{0x14}, U32(typeIndex), I32Add, LocalSet(2), // call_ref
+			LocalGet(0), I32Const(1), I32Sub, []byte{0x22, 0}, BrIf(0), // local.tee
+		),
+		LocalGet(2), End)))
+	return m.Bytes()
+}
+
+// longLoop has a loop whose instructions are worth more than the fuel of one tick.
+func longLoop() []byte {
+	return program(0, Loop(
+		bytes.Repeat([]byte{0x01}, 33*wasm.Quantum), // nop
+		LocalGet(1), LocalGet(0), I32Add, LocalSet(1),
+		LocalGet(0), I32Const(1), I32Sub, []byte{0x22, 0}, BrIf(0), // local.tee
+	), LocalGet(1))
 }
 
 // elementForms fills a table by element segments of all eight forms; run calls an element.

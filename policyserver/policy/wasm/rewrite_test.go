@@ -131,6 +131,8 @@ func TestRewriteKeepsMeaning(t *testing.T) {
 		"tail calls":                    {tailCalls(), []uint64{0, 1, 50_000}},
 		"call through a table":          {indirect(), []uint64{0, 1, 2, 3}},
 		"typed function reference":      {typedReference(), []uint64{4}},
+		"loop that sets a reference":    {settingReference(), []uint64{1, 9}},
+		"loop longer than a tick":       {longLoop(), []uint64{1, 4}},
 		"all forms of element segments": {elementForms(), []uint64{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
 		"passive data":                  {passiveData(), []uint64{0, 3, 9}},
 		"neighbouring data":             {apart(), []uint64{0, 10}},

@@ -10,6 +10,7 @@ import (
 const (
 	I32 = 0x7f
 	I64 = 0x7e
+	F32 = 0x7d
 	F64 = 0x7c
 )
 
@@ -102,7 +103,11 @@ func (m *Module) FuncWithLocals(typeIndex uint32, locals []byte, code ...[]byte)
 	for _, local := range locals {
 		body = append(body, 1, local)
 	}
-	body = append(append(body, slices.Concat(code...)...), End...)
+	return m.FuncOfBody(typeIndex, append(append(body, slices.Concat(code...)...), End...))
+}
+
+// FuncOfBody adds a function whose groups of locals, code and end are given.
+func (m *Module) FuncOfBody(typeIndex uint32, body []byte) uint32 {
 	m.functions = append(m.functions, U32(typeIndex))
 	m.codes = append(m.codes, append(U32(uint32(len(body))), body...))
 	return m.imported + uint32(len(m.functions)-1)
