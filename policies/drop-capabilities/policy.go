@@ -23,6 +23,9 @@ func validate(request guest.Request) (guest.Response, error) {
 	if path == nil {
 		return guest.Accept(), nil
 	}
+	if response, decided := config.glance(request); decided {
+		return response, nil
+	}
 	var whole object
 	decoder := json.NewDecoder(bytes.NewReader(request.Object))
 	decoder.UseNumber()
@@ -50,6 +53,28 @@ func validate(request guest.Request) (guest.Response, error) {
 		return guest.Response{}, fmt.Errorf("encode %s: %w", request.Kind.Kind, err)
 	}
 	return guest.Mutate(mutated), nil
+}
+
+// glance judges by the little of an object that decides. The whole of it is read only where it
+// has to be changed, or where something is wrong with it.
+func (s settings) glance(request guest.Request) (response guest.Response, decided bool) {
+	part, err := request.Containers([]string{"name", "securityContext"}, "os")
+	if err != nil || part == nil {
+		return guest.Response{}, false
+	}
+	var spec object
+	if err := json.Unmarshal(part, &spec); err != nil {
+		return guest.Response{}, false
+	}
+	changed, reasons, err := s.apply(spec)
+	switch {
+	case err != nil:
+		return guest.Response{}, false
+	case len(reasons) > 0:
+		return guest.Reject(strings.Join(reasons, "; ")), true
+	default:
+		return guest.Accept(), !changed
+	}
 }
 
 // apply changes the containers of a Pod and says whether it changed any, and for which

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -139,43 +138,45 @@ func (p Policy) validate(payload []byte) ([]byte, error) {
 
 // decode looks over the payload once and then only for what is wanted: a policy begins anew
 // with every request, and to decode a large object into types costs it more than its verdict.
-// Documents are parts of the payload. Of members of the same name the first counts; there is
+// Each member
+// is looked for once, with the others of its object. Of members of the same name the first counts; there is
 // one only in what an API server sends.
-func decode(payload []byte, raw bool) (Request, error) {
+func decode(payload []byte, isRaw bool) (Request, error) {
 	if !gjson.ValidBytes(payload) {
 		return Request{}, invalid(payload)
 	}
-	document, err := Member(payload, "request")
+	values, err := members(string(payload), "request", "settings")
 	if err != nil {
 		return Request{}, err
 	}
-	settings, err := Member(payload, "settings")
-	if err != nil {
-		return Request{}, err
-	}
-	request := Request{Document: document, Settings: settings}
-	if !raw {
-		err = request.decode()
+	request := Request{Document: raw(values[0]), Settings: raw(values[1])}
+	if !isRaw {
+		err = request.decode(values[0])
 	}
 	return request, err
 }
 
 // decode reads what an AdmissionRequest says.
-func (r *Request) decode() (err error) {
-	if r.Object, err = Member(r.Document, "object"); err != nil {
+func (r *Request) decode(document string) error {
+	values, err := members(document, "kind", "operation", "object")
+	if err != nil {
 		return fmt.Errorf("request: %w", err)
 	}
-	for _, text := range []struct {
-		value *string
-		path  []string
-	}{
-		{&r.Operation, []string{"operation"}},
-		{&r.Kind.Group, []string{"kind", "group"}},
-		{&r.Kind.Version, []string{"kind", "version"}},
-		{&r.Kind.Kind, []string{"kind", "kind"}},
-	} {
-		if *text.value, _, err = Text(r.Document, text.path...); err != nil {
-			return err
+	if r.Operation, err = text("operation", values[1]); err != nil {
+		return err
+	}
+	r.Object = raw(values[2])
+	if values[0] == "" {
+		return nil
+	}
+	names := []string{"group", "version", "kind"}
+	kind, err := members(values[0], names...)
+	if err != nil {
+		return fmt.Errorf("kind: %w", err)
+	}
+	for i, value := range []*string{&r.Kind.Group, &r.Kind.Version, &r.Kind.Kind} {
+		if *value, err = text(names[i], kind[i]); err != nil {
+			return fmt.Errorf("kind: %w", err)
 		}
 	}
 	return nil
@@ -253,25 +254,26 @@ func DecodeSettings(settings json.RawMessage, into any, names ...string) error {
 	if len(settings) == 0 || bytes.Equal(bytes.TrimSpace(settings), []byte("null")) {
 		return nil
 	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(settings, &members); err != nil {
+	object := gjson.ParseBytes(settings)
+	if !gjson.ValidBytes(settings) || !object.IsObject() {
 		return errors.New("settings must be an object")
 	}
-	for name := range members {
-		if !slices.Contains(names, name) {
-			return fmt.Errorf("unknown setting %q, allowed are: %s", name, strings.Join(names, ", "))
+	unknown := ""
+	object.ForEach(func(name, _ gjson.Result) bool {
+		if !slices.Contains(names, name.Str) {
+			unknown = fmt.Sprintf("unknown setting %q, allowed are: %s", name.Str, strings.Join(names, ", "))
 		}
+		return unknown == ""
+	})
+	if unknown != "" {
+		return errors.New(unknown)
 	}
-	decoder := json.NewDecoder(bytes.NewReader(settings))
-	err := decoder.Decode(into)
+	err := json.Unmarshal(settings, into)
 	if mistake := (*json.UnmarshalTypeError)(nil); errors.As(err, &mistake) {
 		return fmt.Errorf("setting %q: got a JSON %s, want %s", mistake.Field, mistake.Value, jsonType(mistake.Type.Kind().String()))
 	}
 	if err != nil {
 		return fmt.Errorf("decode settings: %w", err)
-	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("settings must be one object")
 	}
 	return nil
 }

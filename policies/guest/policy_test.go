@@ -173,7 +173,7 @@ func TestPrepareAsksWhatAPolicyUsesAndForgetsTheAnswer(t *testing.T) {
 	policy := guest.Policy{
 		Validate: func(request guest.Request) (guest.Response, error) {
 			var spec struct{ Containers []struct{ Name string } }
-			if err := request.DecodePodSpec(&spec); err != nil || len(spec.Containers) == 0 {
+			if err := request.DecodeContainers(&spec, "name"); err != nil || len(spec.Containers) == 0 {
 				t.Errorf("got %+v, %v: nothing that a policy about containers learns from", spec, err)
 			}
 			asked = append(asked, "validate "+string(request.Settings))

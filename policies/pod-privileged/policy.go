@@ -45,7 +45,7 @@ func validate(request guest.Request) (guest.Response, error) {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
 	var spec podSpec
-	if err := request.DecodePodSpec(&spec); err != nil {
+	if err := request.DecodeContainers(&spec, "securityContext"); err != nil {
 		return guest.Response{}, err
 	}
 	if spec.privileged(config) {

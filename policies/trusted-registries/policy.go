@@ -58,7 +58,7 @@ func validate(request guest.Request) (guest.Response, error) {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
 	var spec podSpec
-	if err := request.DecodePodSpec(&spec); err != nil {
+	if err := request.DecodeContainers(&spec, "name", "image"); err != nil {
 		return guest.Response{}, err
 	}
 	var reasons []string

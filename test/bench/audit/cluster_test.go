@@ -95,20 +95,33 @@ var writeVerbs = map[string]bool{"POST": true, "PUT": true, "PATCH": true, "APPL
 // None is a figure only where requests are counted at all.
 func (c *cluster) writes(t *testing.T) int {
 	t.Helper()
+	series := c.metric(t, "apiserver_request_total")
+	return total(series, func(labels map[string]string) bool {
+		return labels["group"] == reports.GroupPolicyReports && writeVerbs[labels["verb"]]
+	})
+}
+
+// cpu is how long the API server has run so far, in seconds of one processor.
+func (c *cluster) cpu(t *testing.T) float64 {
+	t.Helper()
+	return c.metric(t, "process_cpu_seconds_total")[0].GetCounter().GetValue()
+}
+
+// metric is what the API server tells of itself, one series at least.
+func (c *cluster) metric(t *testing.T, name string) []*dto.Metric {
+	t.Helper()
 	text, err := c.raw.Get().AbsPath("/metrics").DoRaw(t.Context())
 	if err != nil {
 		t.Fatal("read the metrics of the API server:", err)
 	}
-	series, err := read(bytes.NewReader(text), "apiserver_request_total")
+	series, err := read(bytes.NewReader(text), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if len(series) == 0 {
-		t.Fatal("the API server counts no requests")
+		t.Fatalf("the API server has no metric %s", name)
 	}
-	return total(series, func(labels map[string]string) bool {
-		return labels["group"] == reports.GroupPolicyReports && writeVerbs[labels["verb"]]
-	})
+	return series
 }
 
 // read reads the series of a metric out of Prometheus' text format.

@@ -54,13 +54,15 @@ func TestWhatAnAuditCosts(t *testing.T) {
 func measure(t *testing.T, c *cluster, server *server, scanner *scanner) figures {
 	t.Helper()
 	evaluations, writes := server.evaluations(t), c.writes(t)
+	serverCPU, clusterCPU := server.cpu(t), c.cpu(t)
 	started := time.Now()
-	peak, summary := scanner.run(t)
+	took, summary := scanner.run(t)
 	f := figures{
 		Seconds:     time.Since(started).Seconds(),
+		CPU:         processors{Scanner: took.cpu, PolicyServer: server.cpu(t) - serverCPU, APIServer: c.cpu(t) - clusterCPU},
 		Evaluations: server.evaluations(t) - evaluations,
 		Writes:      c.writes(t) - writes,
-		RSS:         float64(peak) / 1e6,
+		RSS:         float64(took.peak) / 1e6,
 		Errors:      summary.Error,
 		Results:     summary.Pass + summary.Fail + summary.Error,
 		Passed:      summary.Pass,

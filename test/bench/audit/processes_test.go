@@ -23,6 +23,7 @@ const lookEvery = 5 * time.Millisecond
 // server is a policy server.
 type server struct {
 	folder, api, metrics string
+	pid                  int
 }
 
 // startServer starts a policy server and waits until it is ready.
@@ -53,6 +54,7 @@ func startServer(t *testing.T, binary string, all []policy) *server {
 		"--policies="+s.file("policies.yml"), "--policies-download-dir="+s.file("store"),
 		"--drain-period=0s", "--log-level=error")
 	childtest.Serve(t, command, ports[1])
+	s.pid = command.Process.Pid
 	return s
 }
 
@@ -63,6 +65,16 @@ func (s *server) write(t *testing.T, name string, content []byte) {
 	if err := os.WriteFile(s.file(name), content, 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// cpu is how long it has run so far, in seconds of one processor.
+func (s *server) cpu(t *testing.T) float64 {
+	t.Helper()
+	ran, err := child.CPU(s.pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ran.Seconds()
 }
 
 // evaluations is how many the policy server has counted, for audits, since it started.
@@ -105,11 +117,19 @@ type summary struct {
 	Pass, Fail, Error int
 }
 
-// run scans once. It returns the most memory that the scanner had, in bytes.
+// cost is what a scan took of the machine.
+type cost struct {
+	// peak is the most memory that the scanner had, in bytes.
+	peak int64
+	// cpu is how long it ran, in seconds of one processor.
+	cpu float64
+}
+
+// run scans once.
 //
-// That is read from /proc while it runs, and not from the usage that wait4 tells: there Linux
+// Memory is read from /proc while it runs, and not from the usage that wait4 tells: there Linux
 // counts what the parent had in memory when it started the child.
-func (s *scanner) run(t *testing.T) (peak int64, said summary) {
+func (s *scanner) run(t *testing.T) (took cost, said summary) {
 	t.Helper()
 	command := childtest.Command(t, s.binary, s.arguments...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+s.kubeconfig)
@@ -128,11 +148,12 @@ func (s *scanner) run(t *testing.T) (peak int64, said summary) {
 			if err != nil {
 				t.Fatalf("scan: %v\n%s", err, output.String())
 			}
-			return peak, lastWords(t, &output)
+			took.cpu = (command.ProcessState.UserTime() + command.ProcessState.SystemTime()).Seconds()
+			return took, lastWords(t, &output)
 		case <-ticker.C:
 			// An error is of a process that has just ended.
 			if now, err := child.Memory(command.Process.Pid, child.HighWater); err == nil {
-				peak = max(peak, now)
+				took.peak = max(took.peak, now)
 			}
 		}
 	}

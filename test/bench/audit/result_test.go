@@ -47,10 +47,19 @@ type figures struct {
 	RSS float64 `json:"rss_mb"`
 	// Rate is evaluations a second, over the life of the process.
 	Rate float64 `json:"evals_per_s"`
+	// CPU is what the scan took of processors.
+	CPU processors `json:"cpu_seconds"`
 	// Results, and the errors and verdicts that allow among them, as the scanner counts.
 	Results int `json:"results"`
 	Errors  int `json:"errors"`
 	Passed  int `json:"passed"`
+}
+
+// processors are times that processes ran, in seconds of one processor.
+type processors struct {
+	Scanner      float64 `json:"scanner"`
+	PolicyServer float64 `json:"policy_server"`
+	APIServer    float64 `json:"api_server"`
 }
 
 // check complains about what does not hold.
@@ -92,9 +101,10 @@ func (r *result) scans() []scan {
 func (r *result) table() string {
 	var text strings.Builder
 	table := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	_, failure := fmt.Fprintln(table, "scan\tseconds\tevaluations\twrites\tscanner's MB\tevaluations/s\t")
+	_, failure := fmt.Fprintln(table, "scan\tseconds\tevaluations\twrites\tscanner's MB\tevaluations/s\tCPU s: scanner\tpolicy server\tAPI server\t")
 	for _, scan := range r.scans() {
-		_, err := fmt.Fprintf(table, "%s\t%.1f\t%d\t%d\t%.0f\t%.0f\t\n", scan.name, scan.Seconds, scan.Evaluations, scan.Writes, scan.RSS, scan.Rate)
+		_, err := fmt.Fprintf(table, "%s\t%.1f\t%d\t%d\t%.0f\t%.0f\t%.1f\t%.1f\t%.1f\t\n", scan.name, scan.Seconds, scan.Evaluations, scan.Writes, scan.RSS, scan.Rate,
+			scan.CPU.Scanner, scan.CPU.PolicyServer, scan.CPU.APIServer)
 		failure = errors.Join(failure, err)
 	}
 	if err := errors.Join(failure, table.Flush()); err != nil {
