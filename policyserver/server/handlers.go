@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"time"
 
@@ -78,6 +79,8 @@ type endpoint struct {
 	encode func(uid string, response evaluation.Response) ([]byte, error)
 	// plain says that a rejected request gets its text as it is, not as JSON.
 	plain bool
+	// together says that it is for several policies, which the query names.
+	together bool
 }
 
 var endpoints = map[string]endpoint{
@@ -85,6 +88,9 @@ var endpoints = map[string]endpoint{
 	contract.PathAudit:       {origin: evaluation.OriginAudit, decode: decodeReview, encode: encodeReview, plain: true},
 	contract.PathValidateRaw: {origin: evaluation.OriginRaw, decode: decodeRaw, encode: encodeRaw, plain: true},
 }
+
+// auditsEndpoint is contract.PathAudits.
+var auditsEndpoint = endpoint{origin: evaluation.OriginAudit, decode: decodeReview, encode: encodeReview, plain: true, together: true}
 
 // settingsEndpoint has no review to decode and encode.
 var settingsEndpoint = endpoint{origin: "settings"}
@@ -101,30 +107,44 @@ func (h *Handler) ServeHTTP(writer http.ResponseWriter, request *http.Request) {
 		writer.WriteHeader(http.StatusMethodNotAllowed)
 		return
 	}
+	ctx, cancel := whileWaitedFor(request)
+	defer cancel()
+	request = request.WithContext(ctx)
+	if target.together {
+		h.serveAudits(writer, request, target)
+		return
+	}
+	h.counted(target, func() int {
+		ask := h.answer
+		if target.origin == settingsEndpoint.origin {
+			ask = h.checkSettings
+		}
+		answer, err := ask(writer, request, target, policyID)
+		if err != nil {
+			return h.reject(writer, request, target, err)
+		}
+		send(writer, http.StatusOK, "application/json", answer)
+		return http.StatusOK
+	})
+}
+
+// counted has the observer told of a request, which answer answers with a status.
+func (h *Handler) counted(target endpoint, answer func() (status int)) {
 	started, status := h.config.Now(), http.StatusOK
 	h.config.Observer.RequestStarted()
 	defer func() {
 		h.config.Observer.RequestEnded(Answered{Endpoint: string(target.origin), Status: status, Took: h.config.Now().Sub(started)})
 	}()
-	ctx, cancel := whileWaitedFor(request)
-	defer cancel()
-	request = request.WithContext(ctx)
-	ask := h.answer
-	if target.origin == settingsEndpoint.origin {
-		ask = h.checkSettings
-	}
-	answer, err := ask(writer, request, target, policyID)
-	if err != nil {
-		status = h.reject(writer, request, target, err)
-		return
-	}
-	send(writer, http.StatusOK, "application/json", answer)
+	status = answer()
 }
 
 // route splits a path into its endpoint and the policy ID, or the digest of a module.
 func (h *Handler) route(path string) (endpoint, string, bool) {
 	if rest, found := pathRest(path, contract.PathValidateSettings); found && h.config.Settings != nil {
 		return settingsEndpoint, rest, true
+	}
+	if path == contract.PathAudits {
+		return auditsEndpoint, "", true
 	}
 	for prefix, target := range endpoints {
 		if policyID, found := pathRest(path, prefix); found {
@@ -167,69 +187,105 @@ func (h *Handler) answer(writer http.ResponseWriter, request *http.Request, targ
 		if decoded, err = target.decode(body, target.origin); err != nil {
 			return undecodable(err)
 		}
-		if strings.Count(policyID, "/") > 1 {
-			return errInternal(errors.New("the policy ID has more than one slash"))
-		}
-		return nil
+		return checkID(policyID)
 	}
-	return h.inTurn(writer, request, turn{asked: policyID, audit: target.origin == evaluation.OriginAudit, decode: decode, work: func(ctx context.Context) ([]byte, error) {
-		response, err := h.config.Evaluator.Evaluate(ctx, policyID, decoded)
-		if err != nil {
-			return nil, h.unanswered(policyID, err)
-		}
-		answer, err := target.encode(decoded.UID, response)
-		if err != nil {
-			return nil, errInternal(err)
-		}
-		if response.Revision != "" {
-			writer.Header().Set(contract.HeaderVerdictRevision, response.Revision)
-		}
-		return answer, nil
+	audit := target.origin == evaluation.OriginAudit
+	return h.let(writer, request, visit{asked: policyID, audit: audit, decode: decode, answer: func(ctx context.Context) ([]byte, error) {
+		return h.inTurn(ctx, audit, func(ctx context.Context) ([]byte, error) {
+			verdict, err := h.ask(ctx, target, policyID, decoded)
+			if verdict.revision != "" {
+				writer.Header().Set(contract.HeaderVerdictRevision, verdict.revision)
+			}
+			return verdict.body, err
+		})
 	}})
 }
 
-// turn is what is done about a request that the queue lets in.
-type turn struct {
+// checkID refuses what is the ID neither of a policy nor of a member of a group.
+func checkID(policyID string) error {
+	if strings.Count(policyID, "/") > 1 {
+		return errInternal(errors.New("the policy ID has more than one slash"))
+	}
+	return nil
+}
+
+// verdict is the answer of a policy.
+type verdict struct {
+	body []byte
+	// revision is that of evaluation.Response.
+	revision string
+}
+
+// ask asks a policy.
+func (h *Handler) ask(ctx context.Context, target endpoint, policyID string, request evaluation.Request) (verdict, error) {
+	response, err := h.config.Evaluator.Evaluate(ctx, policyID, request)
+	if err != nil {
+		return verdict{}, h.unanswered(policyID, err)
+	}
+	body, err := target.encode(request.UID, response)
+	if err != nil {
+		return verdict{}, errInternal(err)
+	}
+	return verdict{body, response.Revision}, nil
+}
+
+// visit is what is done about a request that the queue lets in.
+type visit struct {
 	// asked is the ID of the policy, or the digest of the module, for the log.
 	asked string
 	// audit is as in queue.
 	audit  bool
 	decode func(body []byte) error
-	// work is done by a worker and gives the answer.
-	work func(context.Context) ([]byte, error)
+	// answer gives the answer; what it takes time for is done in turn.
+	answer func(context.Context) ([]byte, error)
 }
 
-// inTurn reads a request and answers it when the queue says so.
-func (h *Handler) inTurn(writer http.ResponseWriter, request *http.Request, turn turn) (answer []byte, err error) {
+// let reads a request and answers it, if the queue lets it in.
+func (h *Handler) let(writer http.ResponseWriter, request *http.Request, visit visit) ([]byte, error) {
+	return h.guarded(request.Context(), visit.asked, func() ([]byte, error) {
+		if !h.queue.enter(visit.audit) {
+			return nil, h.overloaded("queue full", nil)
+		}
+		defer h.queue.leave(visit.audit)
+		if !isJSON(request.Header.Get("Content-Type")) {
+			return nil, &rejection{http.StatusUnsupportedMediaType, "Expected request with `Content-Type: application/json`", nil}
+		}
+		body, err := h.read(writer, request)
+		if err != nil {
+			return nil, err
+		}
+		if err := visit.decode(body); err != nil {
+			return nil, err
+		}
+		return visit.answer(request.Context())
+	})
+}
+
+// guarded makes an error of a panic.
+func (h *Handler) guarded(ctx context.Context, asked string, do func() ([]byte, error)) (answer []byte, err error) {
 	defer func() {
 		if panicked := recover(); panicked != nil {
-			h.config.Logger.ErrorContext(request.Context(), "panic while answering", "policy_id", turn.asked, "panic", panicked, "stack", string(debug.Stack()))
+			h.config.Logger.ErrorContext(ctx, "panic while answering", "policy_id", asked, "panic", panicked, "stack", string(debug.Stack()))
 			answer, err = nil, errInternal(nil)
 		}
 	}()
-	if !h.queue.enter(turn.audit) {
-		return nil, h.overloaded("queue full", nil)
-	}
-	defer h.queue.leave(turn.audit)
-	if !isJSON(request.Header.Get("Content-Type")) {
-		return nil, &rejection{http.StatusUnsupportedMediaType, "Expected request with `Content-Type: application/json`", nil}
-	}
-	body, err := h.read(writer, request)
-	if err != nil {
-		return nil, err
-	}
-	if err := turn.decode(body); err != nil {
-		return nil, err
-	}
+	return do()
+}
+
+// inTurn has a worker do something when the queue says so.
+func (h *Handler) inTurn(ctx context.Context, audit bool, work func(context.Context) ([]byte, error)) ([]byte, error) {
 	queued := h.config.Now()
-	if err := h.queue.begin(request.Context(), turn.audit); err != nil {
-		return nil, h.overloaded("no worker", err)
+	if err := h.queue.begin(ctx, audit); err != nil {
+		return nil, h.overloaded(noWorker, err)
 	}
 	defer h.queue.done()
 	h.config.Observer.WorkStarted(h.config.Now().Sub(queued))
 	defer h.config.Observer.WorkEnded()
-	return turn.work(request.Context())
+	return work(ctx)
 }
+
+// noWorker is why a request is sent away that waited for its turn.
+const noWorker = "no worker"
 
 // isJSON accepts application/json and application/*+json, with any parameters.
 func isJSON(contentType string) bool {
@@ -314,6 +370,25 @@ func (h *Handler) unanswered(policyID string, err error) error {
 
 // reject sends what is not a review, and gives its status.
 func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, target endpoint, err error) int {
+	rejected := h.rejected(request.Context(), request.URL.Path, err)
+	if rejected.status == http.StatusServiceUnavailable {
+		writer.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	// Only what is about the body is plain text on some endpoints.
+	aboutBody := rejected.status >= 400 && rejected.status < 500 && rejected.status != http.StatusNotFound
+	if target.plain && aboutBody {
+		send(writer, rejected.status, "text/plain; charset=utf-8", []byte(rejected.text))
+		return rejected.status
+	}
+	send(writer, rejected.status, "application/json", rejected.json())
+	return rejected.status
+}
+
+// retryAfter is in how many seconds a request that was sent away may come back.
+const retryAfter = 1
+
+// rejected is the rejection that an error is, and a line of the log about it.
+func (h *Handler) rejected(ctx context.Context, path string, err error) *rejection {
 	var rejected *rejection
 	if !errors.As(err, &rejected) {
 		rejected = &rejection{http.StatusInternalServerError, "Something went wrong", err}
@@ -322,20 +397,14 @@ func (h *Handler) reject(writer http.ResponseWriter, request *http.Request, targ
 	if rejected.status == http.StatusInternalServerError {
 		level = slog.LevelError
 	}
-	h.config.Logger.Log(request.Context(), level, "request rejected",
-		"path", request.URL.Path, "status", rejected.status, "text", rejected.text, "error", rejected.cause)
-	if rejected.status == http.StatusServiceUnavailable {
-		writer.Header().Set("Retry-After", "1")
-	}
-	// Only what is about the body is plain text on some endpoints.
-	aboutBody := rejected.status >= 400 && rejected.status < 500 && rejected.status != http.StatusNotFound
-	if target.plain && aboutBody {
-		send(writer, rejected.status, "text/plain; charset=utf-8", []byte(rejected.text))
-		return rejected.status
-	}
-	body, _ := json.Marshal(map[string]any{"message": rejected.text, "status": rejected.status})
-	send(writer, rejected.status, "application/json", body)
-	return rejected.status
+	h.config.Logger.Log(ctx, level, "request rejected", "path", path, "status", rejected.status, "text", rejected.text, "error", rejected.cause)
+	return rejected
+}
+
+// json is the rejection as a body.
+func (r *rejection) json() []byte {
+	body, _ := json.Marshal(map[string]any{"message": r.text, "status": r.status})
+	return body
 }
 
 // send writes an answer. An error means that nobody is there any more to be told.

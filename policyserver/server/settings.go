@@ -39,12 +39,14 @@ func (h *Handler) checkSettings(writer http.ResponseWriter, request *http.Reques
 		check, err = decodeSettings(body, digest)
 		return err
 	}
-	return h.inTurn(writer, request, turn{asked: digest, decode: decode, work: func(ctx context.Context) ([]byte, error) {
-		answer, err := h.config.Settings.Checker.CheckSettings(ctx, check)
-		if err != nil {
-			return nil, h.unanswered(digest, err)
-		}
-		return json.Marshal(answer)
+	return h.let(writer, request, visit{asked: digest, decode: decode, answer: func(ctx context.Context) ([]byte, error) {
+		return h.inTurn(ctx, false, func(ctx context.Context) ([]byte, error) {
+			answer, err := h.config.Settings.Checker.CheckSettings(ctx, check)
+			if err != nil {
+				return nil, h.unanswered(digest, err)
+			}
+			return json.Marshal(answer)
+		})
 	}})
 }
 
