@@ -19,7 +19,8 @@ import (
 
 // Limits of one question.
 const (
-	// askTimeout bounds one attempt, from the dial to the last byte; upstream's.
+	// askTimeout bounds one attempt, from the dial to the last byte; upstream's. Of a question to
+	// several policies it bounds the wait for the next answer.
 	askTimeout = 10 * time.Second
 	// maxRetryAfter bounds what a policy server can make a scan wait for at once.
 	maxRetryAfter = 5 * time.Second
@@ -52,21 +53,23 @@ type AskerConfig struct {
 
 // Asker asks policy servers. It is safe for concurrent use.
 type Asker struct {
-	client  *http.Client
-	backoff []time.Duration
-	busyFor time.Duration
-	now     func() time.Time
-	lanes   *lanes
+	client     *http.Client
+	askTimeout time.Duration
+	backoff    []time.Duration
+	busyFor    time.Duration
+	now        func() time.Time
+	lanes      *lanes
 }
 
 // NewAsker makes an Asker.
 func NewAsker(config AskerConfig) *Asker {
 	return &Asker{
-		client:  &http.Client{Transport: config.Transport, CheckRedirect: noRedirect},
-		backoff: backoff(),
-		busyFor: busyFor,
-		now:     config.Now,
-		lanes:   newLanes(config.Parallel, config.Now),
+		client:     &http.Client{Transport: config.Transport, CheckRedirect: noRedirect},
+		askTimeout: askTimeout,
+		backoff:    backoff(),
+		busyFor:    busyFor,
+		now:        config.Now,
+		lanes:      newLanes(config.Parallel, config.Now),
 	}
 }
 
@@ -86,20 +89,35 @@ type Answer struct {
 
 // Ask asks the policy server at base what the policy says about a review, whose uid the
 // answer must repeat. An error means that there is no verdict.
-func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (Answer, error) {
+func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (answer Answer, err error) {
+	err = a.put(ctx, base, func(lane *lane) error {
+		return a.persist(ctx, lane, func() (err error) {
+			answer, err = a.try(ctx, base+contract.PathAudit+url.PathEscape(policyID), r)
+			return err
+		})
+	})
+	if err != nil {
+		answer = Answer{}
+	}
+	return answer, err
+}
+
+// put has a question asked when the lane of the policy server at base has a place, unless the
+// server has not answered for a while.
+func (a *Asker) put(ctx context.Context, base string, ask func(*lane) error) error {
 	lane := a.lanes.of(base)
 	if err := lane.enter(ctx); err != nil {
-		return Answer{}, err
+		return err
 	}
 	defer lane.leave()
 	if err := lane.breaker.refuses(); err != nil {
-		return Answer{}, err
+		return err
 	}
-	answer, err := a.persist(ctx, lane, base+contract.PathAudit+url.PathEscape(policyID), r)
+	err := ask(lane)
 	if ctx.Err() == nil {
 		lane.breaker.record(err)
 	}
-	return answer, err
+	return err
 }
 
 // Review is an AdmissionReview in JSON, and the uid in it.
@@ -111,23 +129,23 @@ type Review struct {
 }
 
 // persist tries again after failures that may pass.
-func (a *Asker) persist(ctx context.Context, lane *lane, target string, r Review) (Answer, error) {
+func (a *Asker) persist(ctx context.Context, lane *lane, try func() error) error {
 	begun, unreached := a.now(), 0
 	for attempt := 0; ; attempt++ {
-		answer, err := a.try(ctx, target, r)
+		err := try()
 		passing, is := errors.AsType[*passingError](err)
 		switch {
 		case !is:
 			lane.answered()
-			return answer, err
+			return err
 		case passing.unreachable:
 			if unreached++; unreached > len(a.backoff) {
-				return answer, err
+				return err
 			}
 		default:
 			lane.sentAway()
 			if a.now().Sub(begun) >= a.busyFor {
-				return answer, err
+				return err
 			}
 		}
 		delay := a.backoff[min(attempt, len(a.backoff)-1)]
@@ -135,7 +153,7 @@ func (a *Asker) persist(ctx context.Context, lane *lane, target string, r Review
 			delay = passing.retryAfter
 		}
 		if err := pause(ctx, delay); err != nil {
-			return Answer{}, err
+			return err
 		}
 	}
 }
@@ -165,11 +183,25 @@ func pause(ctx context.Context, delay time.Duration) error {
 }
 
 func (a *Asker) try(ctx context.Context, target string, r Review) (Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, a.askTimeout)
 	defer cancel()
+	response, err := a.post(ctx, target, r)
+	if err != nil {
+		return Answer{}, err
+	}
+	defer response.Body.Close()
+	body, err := readAnswer(response)
+	if err != nil {
+		return Answer{}, err
+	}
+	return answerOf(reply{response.StatusCode, response.Header.Get("Retry-After"), response.Header.Get(contract.HeaderVerdictRevision), body}, r.UID)
+}
+
+// post sends a review. The error is a *passingError but for one of the URL.
+func (a *Asker) post(ctx context.Context, target string, r Review) (*http.Response, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost, target, bytes.NewReader(r.Body))
 	if err != nil {
-		return Answer{}, fmt.Errorf("make a request: %w", err)
+		return nil, fmt.Errorf("make a request: %w", err)
 	}
 	request.Header.Set("Content-Type", "application/json")
 	// A question changes nothing, so the transport may put it again when a kept connection
@@ -177,24 +209,42 @@ func (a *Asker) try(ctx context.Context, target string, r Review) (Answer, error
 	request.Header["X-Idempotency-Key"] = []string{}
 	response, err := a.client.Do(request)
 	if err != nil {
-		return Answer{}, &passingError{err: describe(err), unreachable: true}
+		return nil, &passingError{err: describe(err), unreachable: true}
 	}
-	defer response.Body.Close()
+	return response, nil
+}
+
+// readAnswer reads a body; of one that is too large, a byte more than maxAnswer.
+func readAnswer(response *http.Response) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxAnswer+1))
 	if err != nil {
-		return Answer{}, &passingError{err: describe(err), unreachable: true}
+		return nil, &passingError{err: describe(err), unreachable: true}
 	}
-	if response.StatusCode != http.StatusOK {
-		return Answer{}, statusError(response, body)
+	return body, nil
+}
+
+// reply is what a policy server says about one policy.
+type reply struct {
+	status int
+	// retryAfter and revision are those of the headers Retry-After and
+	// contract.HeaderVerdictRevision.
+	retryAfter, revision string
+	body                 []byte
+}
+
+// answerOf reads a reply to a question about the object of a uid.
+func answerOf(r reply, uid string) (Answer, error) {
+	if r.status != http.StatusOK {
+		return Answer{}, statusError(r)
 	}
-	if len(body) > maxAnswer {
+	if len(r.body) > maxAnswer {
 		return Answer{}, fmt.Errorf("the answer is larger than %d bytes", maxAnswer)
 	}
-	answer, err := decode(body, r.UID)
+	answer, err := decode(r.body, uid)
 	if err != nil {
 		return Answer{}, err
 	}
-	answer.Revision = response.Header.Get(contract.HeaderVerdictRevision)
+	answer.Revision = r.revision
 	return answer, nil
 }
 
@@ -213,10 +263,10 @@ func describe(err error) error {
 	return err
 }
 
-func statusError(response *http.Response, body []byte) error {
-	err := fmt.Errorf("unexpected status code: %d body: %.*s", response.StatusCode, maxErrorBody, body)
-	if response.StatusCode == http.StatusServiceUnavailable || response.StatusCode == http.StatusTooManyRequests {
-		return &passingError{err: err, retryAfter: retryAfter(response.Header.Get("Retry-After"))}
+func statusError(r reply) error {
+	err := fmt.Errorf("unexpected status code: %d body: %.*s", r.status, maxErrorBody, r.body)
+	if r.status == http.StatusServiceUnavailable || r.status == http.StatusTooManyRequests {
+		return &passingError{err: err, retryAfter: retryAfter(r.retryAfter)}
 	}
 	return err
 }

@@ -14,6 +14,8 @@
 //	kept.go       which earlier results still hold, and are taken over without asking
 //	review.go     an object -> the AdmissionReview of an operation on it
 //	ask.go        one question to a policy server: deadline, retries
+//	sheet.go      which questions share a request
+//	together.go   one request to a policy server about several policies
 //	lane.go       how many questions one policy server gets at once
 //	breaker.go    a policy server that does not answer is not waited for again and again
 //	replicas.go   connections to the replicas of a policy server in turn

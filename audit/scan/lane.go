@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -42,6 +43,8 @@ type lane struct {
 	most    float64
 	now     func() time.Time
 	breaker *breaker
+	// apart says that the server does not know how to be asked about several policies at once.
+	apart atomic.Bool
 
 	mu       sync.Mutex
 	width    float64

@@ -235,28 +235,32 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 	earlier := p.earlier(ctx, object)
 	asked := map[Asked]int{}
 	kept := 0
-	var work errgroup.Group
-	work.SetLimit(p.config.ParallelPolicies)
+	var put sheets
 	for i, question := range questions {
-		put, made := reviews[question.Operation]
+		whole, made := reviews[question.Operation]
 		if !made {
-			body, err := review(question.Operation, version.Resource, object)
+			encoded, err := review(question.Operation, version.Resource, object)
 			if err != nil {
 				results[i] = p.result(question, Answer{}, err)
 				continue
 			}
-			put = Review{UID: string(object.GetUID()), Body: body, digest: sha256.Sum256(body)}
-			reviews[question.Operation] = put
+			whole = Review{UID: string(object.GetUID()), Body: encoded, digest: sha256.Sum256(encoded)}
+			reviews[question.Operation] = whole
 		}
-		before, why := p.keep(question, put, earlier)
+		before, why := p.keep(question, whole, earlier)
 		if why == "" {
 			results[i] = before
 			kept++
 			continue
 		}
 		asked[why]++
+		put.add(question, i)
+	}
+	var work errgroup.Group
+	work.SetLimit(p.config.ParallelPolicies)
+	for _, sheet := range p.divide(put) {
 		work.Go(func() error {
-			results[i] = p.askOne(ctx, question, put)
+			p.askSheet(ctx, sheet, questions, reviews[sheet.operation], results)
 			return nil
 		})
 	}
@@ -269,23 +273,6 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 		}
 	})
 	return results
-}
-
-func (p *pass) askOne(ctx context.Context, question plan.Question, put Review) report.Result {
-	policy := question.Policy
-	server := p.servers[policy.Server]
-	if server.err != nil {
-		return p.result(question, Answer{}, server.err)
-	}
-	answer, err := p.config.Asker.Ask(ctx, server.url, policy.ID, put)
-	if err != nil {
-		p.config.Log.DebugContext(ctx, "no verdict", "policy", policy.ID, "uid", put.UID, "error", err.Error())
-	}
-	result := p.result(question, answer, err)
-	if err == nil {
-		result.Basis = p.basis(answer.Revision, put)
-	}
-	return result
 }
 
 func (p *pass) result(question plan.Question, answer Answer, err error) report.Result {

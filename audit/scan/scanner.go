@@ -60,7 +60,8 @@ type Config struct {
 	IgnoreNamespaces []string
 
 	// ParallelNamespaces, ParallelResources and ParallelPolicies bound how much is done at
-	// once: namespaces; objects in each of them; policies for each of those.
+	// once: namespaces; objects in each of them; requests about each of those, of one or
+	// several policies.
 	ParallelNamespaces, ParallelResources, ParallelPolicies int
 	// PageSize is how many objects are listed at once.
 	PageSize int64

@@ -90,7 +90,7 @@ of KUBECONFIG or of ~/.kube/config.`,
 	f.BoolVar(&flags.disableStore, "disable-store", false, "write and delete no reports")
 	f.IntVar(&flags.parallelNamespaces, "parallel-namespaces", 1, "namespaces to scan at once")
 	f.IntVar(&flags.parallelResources, "parallel-resources", 100, "objects to audit at once, in each namespace")
-	f.IntVar(&flags.parallelPolicies, "parallel-policies", 5, "policies to ask at once, about each object")
+	f.IntVar(&flags.parallelPolicies, "parallel-policies", 5, "requests to make at once, about each object; one asks a policy, or up to 16 where the policy server can")
 	f.Int64Var(&flags.pageSize, "page-size", 100, "objects to list at once")
 	f.StringVar(&flags.reportKind, "report-kind", string(report.KindPolicyReport), "API of the reports: policyreport or openreports")
 	f.StringSliceVar(&flags.exemptNamespaces, "exempt-namespaces", nil, "namespaces that every webhook leaves out, separated by commas; may be given several times")
