@@ -163,7 +163,7 @@ func (w *world) bothWays(by *unaware) way {
 	w.removeReports()
 	w.now, w.runs = time.Unix(1_795_608_000, 0), 0
 	summary, err := w.scan(environment.Config, Target{Namespace: "team-together"}, func(config *Config) {
-		var transport http.RoundTripper = http.DefaultTransport
+		transport := http.DefaultTransport
 		if by != nil {
 			by.RoundTripper = transport
 			transport = by

@@ -254,13 +254,13 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 			continue
 		}
 		asked[why]++
-		put.add(question, i)
+		put.add(question, i, whole)
 	}
 	var work errgroup.Group
 	work.SetLimit(p.config.ParallelPolicies)
 	for _, sheet := range p.divide(put) {
 		work.Go(func() error {
-			p.askSheet(ctx, sheet, questions, reviews[sheet.operation], results)
+			p.askSheet(ctx, sheet, questions, results)
 			return nil
 		})
 	}

@@ -18,6 +18,7 @@ const maxTogether = 16
 type sheet struct {
 	server    string
 	operation matching.Operation
+	review    Review
 	// places are those of the questions among all about the object.
 	places []int
 }
@@ -25,13 +26,14 @@ type sheet struct {
 // sheets are in the order of the first of their questions.
 type sheets []sheet
 
-// add puts the question of a place on the sheet where it belongs.
-func (s *sheets) add(question plan.Question, place int) {
+// add puts the question of a place on the sheet where it belongs. The review is that of its
+// operation.
+func (s *sheets) add(question plan.Question, place int, review Review) {
 	server, operation := question.Policy.Server, question.Operation
 	at := slices.IndexFunc(*s, func(other sheet) bool { return other.server == server && other.operation == operation })
 	if at < 0 {
 		at = len(*s)
-		*s = append(*s, sheet{server: server, operation: operation})
+		*s = append(*s, sheet{server: server, operation: operation, review: review})
 	}
 	(*s)[at].places = append((*s)[at].places, place)
 }
@@ -46,14 +48,14 @@ func (p *pass) divide(large sheets) (small sheets) {
 			size = (len(one.places) + count - 1) / count
 		}
 		for places := range slices.Chunk(one.places, size) {
-			small = append(small, sheet{one.server, one.operation, places})
+			small = append(small, sheet{one.server, one.operation, one.review, places})
 		}
 	}
 	return small
 }
 
 // askSheet asks what stands on a sheet, and notes the results in their places.
-func (p *pass) askSheet(ctx context.Context, put sheet, questions []plan.Question, whole Review, results []report.Result) {
+func (p *pass) askSheet(ctx context.Context, put sheet, questions []plan.Question, results []report.Result) {
 	server := p.servers[put.server]
 	if server.err != nil {
 		for _, i := range put.places {
@@ -65,14 +67,14 @@ func (p *pass) askSheet(ctx context.Context, put sheet, questions []plan.Questio
 	for _, i := range put.places {
 		ids = append(ids, questions[i].Policy.ID)
 	}
-	for n, said := range p.config.Asker.AskTogether(ctx, server.url, ids, whole) {
+	for n, said := range p.config.Asker.AskTogether(ctx, server.url, ids, put.review) {
 		question := questions[put.places[n]]
 		if said.Err != nil {
-			p.config.Log.DebugContext(ctx, "no verdict", "policy", question.Policy.ID, "uid", whole.UID, "error", said.Err.Error())
+			p.config.Log.DebugContext(ctx, "no verdict", "policy", question.Policy.ID, "uid", put.review.UID, "error", said.Err.Error())
 		}
 		result := p.result(question, said.Answer, said.Err)
 		if said.Err == nil {
-			result.Basis = p.basis(said.Revision, whole)
+			result.Basis = p.basis(said.Revision, put.review)
 		}
 		results[put.places[n]] = result
 	}

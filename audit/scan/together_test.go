@@ -46,6 +46,40 @@ func (p *paths) count(path string) int {
 	return count
 }
 
+// alone are the policies that were asked alone.
+func (p *paths) alone() (policyIDs []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, path := range p.seen {
+		if id, found := strings.CutPrefix(path, contract.PathAudit); found {
+			policyIDs = append(policyIDs, id)
+		}
+	}
+	return policyIDs
+}
+
+// instead has another handler at contract.PathAudits.
+func instead(other http.HandlerFunc, policies http.Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == contract.PathAudits {
+			other(w, r)
+			return
+		}
+		policies.ServeHTTP(w, r)
+	}
+}
+
+func says(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) }
+}
+
+func answersWith(text string) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", contract.TypeAudits)
+		_, _ = io.WriteString(w, text)
+	}
+}
+
 // judges are policies that answer in every way there is.
 func judges(_ context.Context, policyID string, _ evaluation.Request) (evaluation.Response, error) {
 	no, trapped, internal := "label owner is <missing> \u2028", "guest trapped", uint16(http.StatusInternalServerError)
@@ -81,7 +115,7 @@ func TestPoliciesSayTogetherWhatTheySayAlone(t *testing.T) {
 		asker.busyFor = 0
 		return asker
 	}
-	var want []Said
+	want := make([]Said, 0, len(everyJudge))
 	for _, id := range everyJudge {
 		answer, err := short().Ask(t.Context(), url, id, goldenReview(t))
 		want = append(want, Said{answer, err})
@@ -126,20 +160,11 @@ func TestOtherPolicyServersAreAskedPolicyByPolicy(t *testing.T) {
 	for name, other := range map[string]http.HandlerFunc{
 		"not found":          func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNotFound) },
 		"method not allowed": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusMethodNotAllowed) },
-		"taken for a policy": func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = io.WriteString(w, `{"response":{"uid":"x","allowed":true}}`)
-		},
+		"taken for a policy": says(`{"response":{"uid":"x","allowed":true}}`),
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked paths
-			policies := policyServer(&overloads{}, judges)
-			url := answers(t, asked.of(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == contract.PathAudits {
-					other(w, r)
-					return
-				}
-				policies.ServeHTTP(w, r)
-			}))).URL
+			url := answers(t, asked.of(instead(other, policyServer(&overloads{}, judges)))).URL
 			asker := impatient(http.DefaultTransport)
 			for range 3 {
 				said := asker.AskTogether(t.Context(), url, []string{"allows", "denies"}, goldenReview(t))
@@ -180,22 +205,9 @@ func TestPoliciesWithoutAnAnswerAreAskedAlone(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			var asked paths
-			url := answers(t, asked.of(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == contract.PathAudits {
-					w.Header().Set("Content-Type", contract.TypeAudits)
-					_, _ = io.WriteString(w, tc.answer)
-					return
-				}
-				_, _ = io.WriteString(w, fine)
-			}))).URL
+			url := answers(t, asked.of(instead(answersWith(tc.answer), says(fine)))).URL
 			said := impatient(http.DefaultTransport).AskTogether(t.Context(), url, []string{"a", "b", "c"}, goldenReview(t))
-			var alone []string
-			for _, path := range asked.seen {
-				if id, found := strings.CutPrefix(path, contract.PathAudit); found {
-					alone = append(alone, id)
-				}
-			}
-			if diff := cmp.Diff(tc.alone, alone); diff != "" {
+			if diff := cmp.Diff(tc.alone, asked.alone()); diff != "" {
 				t.Errorf("asked alone (-want +got):\n%s", diff)
 			}
 			for i, one := range said {

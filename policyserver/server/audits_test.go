@@ -56,8 +56,8 @@ func alone(policyID string) contract.AuditAnswer {
 
 func TestPoliciesAnswerTogetherAsTheyDoAlone(t *testing.T) {
 	ids := []string{"accept", "repeatable", "no", "loading", "broken", "panics", "a/b/c", "group/member", "accept"}
-	var want []contract.AuditAnswer
-	var statuses []string
+	want := make([]contract.AuditAnswer, 0, len(ids))
+	statuses := make([]string, 0, len(ids))
 	for _, id := range ids {
 		want = append(want, alone(id))
 		statuses = append(statuses, fmt.Sprint("audit ", want[len(want)-1].Status))
@@ -148,7 +148,7 @@ func TestAnAdmissionRequestComesBeforeTheNextPolicy(t *testing.T) {
 	}
 	close(evaluator.hold)
 	work.Wait()
-	var origins []string
+	origins := make([]string, 0, len(evaluator.requests))
 	for _, request := range evaluator.requests {
 		origins = append(origins, string(request.Origin))
 	}
