@@ -39,7 +39,9 @@ type Config struct {
 	// server.HandlerConfig and server.Config.
 	MaxBodyBytes        int64
 	Workers, QueueLimit int
-	DrainPeriod         time.Duration
+	// Processors is as in policy.Config.
+	Processors  int
+	DrainPeriod time.Duration
 	// StartupPatience is as in evaluation.LoaderConfig.
 	StartupPatience time.Duration
 	// PolicyTimeout bounds an evaluation where the policy says nothing; 0 does not.
@@ -131,7 +133,7 @@ func New(ctx context.Context, config Config) (*PolicyServer, error) {
 	p.images = oci.New(oci.Config{TTL: config.Capabilities.OCITTL, Now: config.Now})
 	var err error
 	p.engine, err = policy.NewEngine(ctx, policy.Config{
-		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation,
+		CacheDir: filepath.Join(config.DownloadDir, "compiled"), Memory: config.Memory, Isolation: config.Isolation, Processors: config.Processors,
 		Capabilities: p.capabilities(), HostLimits: config.Capabilities.Limits,
 		HostCalls: p.metrics, HostTrace: p.tracer.HostCalls(), Logger: p.tracer.PolicyLogger(config.Logger), Now: config.Now,
 	})

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime"
 	"runtime/debug"
 	"syscall"
 
@@ -70,13 +71,22 @@ func (f *policyServerFlags) run(ctx context.Context) (err error) {
 	}
 	ctx, hurry, stop := stopSignals(ctx)
 	defer stop()
-	config.Push = push
+	config.Push, config.Processors = push, spareProcessor()
 	config.Memory = memoryBudget(os.DirFS("/"), os.Getenv, debug.SetMemoryLimit, logger)
 	policyServer, err := policyserver.New(ctx, config)
 	if err != nil {
 		return err
 	}
 	return policyServer.Run(ctx, hurry)
+}
+
+// spareProcessor gives Go one processor more than there are, so that one is left when policies
+// run on all others, and returns how many those are. Of threads that want more than there is
+// the kernel lets each have its turn, which Go cannot do while policies run.
+func spareProcessor() int {
+	processors := runtime.GOMAXPROCS(0)
+	runtime.GOMAXPROCS(processors + 1)
+	return processors
 }
 
 // telemetry opens what tells of this process: the log, and what is pushed to a collector.

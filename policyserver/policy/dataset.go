@@ -72,10 +72,7 @@ func (d *dataset) ready(ctx context.Context) (bool, error) {
 	select {
 	case <-d.built:
 	case <-ctx.Done():
-		if err := sandbox.CallFrom(ctx).Check(); err != nil {
-			return false, err
-		}
-		return false, sandbox.ErrDeadline
+		return false, over(ctx)
 	}
 	return d.pool != nil && d.users.enter(), nil
 }

@@ -86,26 +86,30 @@ func (m *Module) putToReader(ctx context.Context, reader reader, asked question,
 			return err
 		}
 	}
-	return lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return m.lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // putToDataset answers false when nobody was asked, for want of an instance.
-func (m *Module) putToDataset(ctx context.Context, set *dataset, asked question, ask func(*sandbox.Instance, question) error) (bool, error) {
+func (m *Module) putToDataset(ctx context.Context, set *dataset, asked question, ask func(*sandbox.Instance, question) error) (answered bool, err error) {
 	if ready, err := set.ready(ctx); !ready {
 		return false, err
 	}
 	defer set.users.leave()
-	instance, err := set.pool.takeKept(ctx, "")
-	switch {
-	case errors.Is(err, sandbox.ErrDeadline), errors.Is(err, sandbox.ErrCanceled):
-		return false, err
-	case err != nil:
-		m.engine.datasets.rest(set, err)
-		return false, nil
-	}
-	asked.known = &set.known
-	err = ask(instance, asked)
-	return true, outcome(err, set.pool.give(ctx, "", instance, err))
+	err = m.onProcessor(ctx, asked.session, func() error {
+		instance, err := set.pool.takeKept(ctx, "")
+		switch {
+		case errors.Is(err, sandbox.ErrDeadline), errors.Is(err, sandbox.ErrCanceled):
+			return err
+		case err != nil:
+			m.engine.datasets.rest(set, err)
+			return nil
+		}
+		answered = true
+		asked.known = &set.known
+		err = ask(instance, asked)
+		return outcome(err, set.pool.give(ctx, "", instance, err))
+	})
+	return answered, err
 }
 
 // find gives the dataset of a question's data, which may not be built yet; nil when there is

@@ -59,6 +59,10 @@ type Config struct {
 	HostCalls host.Observer
 	// HostTrace follows what guests ask of the host; nil does not.
 	HostTrace host.Trace
+	// Processors bounds the guests that run at the same time, but for those that wait for a
+	// capability; 0 does not. It is to be less than GOMAXPROCS: a guest keeps its processor,
+	// and somebody has to look at the network.
+	Processors int
 	// MaxIdle bounds the instances that wait for a call, of all modules together; 0 means 64
 	// for each processor, and at least 256.
 	MaxIdle int
@@ -76,6 +80,7 @@ type Engine struct {
 	runtime    *sandbox.Runtime
 	memory     *snapshot.System // nil: instances are fresh
 	budget     *memory.Budget
+	processors *processors
 	stock      *stock
 	datasets   *datasets
 	counts     counts
@@ -108,15 +113,16 @@ func NewEngine(ctx context.Context, config Config) (*Engine, error) {
 	}
 	idle := make(chan struct{})
 	engine := &Engine{
-		memory:   restorable,
-		budget:   config.Memory,
-		logger:   config.Logger,
-		now:      config.Now,
-		warmUp:   config.WarmUp,
-		nobody:   host.NewDispatcher(nil, slog.New(slog.DiscardHandler)),
-		patience: cmp.Or(config.LoadTimeout, loadTimeout),
-		calls:    newUsers(func() { close(idle) }),
-		idle:     idle,
+		memory:     restorable,
+		budget:     config.Memory,
+		processors: newProcessors(config.Processors),
+		logger:     config.Logger,
+		now:        config.Now,
+		warmUp:     config.WarmUp,
+		nobody:     host.NewDispatcher(nil, slog.New(slog.DiscardHandler)),
+		patience:   cmp.Or(config.LoadTimeout, loadTimeout),
+		calls:      newUsers(func() { close(idle) }),
+		idle:       idle,
 	}
 	engine.counts.notWarm = make(map[NotWarm]*atomic.Uint64, len(reasonsNotWarm))
 	for _, reason := range reasonsNotWarm {

@@ -94,7 +94,7 @@ func varies(call *sandbox.Call, session *host.Session) bool {
 func (m *Module) ValidateSettings(ctx context.Context, call Call) (protocol.SettingsValidationResponse, error) {
 	var response protocol.SettingsValidationResponse
 	err := m.run(ctx, call, func(ctx context.Context, session *host.Session) error {
-		return lend(ctx, m.settings, session, func(instance *sandbox.Instance) error {
+		return m.lend(ctx, m.settings, session, func(instance *sandbox.Instance) error {
 			var err error
 			response, err = m.guest.validateSettings(ctx, instance, question{session: session, settings: call.Settings})
 			return err
@@ -111,18 +111,20 @@ func (m *Module) put(ctx context.Context, asked question, ask func(*sandbox.Inst
 	if reader, reads := m.guest.(reader); reads {
 		return m.putToReader(ctx, reader, asked, ask)
 	}
-	return lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
+	return m.lend(ctx, asked.from, asked.session, func(instance *sandbox.Instance) error { return ask(instance, asked) })
 }
 
 // lend has an instance asked that is taken from some.
-func lend(ctx context.Context, from instances, session *host.Session, ask func(*sandbox.Instance) error) error {
-	domain := session.Domain()
-	instance, err := from.take(ctx, domain, session)
-	if err != nil {
-		return err
-	}
-	err = ask(instance)
-	return outcome(err, from.give(ctx, domain, instance, err))
+func (m *Module) lend(ctx context.Context, from instances, session *host.Session, ask func(*sandbox.Instance) error) error {
+	return m.onProcessor(ctx, session, func() error {
+		domain := session.Domain()
+		instance, err := from.take(ctx, domain, session)
+		if err != nil {
+			return err
+		}
+		err = ask(instance)
+		return outcome(err, from.give(ctx, domain, instance, err))
+	})
 }
 
 // outcome is that of a call: how it was answered, and how its instance was given back.

@@ -14,6 +14,8 @@ type Stats struct {
 	// Method is how memory is put back, "pagemap" or "copy"; "none" with IsolationFresh.
 	Method string
 
+	// Waiting is how many calls wait for a processor.
+	Waiting int
 	// Idle is how many instances wait for a call.
 	Idle int
 	// Taken counts the instances that were handed out for a call, by what they are.
@@ -70,7 +72,7 @@ func (e *Engine) Stats() Stats {
 		notWarm[reason] = count.Load()
 	}
 	return Stats{
-		Isolation: e.isolation(), Method: method(e.memory), Idle: e.stock.idle(),
+		Isolation: e.isolation(), Method: method(e.memory), Waiting: int(e.processors.waiting.Load()), Idle: e.stock.idle(),
 		Made: e.counts.made.Load(), Fresh: e.counts.fresh.Load(),
 		Restores: e.counts.restores.Load(), Pages: e.counts.pages.Load(), Failed: e.counts.failed.Load(),
 		Reclaimed: e.counts.reclaimed.Load(),

@@ -22,6 +22,10 @@ var figures = []struct {
 		func(stats policy.Stats) float64 { return float64(stats.Idle) },
 	},
 	{
+		describe("calls_waiting", "Calls of policies that wait for a processor."), prometheus.GaugeValue,
+		func(stats policy.Stats) float64 { return float64(stats.Waiting) },
+	},
+	{
 		describe("policies_warm", "Policies that have warm instances."), prometheus.GaugeValue,
 		func(stats policy.Stats) float64 { return float64(stats.Warm) },
 	},

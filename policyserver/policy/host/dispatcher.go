@@ -109,6 +109,13 @@ type Policy struct {
 	Grants Grants
 }
 
+// Waiter is told when a guest waits for a capability, and when it is to go on; the context is
+// that of the guest's call.
+type Waiter interface {
+	Waits()
+	GoesOn(ctx context.Context)
+}
+
 // Session is what the host is to one call of a guest. It serves one goroutine.
 type Session struct {
 	dispatcher *Dispatcher
@@ -116,6 +123,7 @@ type Session struct {
 	logged     budget
 	called     bool
 	consulted  bool
+	waiter     Waiter // nil for none
 }
 
 // Session begins a session of a policy.
@@ -128,6 +136,9 @@ func (s *Session) Grants() Grants { return s.policy.Grants }
 
 // Domain is the trust domain of the session's policy.
 func (s *Session) Domain() string { return s.policy.Domain }
+
+// WaitBy has a waiter told from now on.
+func (s *Session) WaitBy(waiter Waiter) { s.waiter = waiter }
 
 // Called says whether the guest has called the host.
 func (s *Session) Called() bool { return s.called }
@@ -221,6 +232,10 @@ func (s *Session) answer(ctx context.Context, call Call) ([]byte, error) {
 	capability, provided := s.dispatcher.capabilities[call.Namespace]
 	if !provided {
 		return nil, failure(notProvided(path))
+	}
+	if s.waiter != nil {
+		s.waiter.Waits()
+		defer s.waiter.GoesOn(ctx)
 	}
 	answer, err := capability.Call(ctx, s.request(call.Operation, call.Payload))
 	return s.hand(ctx, path, answer, err)
