@@ -1,12 +1,57 @@
 package guest
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/tidwall/gjson"
 )
+
+// errEnds has the words of encoding/json.
+var errEnds = errors.New("unexpected end of JSON input")
+
+// isWhole says whether all strings, objects and lists of a document have an end. That they are
+// JSON besides takes several times as long to say.
+func isWhole(document []byte) bool {
+	open := 0
+	for at := 0; at < len(document); at++ {
+		switch document[at] {
+		case '"':
+			length := untilQuote(document[at+1:])
+			if length < 0 {
+				return false
+			}
+			at += 1 + length
+		case '{', '[':
+			open++
+		case '}', ']':
+			open--
+		}
+	}
+	return open == 0
+}
+
+// untilQuote is the length of a string that has begun, negative when it does not end.
+func untilQuote(rest []byte) int {
+	for from := 0; ; {
+		length := bytes.IndexByte(rest[from:], '"')
+		if length < 0 {
+			return -1
+		}
+		from += length
+		escapes := 0
+		for escapes < from && rest[from-1-escapes] == '\\' {
+			escapes++
+		}
+		if escapes%2 == 0 {
+			return from
+		}
+		from++
+	}
+}
 
 // members are the values of an object's members by these names, in the order of the names,
 // found in one look over the object; "" where there is none or null. The object must be JSON.

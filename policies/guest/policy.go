@@ -136,14 +136,14 @@ func (p Policy) validate(payload []byte) ([]byte, error) {
 	return json.Marshal(response)
 }
 
-// decode looks over the payload once and then only for what is wanted: a policy begins anew
-// with every request, and to decode a large object into types costs it more than its verdict.
-// Each member
-// is looked for once, with the others of its object. Of members of the same name the first counts; there is
-// one only in what an API server sends.
+// decode looks only for what is wanted: a policy begins anew with every request, and to decode
+// a large object into types, or only to see that it is JSON to the last byte, costs it more
+// than its verdict. The host has seen to that; here the payload has to be whole, and what a
+// policy decodes of it to be right. Each member is looked for once, with the others of its object. Of
+// members of the same name the first counts; there is one only in what an API server sends.
 func decode(payload []byte, isRaw bool) (Request, error) {
-	if !gjson.ValidBytes(payload) {
-		return Request{}, invalid(payload)
+	if len(payload) == 0 || !isWhole(payload) {
+		return Request{}, errEnds
 	}
 	values, err := members(string(payload), "request", "settings")
 	if err != nil {
@@ -180,15 +180,6 @@ func (r *Request) decode(document string) error {
 		}
 	}
 	return nil
-}
-
-// invalid says what is wrong with a payload that is no JSON.
-func invalid(payload []byte) error {
-	var value json.RawMessage
-	if err := json.Unmarshal(payload, &value); err != nil {
-		return err
-	}
-	return errors.New("the payload is not JSON")
 }
 
 // shownBytes is the most of a value that an error shows.

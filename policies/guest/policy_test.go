@@ -38,14 +38,24 @@ func TestAnswer(t *testing.T) {
 		want      string
 		wantErr   string
 	}{
-		"rejected":          {"validate", `{"request":{"object":{}},"settings":{}}`, `{"accepted":false,"message":"not that"}`, ""},
-		"accepted":          {"validate", `{"request":{"object":null},"settings":{}}`, `{"accepted":true}`, ""},
-		"failing":           {"validate", `{"request":{"operation":"CONNECT"}}`, "", "no idea"},
-		"not JSON":          {"validate", `{`, "", "decode validation request: unexpected end of JSON input"},
-		"valid settings":    {"validate_settings", `{}`, `{"valid":true}`, ""},
-		"invalid settings":  {"validate_settings", `[]`, `{"valid":false,"message":"name: missing"}`, ""},
-		"protocol version":  {"protocol_version", ``, `"v1"`, ""},
-		"unknown operation": {"mutate", ``, "", `unknown operation "mutate"`},
+		"rejected":             {"validate", `{"request":{"object":{}},"settings":{}}`, `{"accepted":false,"message":"not that"}`, ""},
+		"accepted":             {"validate", `{"request":{"object":null},"settings":{}}`, `{"accepted":true}`, ""},
+		"failing":              {"validate", `{"request":{"operation":"CONNECT"}}`, "", "no idea"},
+		"not JSON":             {"validate", `{`, "", "decode validation request: unexpected end of JSON input"},
+		"nothing":              {"validate", ``, "", "decode validation request: unexpected end of JSON input"},
+		"no object":            {"validate", `[]`, "", "decode validation request: got [], want an object"},
+		"a broken request":     {"validate", `{"request":{"object":{"a":1}`, "", "decode validation request: unexpected end of JSON input"},
+		"a broken object":      {"validate", `{"request":{"object":{"a":[1]`, "", "decode validation request: unexpected end of JSON input"},
+		"broken settings":      {"validate", `{"request":{},"settings":["a"`, "", "decode validation request: unexpected end of JSON input"},
+		"a broken text":        {"validate", `{"request":{"operation":"CRE`, "", "decode validation request: unexpected end of JSON input"},
+		"broken in between":    {"validate", `{"request":{"object":{"a":1},"operation":"CRE}}`, "", "decode validation request: unexpected end of JSON input"},
+		"an escape at the end": {"validate", `{"request":{"operation":"\\"}}`, `{"accepted":true}`, ""},
+		"an escaped quote":     {"validate", `{"request":{"operation":"a\"}}`, "", "decode validation request: unexpected end of JSON input"},
+		"brackets in a text":   {"validate", `{"request":{"operation":"\"{["}}`, `{"accepted":true}`, ""},
+		"valid settings":       {"validate_settings", `{}`, `{"valid":true}`, ""},
+		"invalid settings":     {"validate_settings", `[]`, `{"valid":false,"message":"name: missing"}`, ""},
+		"protocol version":     {"protocol_version", ``, `"v1"`, ""},
+		"unknown operation":    {"mutate", ``, "", `unknown operation "mutate"`},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
