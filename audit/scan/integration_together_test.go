@@ -101,6 +101,10 @@ func TestReportsAreTheSameInWhicheverWayPoliciesAreAsked(t *testing.T) {
 			t.Errorf("%s (-one by one +together):\n%s", name, diff)
 		}
 	}
+	creations, updates := strings.Count(strings.Join(second.heard, ""), `"operation":"CREATE"`), strings.Count(strings.Join(second.heard, ""), `"operation":"UPDATE"`)
+	if updates == 0 || creations != updates+4 {
+		t.Errorf("%d questions about creations and %d about updates, want as many, and 4 about a scaler", creations, updates)
+	}
 	if text := strings.Join(second.reports, ""); strings.Count(text, `"result":"error"`) < 5 || strings.Count(text, "verdict-basis") < 5 {
 		t.Errorf("reports without errors and results to keep prove little:\n%s", text)
 	}

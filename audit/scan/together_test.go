@@ -296,3 +296,31 @@ func TestSilenceIsBrokenByAskingAlone(t *testing.T) {
 		t.Errorf("requests %q, want %q", asked.seen, want)
 	}
 }
+
+// A server that says nothing at all may be held up by one policy: nobody else is to suffer.
+func TestPoliciesOfASilentServerAreAskedAlone(t *testing.T) {
+	asker := impatient(http.DefaultTransport)
+	asker.askTimeout = 200 * time.Millisecond
+	var asked paths
+	url := answers(t, asked.of(instead(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // only then the end of the request is seen
+		<-r.Context().Done()
+	}, says(`{"response":{"uid":"`+goldenReview(t).UID+`","allowed":true}}`)))).URL
+	for _, one := range asker.AskTogether(t.Context(), url, []string{"a", "b"}, goldenReview(t)) {
+		if one.Err != nil || !one.Allowed {
+			t.Errorf("said %+v", one)
+		}
+	}
+	if asked.count(contract.PathAudits) != 1 || !asker.AsksTogether(url) {
+		t.Errorf("requests %q", asked.seen)
+	}
+}
+
+func TestEachPieceOfAnAnswerBuysTime(t *testing.T) {
+	timer := time.NewTimer(time.Hour)
+	body := &patient{strings.NewReader("x"), timer, 0}
+	if n, err := body.Read(make([]byte, 1)); n != 1 || err != nil {
+		t.Fatal(n, err)
+	}
+	<-timer.C
+}
