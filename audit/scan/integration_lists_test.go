@@ -12,8 +12,10 @@ import (
 	"testing"
 
 	"github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2"
+	corev1 "k8s.io/api/core/v1"
 	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -179,5 +181,29 @@ func (w *world) relabel(object client.Object) {
 	object.SetLabels(labels)
 	if err := w.client.Update(w.t.Context(), object); err != nil {
 		w.t.Fatal(err)
+	}
+}
+
+// Kinds have few objects in most namespaces: the next one is listed while the questions about
+// one are under way. Here the answer about an object of each kind waits for the other.
+func TestAKindIsListedWhileAnotherIsAudited(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-overlap", nil)
+	w.pod("team-overlap", "web", nil)
+	w.create(&corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: "web", Namespace: "team-overlap"}})
+	kinds := []string{"pods", "configmaps"}
+	came := []chan struct{}{make(chan struct{}), make(chan struct{})}
+	for i, kind := range kinds {
+		arrive := sync.OnceFunc(func() { close(came[i]) })
+		w.double.judge("kw.cap."+kind, func(*unstructured.Unstructured) (bool, string) {
+			arrive()
+			<-came[1-i]
+			return true, ""
+		})
+		w.policy(kind, creating("", "v1", kind), nil)
+	}
+	summary, err := w.scan(environment.Config, Target{Namespace: "team-overlap"}, nil)
+	if err != nil || summary.Results[report.OutcomePass] != 2 {
+		t.Errorf("summary = %+v, %v", summary, err)
 	}
 }

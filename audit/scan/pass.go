@@ -52,11 +52,12 @@ func (r *run) pass(ctx context.Context, namespace string, labels map[string]stri
 		p.leaveOut(plan.ReasonNamespaceSelector, unselected)
 	}
 	var errs []error
+	work := p.workers()
 	for _, kind := range kinds {
-		errs = append(errs, p.kind(ctx, kind))
+		errs = append(errs, p.kind(ctx, kind, work))
 		r.progress.advance(1 / float64(len(kinds)+1))
 	}
-	errs = append(errs, p.finish(ctx))
+	errs = append(errs, work.Wait(), p.finish(ctx))
 	r.progress.advance(1 / float64(len(kinds)+1))
 	return errors.Join(errs...)
 }
@@ -92,22 +93,25 @@ func place(namespace string) string {
 	return "namespace " + namespace
 }
 
-// kind audits the objects of one kind. Where policies ask for it in several versions, it is
-// listed in each, and the results about one object come together in one report.
-func (p *pass) kind(ctx context.Context, kind plan.Kind) error {
+// kind audits the objects of one kind. It is listed here, and its objects are audited by
+// workers, who may be at it still when the next kind is being listed: most kinds have few
+// objects in a namespace. Where policies ask for it in several versions, it is listed in each,
+// and the results about one object come together in one report, when all are there.
+func (p *pass) kind(ctx context.Context, kind plan.Kind, work *errgroup.Group) error {
 	if len(kind.Versions) == 1 {
-		return p.listed(ctx, kind, p.version(ctx, kind.Versions[0], func(r report.Report) { p.write(ctx, r) }))
+		return p.listed(ctx, kind, p.version(ctx, kind.Versions[0], work, func(r report.Report) { p.write(ctx, r) }))
 	}
+	// So many objects at once is a bound for both.
+	errs := []error{work.Wait()}
 	gathered := gather{reports: map[types.UID]*report.Report{}}
-	var errs []error
 	for _, version := range kind.Versions {
-		errs = append(errs, p.version(ctx, version, gathered.add))
+		errs = append(errs, p.version(ctx, version, work, gathered.add))
 	}
+	errs = append(errs, work.Wait())
 	if err := errors.Join(errs...); err != nil {
 		// A report with the results of some versions only would say too little.
 		return p.listed(ctx, kind, err)
 	}
-	work := p.workers()
 	for _, r := range gathered.reports {
 		work.Go(func() error {
 			p.write(ctx, *r)
@@ -134,6 +138,7 @@ func (g *gather) add(r report.Report) {
 	g.reports[r.Scope.UID] = &r
 }
 
+// workers audit objects, so many at once. None returns an error.
 func (p *pass) workers() *errgroup.Group {
 	work := &errgroup.Group{}
 	work.SetLimit(p.config.ParallelResources)
@@ -164,10 +169,9 @@ func (p *pass) listed(ctx context.Context, kind plan.Kind, err error) error {
 	return err
 }
 
-// version audits the objects of one version of a kind.
-func (p *pass) version(ctx context.Context, version plan.Version, done func(report.Report)) error {
-	work := p.workers()
-	err := p.each(ctx, version.Resource, p.namespace, func(object *unstructured.Unstructured) error {
+// version lists the objects of one version of a kind, and has them audited by workers.
+func (p *pass) version(ctx context.Context, version plan.Version, work *errgroup.Group, done func(report.Report)) error {
+	return p.each(ctx, version.Resource, p.namespace, func(object *unstructured.Unstructured) error {
 		if object.GetUID() == "" {
 			return fmt.Errorf("%s %s: %w", version.Resource.Kind, object.GetName(), errNoUID)
 		}
@@ -180,7 +184,6 @@ func (p *pass) version(ctx context.Context, version plan.Version, done func(repo
 		})
 		return ctx.Err()
 	})
-	return errors.Join(err, work.Wait())
 }
 
 // scope refers to the object; items of a list need not bear their kind.
