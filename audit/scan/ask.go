@@ -90,7 +90,7 @@ type Answer struct {
 // Ask asks the policy server at base what the policy says about a review, whose uid the
 // answer must repeat. An error means that there is no verdict.
 func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (answer Answer, err error) {
-	err = a.put(ctx, base, func(lane *lane) error {
+	err = a.put(ctx, base, 1, func(lane *lane) error {
 		return a.persist(ctx, lane, func() (err error) {
 			answer, err = a.try(ctx, base+contract.PathAudit+url.PathEscape(policyID), r)
 			return err
@@ -102,14 +102,14 @@ func (a *Asker) Ask(ctx context.Context, base, policyID string, r Review) (answe
 	return answer, err
 }
 
-// put has a question asked when the lane of the policy server at base has a place, unless the
-// server has not answered for a while.
-func (a *Asker) put(ctx context.Context, base string, ask func(*lane) error) error {
+// put has so many questions asked when the lane of the policy server at base has places for
+// them, unless the server has not answered for a while.
+func (a *Asker) put(ctx context.Context, base string, questions int, ask func(*lane) error) error {
 	lane := a.lanes.of(base)
-	if err := lane.enter(ctx); err != nil {
+	if err := lane.enter(ctx, questions); err != nil {
 		return err
 	}
-	defer lane.leave()
+	defer lane.leave(questions)
 	if err := lane.breaker.refuses(); err != nil {
 		return err
 	}

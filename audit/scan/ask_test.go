@@ -207,7 +207,7 @@ func TestQuestionsWaitForTheirTurn(t *testing.T) {
 
 	lane := asker.lanes.of(server.URL)
 	for range parallel {
-		if err := lane.enter(t.Context()); err != nil {
+		if err := lane.enter(t.Context(), 1); err != nil {
 			t.Fatal(err)
 		}
 	}

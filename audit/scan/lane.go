@@ -49,59 +49,66 @@ type lane struct {
 	mu       sync.Mutex
 	width    float64
 	inside   int
-	waiting  []chan struct{}
+	waiting  []waiter
 	narrowed time.Time
 }
 
-// enter waits for a place, behind those who came before.
-func (l *lane) enter(ctx context.Context) error {
+// waiter waits for as many places as it has questions.
+type waiter struct {
+	turn   chan struct{}
+	places int
+}
+
+// enter waits for places, behind those who came before. A request with more questions than the
+// lane is wide gets the whole lane.
+func (l *lane) enter(ctx context.Context, places int) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	if l.free() && len(l.waiting) == 0 {
-		l.inside++
+	if l.free(places) && len(l.waiting) == 0 {
+		l.inside += places
 		l.mu.Unlock()
 		return nil
 	}
 	turn := make(chan struct{})
-	l.waiting = append(l.waiting, turn)
+	l.waiting = append(l.waiting, waiter{turn, places})
 	l.mu.Unlock()
 	select {
 	case <-turn:
 		return nil
 	case <-ctx.Done():
-		l.giveUp(turn)
+		l.giveUp(turn, places)
 		return ctx.Err()
 	}
 }
 
 // giveUp ends the wait for a turn, which may have come at the same time.
-func (l *lane) giveUp(turn chan struct{}) {
+func (l *lane) giveUp(turn chan struct{}, places int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if at := slices.Index(l.waiting, turn); at >= 0 {
+	if at := slices.IndexFunc(l.waiting, func(w waiter) bool { return w.turn == turn }); at >= 0 {
 		l.waiting = slices.Delete(l.waiting, at, at+1)
-		return
+	} else {
+		l.inside -= places
 	}
-	l.inside--
 	l.admit()
 }
 
-func (l *lane) leave() {
+func (l *lane) leave(places int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.inside--
+	l.inside -= places
 	l.admit()
 }
 
-// free says whether there is a place; there is always one.
-func (l *lane) free() bool { return l.inside < max(1, int(l.width)) }
+// free says whether there is room for so many; there always is for somebody alone.
+func (l *lane) free(places int) bool { return l.inside == 0 || l.inside+places <= int(l.width) }
 
 func (l *lane) admit() {
-	for len(l.waiting) > 0 && l.free() {
-		l.inside++
-		close(l.waiting[0])
+	for len(l.waiting) > 0 && l.free(l.waiting[0].places) {
+		l.inside += l.waiting[0].places
+		close(l.waiting[0].turn)
 		l.waiting = l.waiting[1:]
 	}
 }

@@ -1,11 +1,14 @@
 package scan
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"k8s.io/apimachinery/pkg/util/wait"
 )
 
 func TestALaneIsAsWideAsTheServerHasRoom(t *testing.T) {
@@ -14,14 +17,14 @@ func TestALaneIsAsWideAsTheServerHasRoom(t *testing.T) {
 	width := func() int {
 		t.Helper()
 		entered := 0
-		for lane.free() {
-			if err := lane.enter(t.Context()); err != nil {
+		for lane.free(1) {
+			if err := lane.enter(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
 			entered++
 		}
 		for range entered {
-			lane.leave()
+			lane.leave(1)
 		}
 		return entered
 	}
@@ -98,24 +101,63 @@ func TestQuestionsGetThroughToAServerWithLittleRoom(t *testing.T) {
 
 func TestWhoGivesUpLeavesTheTurnToTheNext(t *testing.T) {
 	lane := newLanes(1, time.Now).of("https://one")
-	if err := lane.enter(t.Context()); err != nil {
+	if err := lane.enter(t.Context(), 1); err != nil {
 		t.Fatal(err)
 	}
 	first, second := make(chan struct{}), make(chan struct{})
-	lane.waiting = []chan struct{}{first, second}
-	lane.giveUp(first)
-	lane.leave()
+	lane.waiting = []waiter{{first, 1}, {second, 1}}
+	lane.giveUp(first, 1)
+	lane.leave(1)
 	select {
 	case <-second:
 	default:
 		t.Fatal("the second did not get the turn of the first")
 	}
 	third := make(chan struct{})
-	lane.waiting = []chan struct{}{third}
-	lane.giveUp(second) // whose turn came at the same time
+	lane.waiting = []waiter{{third, 1}}
+	lane.giveUp(second, 1) // whose turn came at the same time
 	select {
 	case <-third:
 	default:
 		t.Error("a turn that came to one who gave up is lost")
+	}
+}
+
+func TestARequestTakesAsManyPlacesAsItHasQuestions(t *testing.T) {
+	lane := newLanes(16, time.Now).of("https://one")
+	if err := lane.enter(t.Context(), 10); err != nil {
+		t.Fatal(err)
+	}
+	if lane.free(7) || !lane.free(6) {
+		t.Error("10 of 16 places are taken, 6 are free")
+	}
+	entered := make(chan int, 2)
+	for n, places := range []int{40, 1} {
+		go func() {
+			if err := lane.enter(t.Context(), places); err != nil {
+				t.Error(err)
+			}
+			entered <- places
+		}()
+		waitUntil(t, func() bool {
+			lane.mu.Lock()
+			defer lane.mu.Unlock()
+			return len(lane.waiting) == n+1
+		})
+	}
+	lane.leave(10)
+	if first := <-entered; first != 40 {
+		t.Errorf("%d places were taken first: who needs more than there are is alone, and in turn", first)
+	}
+	lane.leave(40)
+	if second := <-entered; second != 1 || lane.inside != 1 {
+		t.Errorf("%d places were taken, %d are", second, lane.inside)
+	}
+}
+
+func waitUntil(t *testing.T, condition func() bool) {
+	t.Helper()
+	if err := wait.PollUntilContextTimeout(t.Context(), time.Millisecond, time.Minute, true, func(context.Context) (bool, error) { return condition(), nil }); err != nil {
+		t.Fatal(err)
 	}
 }

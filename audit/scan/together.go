@@ -63,7 +63,7 @@ type together struct {
 
 // ask asks those that are open until none is.
 func (t *together) ask(ctx context.Context) {
-	err := t.put(ctx, t.base, func(lane *lane) error {
+	err := t.put(ctx, t.base, len(t.open), func(lane *lane) error {
 		if err := t.persist(ctx, lane, func() error { return t.try(ctx, lane) }); err != nil {
 			return err
 		}

@@ -12,16 +12,19 @@ import (
 	"github.com/kubewarden/kubewarden-operator/policyserver/evaluation"
 )
 
-// flushEvery is after how long answers are sent that are there, while others are not: whoever
-// asked sees that the server works.
-const flushEvery = time.Second
+// Answers are sent together, but not all at the end: whoever asked is to see that the server
+// works, and what is kept here has a bound.
+const (
+	sendEvery = time.Second
+	sendBytes = 64 << 10
+)
 
 // serveAudits asks several policies about one object (contract.PathAudits). The object is read
-// once and has one place in the queue, but each policy waits for its turn anew: whatever was
-// begun, an admission request comes before the next policy. For the observer, and for logs,
-// each policy is a request of its own.
+// once, has one place in the queue, and keeps its worker from policy to policy, as long as no
+// request waits that somebody waits for: that one comes before the next policy. For the
+// observer, and for logs, each policy is a request of its own.
 func (h *Handler) serveAudits(writer http.ResponseWriter, request *http.Request, target endpoint) {
-	audits := audits{Handler: h, target: target, writer: writer, flushed: h.config.Now()}
+	audits := audits{Handler: h, target: target, writer: writer, sent: h.config.Now()}
 	decode := func(body []byte) (err error) {
 		if audits.policyIDs, err = policyIDs(request.URL.RawQuery); err != nil {
 			return err
@@ -61,15 +64,20 @@ type audits struct {
 	policyIDs []string
 	request   evaluation.Request
 	writer    http.ResponseWriter
+	// lines are answers that are to be sent; the last were at the time of sent.
+	lines []byte
+	sent  time.Time
 	// begun says that a status has been sent.
-	begun   bool
-	flushed time.Time
+	begun bool
+	// working says that there is a worker.
+	working bool
 	// noWorker says that a policy waited for its turn in vain. Those after it do not wait.
 	noWorker error
 }
 
 // answer asks the policies one after the other. It ends early when nobody waits any more.
 func (a *audits) answer(ctx context.Context) error {
+	defer a.stop()
 	for _, policyID := range a.policyIDs {
 		if ctx.Err() != nil {
 			return nil //nolint:nilerr // there is nobody to be told
@@ -83,23 +91,47 @@ func (a *audits) answer(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.begun = true
-		if _, err := a.writer.Write(line); err != nil {
-			return nil //nolint:nilerr // there is nobody to be told
+		a.lines = append(a.lines, line...)
+		if a.working && a.queue.yield() {
+			a.working = false
 		}
-		a.flush()
+		if len(a.lines) >= sendBytes || a.config.Now().Sub(a.sent) >= sendEvery {
+			a.send()
+			_ = http.NewResponseController(a.writer).Flush()
+		}
 	}
+	a.send()
 	return nil
 }
 
-// flush sends what has been written, now and then.
-func (a *audits) flush() {
-	now := a.config.Now()
-	if now.Sub(a.flushed) < flushEvery {
-		return
+// send writes what there is. Whoever reads slowly holds up no worker.
+func (a *audits) send() {
+	a.stop()
+	a.begun, a.sent = true, a.config.Now()
+	_, _ = a.writer.Write(a.lines) // an error means that nobody is there any more
+	a.lines = a.lines[:0]
+}
+
+// stop gives the worker back.
+func (a *audits) stop() {
+	if a.working {
+		a.queue.done()
+		a.working = false
 	}
-	a.flushed = now
-	_ = http.NewResponseController(a.writer).Flush()
+}
+
+// inTurn is Handler.inTurn for one policy after the other.
+func (a *audits) inTurn(ctx context.Context, work func(context.Context) ([]byte, error)) ([]byte, error) {
+	queued := a.config.Now()
+	if !a.working {
+		if err := a.queue.begin(ctx, true); err != nil {
+			return nil, a.overloaded(noWorker, err)
+		}
+		a.working = true
+	}
+	a.config.Observer.WorkStarted(a.config.Now().Sub(queued))
+	defer a.config.Observer.WorkEnded()
+	return work(ctx)
 }
 
 // one is what contract.PathAudit would have answered for a policy.
@@ -112,7 +144,7 @@ func (a *audits) one(ctx context.Context, policyID string) contract.AuditAnswer 
 		if a.noWorker != nil {
 			return nil, a.overloaded(noWorker, a.noWorker)
 		}
-		return a.inTurn(ctx, true, func(ctx context.Context) ([]byte, error) {
+		return a.inTurn(ctx, func(ctx context.Context) ([]byte, error) {
 			verdict, err := a.ask(ctx, a.target, policyID, a.request)
 			answer.Revision = verdict.revision
 			return verdict.body, err

@@ -157,6 +157,71 @@ func TestAnAdmissionRequestComesBeforeTheNextPolicy(t *testing.T) {
 	}
 }
 
+// Audits do not interrupt each other: nobody waits for them, and a policy that was just asked is
+// asked again at less cost.
+func TestAnObjectKeepsItsWorkerFromOtherAudits(t *testing.T) {
+	handler, evaluator, _ := newHandler()
+	handler.queue = newQueue(1, 8, time.Hour)
+	var work sync.WaitGroup
+	work.Go(func() {
+		answersOf(t, post(handler, contract.AuditsQuery([]string{"slow", "accept"}), "application/json", review()))
+	})
+	waitFor(t, func() bool { return working(handler) == 1 })
+	work.Go(func() {
+		if recorder := post(handler, contract.PathAudit+"no", "application/json", review(`"dryRun":true`)); recorder.Code != http.StatusNotFound {
+			t.Errorf("got %d %s", recorder.Code, recorder.Body)
+		}
+	})
+	waitFor(t, func() bool {
+		handler.queue.mu.Lock()
+		defer handler.queue.mu.Unlock()
+		return len(handler.queue.waitingAudits) == 1
+	})
+	close(evaluator.hold)
+	work.Wait()
+	if last := string(evaluator.requests[2].Document); !strings.Contains(last, "dryRun") {
+		t.Errorf("the last evaluation is about %s, want the other audit", last)
+	}
+	if anybody(handler) {
+		t.Errorf("%d places, %d workers are taken", inside(handler), working(handler))
+	}
+}
+
+// Whoever reads slowly has no worker meanwhile.
+func TestAnswersAreSentWithoutAWorker(t *testing.T) {
+	handler, _, _ := newHandler()
+	writer := &watchful{ResponseRecorder: httptest.NewRecorder(), look: func() {
+		if working(handler) != 0 {
+			t.Error("a worker waits until answers are sent")
+		}
+	}}
+	times := int64(0)
+	handler.config.Now = func() time.Time { // a second passes each time that somebody looks
+		times++
+		return time.Unix(times, 0)
+	}
+	request := httptest.NewRequest(http.MethodPost, contract.AuditsQuery([]string{"accept", "repeatable"}), strings.NewReader(review()))
+	request.Header.Set("Content-Type", "application/json")
+	handler.ServeHTTP(writer, request)
+	if writer.writes < 2 || len(answersOf(t, writer.ResponseRecorder)) != 2 {
+		t.Errorf("%d writes, %s", writer.writes, writer.Body)
+	}
+}
+
+// watchful looks around at each write.
+type watchful struct {
+	*httptest.ResponseRecorder
+
+	look   func()
+	writes int
+}
+
+func (w *watchful) Write(body []byte) (int, error) {
+	w.look()
+	w.writes++
+	return w.ResponseRecorder.Write(body)
+}
+
 // Where no worker comes free, one wait is enough for all policies.
 func TestPoliciesWithoutAWorkerAreSentAwayTogether(t *testing.T) {
 	handler, evaluator, busy := newHandler()

@@ -115,6 +115,19 @@ func (q *queue) done() {
 	q.working--
 }
 
+// yield gives a worker back, as done does, if a request waits for one that is no audit. It says
+// whether it did.
+func (q *queue) yield() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.waiting) == 0 {
+		return false
+	}
+	close(q.waiting[0])
+	q.waiting = q.waiting[1:]
+	return true
+}
+
 // busy is how many were let in, and how many of them have a worker.
 func (q *queue) busy() (inside, working int) {
 	q.mu.Lock()

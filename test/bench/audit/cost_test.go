@@ -41,6 +41,8 @@ func TestWhatAnAuditCosts(t *testing.T) {
 	}
 	found.OnePercent = measure(t, c, server, scanner)
 
+	found.Ways = compare(t, c, server, *namespacesFlag)
+
 	t.Log("\n" + found.table())
 	if err := record.Write(*fileFlag, found); err != nil {
 		t.Error(err)

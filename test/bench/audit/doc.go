@@ -17,6 +17,7 @@
 //	cluster_test.go    the API server, and what it has counted
 //	etcd_test.go       how large reports are where they are stored
 //	objects_test.go    what is scanned, and what changes
+//	ways_test.go       a sample scanned in both ways of asking, in turns
 //	policies_test.go   the policies, in the cluster and for the policy server
 //	processes_test.go  the policy server and the scanner as children
 //

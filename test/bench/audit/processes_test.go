@@ -70,11 +70,7 @@ func (s *server) write(t *testing.T, name string, content []byte) {
 // cpu is how long it has run so far, in seconds of one processor.
 func (s *server) cpu(t *testing.T) float64 {
 	t.Helper()
-	ran, err := child.CPU(s.pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return ran.Seconds()
+	return cpuOf(t, s.pid)
 }
 
 // evaluations is how many the policy server has counted, for audits, since it started.

@@ -32,6 +32,7 @@ type result struct {
 	First      figures `json:"first"`
 	Unchanged  figures `json:"unchanged"`
 	OnePercent figures `json:"one_percent"`
+	Ways       ways    `json:"ways"`
 	// EtcdPerThousandPods is the size of the keys and values of reports, of their present
 	// revision only.
 	EtcdPerThousandPods float64 `json:"etcd_bytes_per_1000_pods"`
@@ -77,6 +78,7 @@ func (r *result) check() []string {
 		hold(0 < scan.Passed && scan.Passed < scan.Results, "%s scan: %d of %d verdicts allow; both kinds are needed", scan.name, scan.Passed, scan.Results)
 		hold(scan.RSS < maxMemory, "%s scan: the scanner had %.0f MB; allowed are less than %d", scan.name, scan.RSS, maxMemory)
 	}
+	hold(r.Ways.Together.Evaluations > 0 && r.Ways.Together.Evaluations == r.Ways.Alone.Evaluations, "in the sample there were %d evaluations of policies together, and %d one by one", r.Ways.Together.Evaluations, r.Ways.Alone.Evaluations)
 	hold(r.First.Evaluations == r.Questions, "first scan: there were %d evaluations of %d questions", r.First.Evaluations, r.Questions)
 	hold(r.First.Writes == r.Objects, "first scan: there were %d writes of %d reports", r.First.Writes, r.Objects)
 	hold(r.Unchanged.Evaluations == 0, "unchanged scan: there were %d evaluations; allowed is none", r.Unchanged.Evaluations)
@@ -87,14 +89,14 @@ func (r *result) check() []string {
 	return complaints
 }
 
-// scan is a scan by its name.
-type scan struct {
+// named are figures by the name of their scan.
+type named struct {
 	name string
 	figures
 }
 
-func (r *result) scans() []scan {
-	return []scan{{"first", r.First}, {"unchanged", r.Unchanged}, {"one_percent", r.OnePercent}}
+func (r *result) scans() []named {
+	return []named{{"first", r.First}, {"unchanged", r.Unchanged}, {"one_percent", r.OnePercent}}
 }
 
 // table shows the result.
@@ -111,6 +113,14 @@ func (r *result) table() string {
 		return err.Error()
 	}
 	fmt.Fprintf(&text, "%d objects, %d policies, %d questions; wanted on two processors are %d evaluations/s\n", r.Objects, r.Policies, r.Questions, wantedRate)
+	for _, one := range []struct {
+		name string
+		way
+	}{{"together", r.Ways.Together}, {"one by one", r.Ways.Alone}} {
+		fmt.Fprintf(&text, "a sample without reports, policies asked %s: %.0f evaluations/s, each %.0f us of the policy server and %.0f us of the scanner\n",
+			one.name, one.rate(), one.micros(one.PolicyServer), one.micros(one.Scanner))
+	}
+	fmt.Fprintf(&text, "together beside one by one: %.2f of the rate\n", r.Ways.Together.rate()/r.Ways.Alone.rate())
 	fmt.Fprintf(&text, "reports about 1,000 Pods take %.1f MB of etcd\n", r.EtcdPerThousandPods/1e6)
 	return text.String()
 }

@@ -1,0 +1,142 @@
+//go:build integration
+
+package audit
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"os"
+	"testing"
+	"time"
+
+	"k8s.io/client-go/discovery"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/kubewarden/kubewarden-operator/audit/report"
+	"github.com/kubewarden/kubewarden-operator/audit/scan"
+	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/child"
+)
+
+const (
+	// sampleNamespaces are those that are scanned in both ways, and turns how often.
+	sampleNamespaces = 8
+	turns            = 3
+)
+
+// ways are how fast policies are asked in each of the two ways, in one run, about a sample.
+type ways struct {
+	Together way `json:"together"`
+	Alone    way `json:"alone"`
+}
+
+// way is the sum of scans in one way. No report is written.
+type way struct {
+	Seconds     float64 `json:"seconds"`
+	Evaluations int     `json:"evaluations"`
+	// PolicyServer and Scanner ran for so long, in seconds of one processor. The scanner is
+	// part of the test here.
+	PolicyServer float64 `json:"policy_server_cpu_seconds"`
+	Scanner      float64 `json:"scanner_cpu_seconds"`
+}
+
+func (w way) rate() float64 { return float64(w.Evaluations) / w.Seconds }
+
+// micros is processor time for each evaluation.
+func (w way) micros(seconds float64) float64 { return 1e6 * seconds / float64(w.Evaluations) }
+
+// alone reaches policy servers that do not know how several policies are asked at once.
+type alone struct{ http.RoundTripper }
+
+func (a alone) RoundTrip(request *http.Request) (*http.Response, error) {
+	if request.URL.Path != contract.PathAudits {
+		return a.RoundTripper.RoundTrip(request)
+	}
+	return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(&bytes.Buffer{}), Request: request}, nil
+}
+
+// compare scans a sample in both ways, in turns: what else the machine does meets both.
+func compare(t *testing.T, c *cluster, at *server, namespaces int) (found ways) {
+	t.Helper()
+	for range turns {
+		found.Together.add(t, c, at, namespaces, func(next http.RoundTripper) http.RoundTripper { return next })
+		found.Alone.add(t, c, at, namespaces, func(next http.RoundTripper) http.RoundTripper { return alone{next} })
+	}
+	return found
+}
+
+// add scans once more.
+func (w *way) add(t *testing.T, c *cluster, at *server, namespaces int, by func(http.RoundTripper) http.RoundTripper) {
+	t.Helper()
+	scanner, err := scan.NewScanner(config(t, c, at, namespaces, by))
+	if err != nil {
+		t.Fatal(err)
+	}
+	evaluations, server, own, started := at.evaluations(t), at.cpu(t), cpuOf(t, os.Getpid()), time.Now()
+	summary, err := scanner.Run(t.Context(), scan.Target{})
+	if err != nil || summary.Results[report.OutcomeError] > 0 {
+		t.Fatalf("scan a sample: %v, %v", err, summary.Results)
+	}
+	w.Seconds += time.Since(started).Seconds()
+	w.PolicyServer += at.cpu(t) - server
+	w.Scanner += cpuOf(t, os.Getpid()) - own
+	w.Evaluations += at.evaluations(t) - evaluations
+}
+
+// config is that of the program, for all that matters here.
+func config(t *testing.T, c *cluster, at *server, namespaces int, by func(http.RoundTripper) http.RoundTripper) scan.Config {
+	t.Helper()
+	rest, err := clientcmd.RESTConfigFromKubeConfig(c.kubeconfig)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest.QPS = -1
+	objects, err := dynamic.NewForConfig(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	served, err := discovery.NewDiscoveryClientForConfig(rest)
+	if err != nil {
+		t.Fatal(err)
+	}
+	authority, err := os.ReadFile(at.file(child.CertificateFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const parallel = 128
+	transport, err := scan.NewTransport(scan.TransportConfig{ExtraCA: authority, Connections: parallel})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(transport.CloseIdleConnections)
+	store, err := report.NewStore(c, report.KindPolicyReport, "sample")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ignored := []string{"default", "kube-node-lease", "kube-public", "kube-system"}
+	for i := sampleNamespaces; i < namespaces; i++ {
+		ignored = append(ignored, fmt.Sprintf("team-%03d", i))
+	}
+	return scan.Config{
+		Client: c, Dynamic: objects, Discovery: served.WithLegacyWithContext(context.WithoutCancel(t.Context())),
+		Asker: scan.NewAsker(scan.AskerConfig{Transport: by(transport), Parallel: parallel, Now: time.Now}),
+		Store: store, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		KubewardenNamespace: "kubewarden", PolicyServerURL: "https://" + at.api, IgnoreNamespaces: ignored,
+		ParallelNamespaces: 1, ParallelResources: 100, ParallelPolicies: 5, PageSize: 100,
+	}
+}
+
+// cpuOf is how long a process has run so far, in seconds of one processor.
+func cpuOf(t *testing.T, pid int) float64 {
+	t.Helper()
+	ran, err := child.CPU(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ran.Seconds()
+}
