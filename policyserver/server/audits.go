@@ -80,7 +80,7 @@ func (a *audits) answer(ctx context.Context) error {
 	defer a.stop()
 	for _, policyID := range a.policyIDs {
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // there is nobody to be told
+			return nil // there is nobody to be told
 		}
 		var answer contract.AuditAnswer
 		a.counted(a.target, func() int {

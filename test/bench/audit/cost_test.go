@@ -41,7 +41,7 @@ func TestWhatAnAuditCosts(t *testing.T) {
 	}
 	found.OnePercent = measure(t, c, server, scanner)
 
-	found.Ways = compare(t, c, server, *namespacesFlag)
+	found.Ways = sample{c, server, *namespacesFlag}.compare(t)
 
 	t.Log("\n" + found.table())
 	if err := record.Write(*fileFlag, found); err != nil {

@@ -60,38 +60,46 @@ func (a alone) RoundTrip(request *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: http.StatusNotFound, Body: io.NopCloser(&bytes.Buffer{}), Request: request}, nil
 }
 
+// sample are the first namespaces of a cluster.
+type sample struct {
+	*cluster
+
+	server     *server
+	namespaces int // that there are
+}
+
 // compare scans a sample in both ways, in turns: what else the machine does meets both.
-func compare(t *testing.T, c *cluster, at *server, namespaces int) (found ways) {
+func (s sample) compare(t *testing.T) (found ways) {
 	t.Helper()
 	for range turns {
-		found.Together.add(t, c, at, namespaces, func(next http.RoundTripper) http.RoundTripper { return next })
-		found.Alone.add(t, c, at, namespaces, func(next http.RoundTripper) http.RoundTripper { return alone{next} })
+		s.scan(t, &found.Together, func(next http.RoundTripper) http.RoundTripper { return next })
+		s.scan(t, &found.Alone, func(next http.RoundTripper) http.RoundTripper { return alone{next} })
 	}
 	return found
 }
 
-// add scans once more.
-func (w *way) add(t *testing.T, c *cluster, at *server, namespaces int, by func(http.RoundTripper) http.RoundTripper) {
+// scan scans once more in a way.
+func (s sample) scan(t *testing.T, w *way, by func(http.RoundTripper) http.RoundTripper) {
 	t.Helper()
-	scanner, err := scan.NewScanner(config(t, c, at, namespaces, by))
+	scanner, err := scan.NewScanner(s.config(t, by))
 	if err != nil {
 		t.Fatal(err)
 	}
-	evaluations, server, own, started := at.evaluations(t), at.cpu(t), cpuOf(t, os.Getpid()), time.Now()
+	evaluations, server, own, started := s.server.evaluations(t), s.server.cpu(t), cpuOf(t, os.Getpid()), time.Now()
 	summary, err := scanner.Run(t.Context(), scan.Target{})
 	if err != nil || summary.Results[report.OutcomeError] > 0 {
 		t.Fatalf("scan a sample: %v, %v", err, summary.Results)
 	}
 	w.Seconds += time.Since(started).Seconds()
-	w.PolicyServer += at.cpu(t) - server
+	w.PolicyServer += s.server.cpu(t) - server
 	w.Scanner += cpuOf(t, os.Getpid()) - own
-	w.Evaluations += at.evaluations(t) - evaluations
+	w.Evaluations += s.server.evaluations(t) - evaluations
 }
 
 // config is that of the program, for all that matters here.
-func config(t *testing.T, c *cluster, at *server, namespaces int, by func(http.RoundTripper) http.RoundTripper) scan.Config {
+func (s sample) config(t *testing.T, by func(http.RoundTripper) http.RoundTripper) scan.Config {
 	t.Helper()
-	rest, err := clientcmd.RESTConfigFromKubeConfig(c.kubeconfig)
+	rest, err := clientcmd.RESTConfigFromKubeConfig(s.kubeconfig)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +112,7 @@ func config(t *testing.T, c *cluster, at *server, namespaces int, by func(http.R
 	if err != nil {
 		t.Fatal(err)
 	}
-	authority, err := os.ReadFile(at.file(child.CertificateFile))
+	authority, err := os.ReadFile(s.server.file(child.CertificateFile))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -114,19 +122,19 @@ func config(t *testing.T, c *cluster, at *server, namespaces int, by func(http.R
 		t.Fatal(err)
 	}
 	t.Cleanup(transport.CloseIdleConnections)
-	store, err := report.NewStore(c, report.KindPolicyReport, "sample")
+	store, err := report.NewStore(s, report.KindPolicyReport, "sample")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ignored := []string{"default", "kube-node-lease", "kube-public", "kube-system"}
-	for i := sampleNamespaces; i < namespaces; i++ {
+	for i := sampleNamespaces; i < s.namespaces; i++ {
 		ignored = append(ignored, fmt.Sprintf("team-%03d", i))
 	}
 	return scan.Config{
-		Client: c, Dynamic: objects, Discovery: served.WithLegacyWithContext(context.WithoutCancel(t.Context())),
+		Client: s, Dynamic: objects, Discovery: served.WithLegacyWithContext(context.WithoutCancel(t.Context())),
 		Asker: scan.NewAsker(scan.AskerConfig{Transport: by(transport), Parallel: parallel, Now: time.Now}),
 		Store: store, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
-		KubewardenNamespace: "kubewarden", PolicyServerURL: "https://" + at.api, IgnoreNamespaces: ignored,
+		KubewardenNamespace: "kubewarden", PolicyServerURL: "https://" + s.server.api, IgnoreNamespaces: ignored,
 		ParallelNamespaces: 1, ParallelResources: 100, ParallelPolicies: 5, PageSize: 100,
 	}
 }
