@@ -178,8 +178,15 @@ lint: ## Check style and the import rules between the folders
 	@$(call tool,golangci-lint) run
 	@cd hack/cluster && go tool -modfile=../tools/golangci-lint/go.mod golangci-lint run
 
+.PHONY: typecheck
+typecheck: ## Check that everything compiles for arm64, the engine for macOS, and its comparison with wasmtime, which is not downloaded
+	@go build -o $(BIN)/typecheck ./hack/typecheck
+	@$(BIN)/typecheck --arch=arm64 --tags=integration,e2e,e2e_olm ./...
+	@$(BIN)/typecheck --os=darwin --arch=arm64 ./policyserver/policy/...
+	@$(BIN)/typecheck --dir=test/bench/engine --without=github.com/bytecodealliance/wasmtime-go/v25 ./...
+
 .PHONY: verify
-verify: generate manifests bundle bundle-validate lint ## Fail when generated files are stale, a configuration does not build or the linters find something
+verify: generate manifests bundle bundle-validate lint typecheck ## Fail when generated files are stale, a configuration does not build, or linters or the type checker find something
 	@test -z "$$(git status --porcelain -- api config bundle catalog)" || { git status --short -- api config bundle catalog; \
 		echo 'run "make generate manifests bundle" and commit the result' >&2; exit 1; }
 	@go mod tidy -diff

@@ -44,6 +44,9 @@ type Config struct {
 	MemoryLimitPages uint32
 	// Isolation is how each call gets an instance of its own; "" means IsolationPristine.
 	Isolation Isolation
+	// Snapshots finds out how memory can be restored here; nil means snapshot.Open. When it
+	// fails, all instances are fresh.
+	Snapshots func() (*snapshot.System, error)
 	// LoadTimeout bounds what a module does while it is loaded: it is asked for lists, and
 	// initialised to see whether its instances can be put back. 0 means 10 s.
 	LoadTimeout time.Duration

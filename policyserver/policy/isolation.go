@@ -41,7 +41,11 @@ func openMemory(ctx context.Context, config Config) (*snapshot.System, error) {
 	default:
 		return nil, fmt.Errorf("isolation %q is not known, want %q or %q", config.Isolation, IsolationFresh, IsolationPristine)
 	}
-	system, err := snapshot.Open()
+	open := config.Snapshots
+	if open == nil {
+		open = snapshot.Open
+	}
+	system, err := open()
 	if err != nil {
 		config.Logger.LogAttrs(ctx, slog.LevelWarn, "instances of policies are made afresh for each call: memory cannot be restored here",
 			slog.String("error", err.Error()))

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync/atomic"
 
@@ -13,9 +14,15 @@ import (
 // System is what this machine allows. It is safe for concurrent use.
 type System struct {
 	pageSize int
-	pagemap  *os.File // nil when it cannot be used
+	pagemap  entryReader // nil when it cannot be used
 	// why not; nil when the pagemap is used.
 	why atomic.Pointer[error]
+}
+
+// entryReader reads entries of the pagemap.
+type entryReader interface {
+	io.ReaderAt
+	io.Closer
 }
 
 // pagemapFile has 64 bits for each page of this process's address space.
@@ -36,10 +43,12 @@ func Open() (*System, error) {
 	return system, nil
 }
 
-func (s *System) openPagemap() (err error) {
-	if s.pagemap, err = os.Open(pagemapFile); err != nil {
+func (s *System) openPagemap() error {
+	file, err := os.Open(pagemapFile)
+	if err != nil {
 		return err
 	}
+	s.pagemap = file
 	if err := s.try(true); err != nil {
 		return fmt.Errorf("try %s: %w", pagemapFile, err)
 	}
@@ -114,12 +123,17 @@ const (
 
 // try restores a small memory and looks whether everything is as it should be, with
 // pagemap the bits as well.
-func (s *System) try(pagemap bool) (err error) {
+func (s *System) try(pagemap bool) error {
 	memory, err := s.NewMemory(uint64(trialPages * s.pageSize))
 	if err != nil {
 		return err
 	}
 	defer memory.Free()
+	return s.tryMemory(memory, pagemap)
+}
+
+// tryMemory is the trial in a memory that is new.
+func (s *System) tryMemory(memory *Memory, pagemap bool) (err error) {
 	image, err := s.trialImage(memory)
 	if err != nil {
 		return err

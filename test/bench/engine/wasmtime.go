@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/bytecodealliance/wasmtime-go/v25"
+	wasmtime "github.com/bytecodealliance/wasmtime-go/v25"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"

@@ -5,7 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 
-	"github.com/bytecodealliance/wasmtime-go/v25"
+	wasmtime "github.com/bytecodealliance/wasmtime-go/v25"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"

@@ -7,7 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
-	"github.com/bytecodealliance/wasmtime-go/v25"
+	wasmtime "github.com/bytecodealliance/wasmtime-go/v25"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
