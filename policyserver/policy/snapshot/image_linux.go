@@ -12,6 +12,7 @@ type Image struct {
 	fd      int
 	content []byte // mapped read-only
 	zeros   []byte // one page
+	empty   []bool // by page: it holds nothing but zeros
 }
 
 // newImage keeps a copy of a content, whose length is a multiple of the size of a page.
@@ -49,9 +50,13 @@ func (i *Image) fill(content []byte) error {
 		return err
 	}
 	pageSize := len(i.zeros)
+	i.empty = make([]bool, 0, len(content)/pageSize)
+	for start := 0; start < len(content); start += pageSize {
+		i.empty = append(i.empty, i.isZero(content[start:start+pageSize]))
+	}
 	for start := 0; start < len(content); {
 		end := start
-		for end < len(content) && !i.isZero(content[end:end+pageSize]) {
+		for end < len(content) && !i.isEmpty(end/pageSize) {
 			end += pageSize
 		}
 		for start < end {
@@ -68,6 +73,10 @@ func (i *Image) fill(content []byte) error {
 
 // isZero says whether a part of a page holds nothing but zeros.
 func (i *Image) isZero(page []byte) bool { return string(page) == string(i.zeros[:len(page)]) }
+
+// isEmpty says whether a page, counted from 0, holds nothing but zeros; what lies behind the
+// image does. They are not to be read: that would give a page of zeros memory.
+func (i *Image) isEmpty(page int) bool { return page >= len(i.empty) || i.empty[page] }
 
 // Len is the length of the content in bytes.
 func (i *Image) Len() int { return len(i.content) }

@@ -177,12 +177,20 @@ func (m *Memory) putBack(start, end int) int {
 	if start >= end {
 		return 0
 	}
-	done := start
-	if start < m.image.Len() {
-		done += copy(m.space[start:end], m.image.content[start:])
+	pageSize := m.system.pageSize
+	for done := start; done < end; {
+		empty, next := m.image.isEmpty(done/pageSize), done+pageSize
+		for next < end && m.image.isEmpty(next/pageSize) == empty {
+			next += pageSize
+		}
+		if empty {
+			clear(m.space[done:next])
+		} else {
+			copy(m.space[done:next], m.image.content[done:next])
+		}
+		done = next
 	}
-	clear(m.space[done:end])
-	return (end - start) / m.system.pageSize
+	return (end - start) / pageSize
 }
 
 // errDiffers says that a restored memory is not what it should be.
