@@ -1,6 +1,7 @@
 package command
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -34,16 +35,21 @@ func Run(process Process, policy guest.Policy) int {
 	return 0
 }
 
+// questionBytes is more than most questions have.
+const questionBytes = 64 << 10
+
 func run(process Process, policy guest.Policy) error {
 	if len(process.Args) != 1 || operations[process.Args[0]] == "" {
 		return fmt.Errorf("got arguments %q, want validate or validate-settings", process.Args)
 	}
 	policy.Prepare()
-	payload, err := io.ReadAll(process.Stdin)
-	if err != nil {
+	// Room that is made before the first read is there before the first request.
+	var question bytes.Buffer
+	question.Grow(questionBytes)
+	if _, err := question.ReadFrom(process.Stdin); err != nil {
 		return fmt.Errorf("read question: %w", err)
 	}
-	answer, err := policy.Answer(operations[process.Args[0]], payload)
+	answer, err := policy.Answer(operations[process.Args[0]], question.Bytes())
 	if err != nil {
 		return err
 	}
