@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -323,4 +324,22 @@ func TestEachPieceOfAnAnswerBuysTime(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	<-timer.C
+}
+
+// Questions together are as many questions at once as they would be alone.
+func TestQuestionsTogetherTakeAsManyPlaces(t *testing.T) {
+	asker := impatient(http.DefaultTransport)
+	var base string
+	var places atomic.Int64
+	base = answers(t, func(w http.ResponseWriter, _ *http.Request) {
+		lane := asker.lanes.of(base)
+		lane.mu.Lock()
+		defer lane.mu.Unlock()
+		places.Store(int64(lane.inside))
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	}).URL
+	asker.AskTogether(t.Context(), base, []string{"a", "b", "c"}, goldenReview(t))
+	if places.Load() != 3 || asker.lanes.of(base).inside != 0 {
+		t.Errorf("%d places were taken, want 3", places.Load())
+	}
 }
