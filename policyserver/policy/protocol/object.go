@@ -2,11 +2,15 @@ package protocol
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
 )
 
 // maxDepth bounds the nesting of a document, as upstream's decoder does.
@@ -15,44 +19,56 @@ const maxDepth = 128
 // decodeObject decodes the members of a JSON object into the places that are named. It is
 // stricter than json.Unmarshal: keys match exactly, no key stands twice, the text is valid
 // UTF-8, and nothing follows the object.
-func decodeObject(document []byte, places map[string]any) error {
+func decodeObject(document []byte, places map[string]any) (err error) {
 	if !utf8.Valid(document) {
 		return errors.New("not valid UTF-8")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(document))
-	if err := expectDelim(decoder, '{'); err != nil {
-		return err
+	if !json.Valid(document) {
+		return broken(document)
 	}
-	seen := make(map[string]bool, len(places))
+	object := gjson.ParseBytes(document)
+	if !object.IsObject() {
+		return errNoObject
+	}
+	seen := make([]string, 0, len(places))
+	object.ForEach(func(name, value gjson.Result) bool {
+		key := name.String()
+		place, known := places[key]
+		if !known {
+			return true
+		}
+		if slices.Contains(seen, key) {
+			err = fmt.Errorf("%s: stands twice", key)
+			return false
+		}
+		seen = append(seen, key)
+		err = decodeMember(key, json.RawMessage(value.Raw), place)
+		return err == nil
+	})
+	return err
+}
+
+var errNoObject = errors.New("not a JSON object")
+
+// broken says what keeps a text from being one JSON object.
+func broken(document []byte) error {
+	decoder := json.NewDecoder(bytes.NewReader(document))
+	if token, err := decoder.Token(); err != nil || token != json.Delim('{') {
+		return cmp.Or(syntax(err), errNoObject)
+	}
 	for decoder.More() {
-		token, err := decoder.Token()
-		if err != nil {
+		if _, err := decoder.Token(); err != nil {
 			return syntax(err)
 		}
-		key, _ := token.(string)
 		var value json.RawMessage
 		if err := decoder.Decode(&value); err != nil {
 			return syntax(err)
 		}
-		place, known := places[key]
-		if !known {
-			continue
-		}
-		if seen[key] {
-			return fmt.Errorf("%s: stands twice", key)
-		}
-		seen[key] = true
-		if err := decodeMember(key, value, place); err != nil {
-			return err
-		}
 	}
-	if err := expectDelim(decoder, '}'); err != nil {
-		return err
+	if _, err := decoder.Token(); err != nil {
+		return syntax(err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows the JSON object")
-	}
-	return nil
+	return errors.New("something follows the JSON object")
 }
 
 func decodeMember(key string, value json.RawMessage, place any) error {
@@ -95,18 +111,10 @@ func missing(key, want string) error {
 	return fmt.Errorf("%s: missing, want %s", key, want)
 }
 
-func expectDelim(decoder *json.Decoder, want json.Delim) error {
-	token, err := decoder.Token()
-	if err != nil {
-		return syntax(err)
-	}
-	if token != want {
-		return errors.New("not a JSON object")
-	}
-	return nil
-}
-
 func syntax(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return errors.New("JSON ends too early")
 	}
