@@ -14,11 +14,11 @@ import (
 // protocol, and for the copy of the answer.
 const mostAllocations = 2
 
-// runtimeCall is what the runtime does for a request to a guest: an instance is taken, asked and
-// put back. What is asked and answered is made and read by others.
+// runtimeCall is what the runtime does for a request to a guest: there is a processor for it, and
+// an instance is taken, asked and put back. What is asked and answered is made and read by others.
 func runtimeCall(tb testing.TB, mode string) func() {
 	tb.Helper()
-	engine, err := NewEngine(tb.Context(), Config{})
+	engine, err := NewEngine(tb.Context(), Config{Processors: 1})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -50,13 +50,8 @@ func runtimeCall(tb testing.TB, mode string) func() {
 		}
 	}
 	return func() {
-		instance, err := module.instances.take(ctx, "", session)
-		if err != nil {
+		if err := module.lend(ctx, module.instances, session, ask); err != nil {
 			tb.Fatal(err)
-		}
-		err = ask(instance)
-		if given := module.instances.give(ctx, "", instance, err); err != nil || given != nil {
-			tb.Fatal(err, given)
 		}
 	}
 }

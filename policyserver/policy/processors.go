@@ -2,6 +2,7 @@ package policy
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/host"
@@ -83,14 +84,21 @@ func (t *turn) Waits() {
 // whoever looks at its deadline next.
 func (t *turn) GoesOn(ctx context.Context) { t.held = t.of.take(ctx) == nil }
 
+// turns are some that are over, so that a call need not make one.
+var turns = sync.Pool{New: func() any { return new(turn) }}
+
 // onProcessor runs a guest for a session as soon as there is a processor for it.
 func (m *Module) onProcessor(ctx context.Context, session *host.Session, run func() error) error {
-	on := &turn{of: m.engine.processors}
-	if err := on.of.take(ctx); err != nil {
+	if err := m.engine.processors.take(ctx); err != nil {
 		return err
 	}
-	on.held = true
-	defer on.Waits()
+	on, _ := turns.Get().(*turn)
+	*on = turn{of: m.engine.processors, held: true}
 	session.WaitBy(on)
+	defer func() {
+		session.WaitBy(nil)
+		on.Waits()
+		turns.Put(on)
+	}()
 	return run()
 }
