@@ -46,12 +46,16 @@ func check(ctx context.Context, t target, patterns []string) error {
 	}
 	c := checker{
 		target: t, files: token.NewFileSet(), sizes: types.SizesFor("gc", t.arch),
-		done: map[string]*types.Package{"unsafe": types.Unsafe},
+		listed: make(map[string]listed, len(packages)), done: map[string]*types.Package{"unsafe": types.Unsafe},
+	}
+	for _, p := range packages {
+		c.listed[p.ImportPath] = p
 	}
 	asked := 0
 	for _, p := range packages {
-		if c.check(p) {
+		if p.asked() {
 			asked++
+			_, _ = c.check(p.ImportPath) // what is wrong is noted
 		}
 	}
 	if asked == 0 {
@@ -65,7 +69,13 @@ func check(ctx context.Context, t target, patterns []string) error {
 	return nil
 }
 
-// list lists packages, each behind all that it imports.
+// asked says whether the package, or its tests, are to be checked. It is not about the program
+// that go test writes.
+func (p listed) asked() bool {
+	return (!p.DepOnly || p.ForTest != "") && !strings.HasSuffix(p.ImportPath, ".test")
+}
+
+// list lists packages and all that they import.
 func list(ctx context.Context, t target, patterns []string) ([]listed, error) {
 	args := slices.Concat([]string{
 		"list", "-e", "-deps", "-test", "-tags=" + t.tags, "-json=ImportPath,Dir,GoFiles,ImportMap,ForTest,DepOnly,Error", "--",
@@ -93,27 +103,30 @@ func list(ctx context.Context, t target, patterns []string) ([]listed, error) {
 	return packages, nil
 }
 
-// checker checks packages, one after the other.
+// checker checks packages, and before them what they import.
 type checker struct {
 	target
-	files *token.FileSet
-	sizes types.Sizes
-	done  map[string]*types.Package
-	wrong []string
+	files  *token.FileSet
+	sizes  types.Sizes
+	listed map[string]listed
+	done   map[string]*types.Package // nil: it is not there
+	wrong  []string
 }
 
-// check checks a package and says whether it was asked for. Of what is only imported the
-// insides of functions do not matter.
-func (c *checker) check(p listed) bool {
-	asked := !p.DepOnly || p.ForTest != ""
+// check checks a package. Of one that is only imported the insides of functions do not matter.
+// The error says that there is none.
+func (c *checker) check(path string) (*types.Package, error) {
+	known, seen := c.done[path]
+	p, is := c.listed[path]
 	switch {
-	case p.ImportPath == "unsafe", p.ImportPath == c.without:
-		return false
-	case strings.HasSuffix(p.ImportPath, ".test"): // the program that go test writes
-		return false
+	case known != nil:
+		return known, nil
+	case seen, !is, path == c.without:
+		return nil, fmt.Errorf("package %s was not found", path)
 	case p.Error != nil:
+		c.done[path] = nil
 		c.wrong = append(c.wrong, p.Error.Err)
-		return asked
+		return nil, fmt.Errorf("package %s: %s", path, p.Error.Err)
 	}
 	var sources []*ast.File
 	for _, name := range p.GoFiles {
@@ -124,19 +137,20 @@ func (c *checker) check(p listed) bool {
 		}
 		sources = append(sources, source)
 	}
-	path, _, _ := strings.Cut(p.ImportPath, " ")
+	name, _, _ := strings.Cut(path, " ")
 	config := types.Config{
-		IgnoreFuncBodies: !asked,
+		IgnoreFuncBodies: !p.asked(),
 		Sizes:            c.sizes,
 		Importer:         imports{c, p.ImportMap},
 		Error: func(err error) {
-			if asked && !c.expected(err.Error()) {
+			if p.asked() && !c.expected(err.Error()) {
 				c.wrong = append(c.wrong, err.Error())
 			}
 		},
 	}
-	c.done[p.ImportPath], _ = config.Check(path, c.files, sources, nil) // Error was told
-	return asked
+	checked, _ := config.Check(name, c.files, sources, nil) // Error was told
+	c.done[path] = checked
+	return checked, nil
 }
 
 // expected says whether an error is that a package is not there which is not looked for.
@@ -156,8 +170,5 @@ func (i imports) Import(path string) (*types.Package, error) {
 	if listed, is := i.paths[path]; is {
 		path = listed
 	}
-	if p := i.checker.done[path]; p != nil {
-		return p, nil
-	}
-	return nil, fmt.Errorf("package %s was not found", path)
+	return i.checker.check(path)
 }

@@ -14,7 +14,7 @@ func module() map[string]string {
 		"go.mod":           "module example.test/m\n\ngo 1.26\n",
 		"a/a_linux.go":     "package a\n\nfunc Size() int { return 1 }\n",
 		"a/a_other.go":     "//go:build !linux\n\npackage a\n\nfunc Size() int { return 2 }\n",
-		"a/a_test.go":      "package a_test\n\nimport (\n\t\"testing\"\n\n\t\"example.test/m/a\"\n)\n\nfunc TestSize(t *testing.T) { t.Log(a.Size()) }\n",
+		"a/a_test.go":      "package a_test\n\nimport \"example.test/m/a\"\n\nvar size = a.Size()\n",
 		"a/inside_test.go": "package a\n\nvar known = Size()\n",
 		"b/b.go":           "package b\n\nimport \"example.test/m/a\"\n\n// Word has the size of one.\nconst Word = 4 << (^uint(0) >> 63)\n\n// Two sizes.\nvar Two = [2]int{a.Size(), Word}\n",
 	}
