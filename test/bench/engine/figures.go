@@ -15,6 +15,7 @@ import (
 const (
 	modePristine = "pristine"
 	modeFresh    = "fresh"
+	modeWarm     = "warm"
 	modeUnsafe   = "unsafe"
 )
 
@@ -52,13 +53,17 @@ const (
 	isolationPart         = 0.10
 )
 
+// warmUp is after how many made-up requests guests are warm, whether or not they gain by it:
+// what a guest does only once is done then. A policy server measures which number is the best.
+const warmUp = 1
+
 // modesOf are the modes that a guest has rows for. A command ends with its request, so
-// that nothing of it can be used again.
+// that nothing of it can be used again, and it is never warm.
 func modesOf(of guests.Guest) []string {
 	if of.Mode == metadata.ModeWASI {
 		return []string{modePristine, modeFresh}
 	}
-	return []string{modePristine, modeFresh, modeUnsafe}
+	return []string{modePristine, modeFresh, modeWarm, modeUnsafe}
 }
 
 // broken says which figures are missing or do not hold.

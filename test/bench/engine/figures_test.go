@@ -38,6 +38,12 @@ func TestBroken(t *testing.T) {
 			change: func(rows []row) []row { return rows[1:] },
 			want:   []string{"opa-happy 5KB pristine: there is no row"},
 		},
+		"a warm row is missing": {
+			change: func(rows []row) []row {
+				return slices.DeleteFunc(rows, func(r row) bool { return r.Guest == "gk-limits" && r.Mode == modeWarm })
+			},
+			want: []string{"gk-limits 5KB warm: there is no row", "gk-limits 50KB warm: there is no row"},
+		},
 		"nothing was measured of a row": {
 			change: change("c-echo", "5KB", modePristine, func(r *row) { r.Ratio = 0 }),
 			want:   []string{"c-echo 5KB: 0.00 of wasmtime's time, want at most 0.95"},
@@ -72,6 +78,19 @@ func TestBroken(t *testing.T) {
 				t.Errorf("got  %q\nwant %q", got, tc.want)
 			}
 		})
+	}
+}
+
+// Every mode of a policy server has rows, where it can have any.
+func TestModes(t *testing.T) {
+	for _, of := range guests.All() {
+		want := []string{"pristine", "fresh", "warm", "unsafe"}
+		if of.Mode == "wasi" {
+			want = []string{"pristine", "fresh"}
+		}
+		if got := modesOf(of); !slices.Equal(got, want) {
+			t.Errorf("%s: got rows for %q, want %q", of.Name, got, want)
+		}
 	}
 }
 

@@ -77,9 +77,9 @@ func run(ctx context.Context, c config, out io.Writer) error {
 
 // engines are all that is measured.
 type engines struct {
-	pristine, fresh *policy.Engine
-	reuse           *reuse
-	other           *other
+	pristine, fresh, warm *policy.Engine
+	reuse                 *reuse
+	other                 *other
 }
 
 func newEngines(ctx context.Context) (*engines, error) {
@@ -95,15 +95,19 @@ func newEngines(ctx context.Context) (*engines, error) {
 	if err != nil {
 		return nil, err
 	}
+	warm, err := policy.NewEngine(ctx, policy.Config{WarmUp: warmUp})
+	if err != nil {
+		return nil, err
+	}
 	unsafe, err := newReuse(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &engines{pristine: pristine, fresh: fresh, reuse: unsafe, other: newOther()}, nil
+	return &engines{pristine: pristine, fresh: fresh, warm: warm, reuse: unsafe, other: newOther()}, nil
 }
 
 func (e *engines) close(ctx context.Context) {
-	if err := errors.Join(e.other.close(), e.pristine.Close(ctx), e.fresh.Close(ctx), e.reuse.close(ctx)); err != nil {
+	if err := errors.Join(e.other.close(), e.pristine.Close(ctx), e.fresh.Close(ctx), e.warm.Close(ctx), e.reuse.close(ctx)); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 	}
 }
@@ -125,6 +129,8 @@ func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rou
 			askers[mode], err = engineAsker(ctx, e.pristine, of, module)
 		case modeFresh:
 			askers[mode], err = engineAsker(ctx, e.fresh, of, module)
+		case modeWarm:
+			askers[mode], err = warmAsker(ctx, e.warm, of, module)
 		default:
 			askers[mode], err = e.reuse.asker(ctx, of, module)
 		}

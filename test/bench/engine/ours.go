@@ -33,12 +33,37 @@ func engineAsker(ctx context.Context, engine *policy.Engine, of guests.Guest, mo
 	if err != nil {
 		return nil, err
 	}
-	call := policy.Call{PolicyID: "kw.cap." + of.Name, Settings: of.Settings, Raw: of.Mode == metadata.ModeWASI}
+	return moduleAsker(ctx, compiled, callOf(of)), nil
+}
+
+// warmAsker asks as a policy server does whose policy is warm. A policy that is not is an error.
+func warmAsker(ctx context.Context, engine *policy.Engine, of guests.Guest, module []byte) (asker, error) {
+	compiled, err := engine.Compile(ctx, module)
+	if err != nil {
+		return nil, err
+	}
+	before := engine.Stats().Warm
+	isolated, err := compiled.Isolate(ctx, callOf(of), policy.IsolationWarm)
+	if err != nil {
+		return nil, err
+	}
+	if after := engine.Stats(); after.Warm == before {
+		return nil, fmt.Errorf("policy is not warm, by reason: %v", after.NotWarm)
+	}
+	return moduleAsker(ctx, isolated, callOf(of)), nil
+}
+
+// callOf is what a guest is asked as.
+func callOf(of guests.Guest) policy.Call {
+	return policy.Call{PolicyID: "kw.cap." + of.Name, Settings: of.Settings, Raw: of.Mode == metadata.ModeWASI}
+}
+
+func moduleAsker(ctx context.Context, module *policy.Module, call policy.Call) asker {
 	return func(request json.RawMessage) (protocol.ValidationResponse, error) {
 		limited, cancel := context.WithTimeout(ctx, deadline)
 		defer cancel()
-		return compiled.Validate(limited, call, request)
-	}, nil
+		return module.Validate(limited, call, request)
+	}
 }
 
 // reuse runs guests in one instance that is never put back.
