@@ -8,7 +8,6 @@ import (
 	"time"
 
 	wasmtime "github.com/bytecodealliance/wasmtime-go/v25"
-
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"

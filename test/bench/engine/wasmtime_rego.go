@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	wasmtime "github.com/bytecodealliance/wasmtime-go/v25"
-
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/protocol"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
