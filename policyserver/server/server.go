@@ -91,6 +91,9 @@ func Listen(ctx context.Context, config Config) (*Server, error) {
 			server.close()
 			return nil, fmt.Errorf("listen for %s: %w", next.name, err)
 		}
+		if next.server == api {
+			listener = lingeringListener{listener, lingerTime}
+		}
 		server.ports = append(server.ports, &port{
 			name: next.name, listener: listener, server: next.server, tls: next.server.TLSConfig != nil,
 		})
