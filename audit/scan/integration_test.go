@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2"
@@ -185,9 +187,19 @@ func TestOneObjectInTwoVersionsHasOneReport(t *testing.T) {
 			return object.GetAPIVersion() == want, "asked about " + object.GetAPIVersion()
 		}
 	}
-	w.double.judge("kw.cap.old", version("autoscaling/v1"))
+	// The report refers to the version that the cluster prefers, which comes first and is over before the next, however
+	// long a policy takes about it.
+	var firstIsOver atomic.Bool
+	w.double.judge("kw.cap.old", func(object *unstructured.Unstructured) (bool, string) {
+		accepted, message := version("autoscaling/v1")(object)
+		return accepted && firstIsOver.Load(), message
+	})
 	w.policy("old", creating("autoscaling", "v1", "horizontalpodautoscalers"), nil)
-	w.double.judge("kw.cap.new", version("autoscaling/v2"))
+	w.double.judge("kw.cap.new", func(object *unstructured.Unstructured) (bool, string) {
+		<-time.After(100 * time.Millisecond)
+		defer firstIsOver.Store(true)
+		return version("autoscaling/v2")(object)
+	})
 	w.policy("new", creating("autoscaling", "v2", "horizontalpodautoscalers"), nil)
 	w.double.judge("kw.cap.any", version("autoscaling/v2"))
 	w.policy("any", creating("*", "*", "horizontalpodautoscalers"), nil)

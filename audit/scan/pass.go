@@ -105,9 +105,9 @@ func (p *pass) kind(ctx context.Context, kind plan.Kind, work *errgroup.Group) e
 	errs := []error{work.Wait()}
 	gathered := gather{reports: map[types.UID]*report.Report{}}
 	for _, version := range kind.Versions {
-		errs = append(errs, p.version(ctx, version, work, gathered.add))
+		// One after the other: which version comes first is to be the same in every scan.
+		errs = append(errs, p.version(ctx, version, work, gathered.add), work.Wait())
 	}
-	errs = append(errs, work.Wait())
 	if err := errors.Join(errs...); err != nil {
 		// A report with the results of some versions only would say too little.
 		return p.listed(ctx, kind, err)
