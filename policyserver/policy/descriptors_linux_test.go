@@ -139,13 +139,7 @@ func TestNothingIsLeftOfDescriptors(t *testing.T) {
 		engine := newEngine(t, policy.Config{Isolation: isolation})
 		for name, tc := range tests {
 			t.Run(string(isolation)+"/"+name, func(t *testing.T) {
-				module := compile(t, engine, tc.binary)
-				defer module.Close(t.Context())
-				for range 4 {
-					checkDigit(t, module, tc.digit)
-					checkDigit(t, module, tc.digit)
-					askALot(t, module)
-				}
+				checkNoTrace(t, engine, tc.binary, tc.digit)
 			})
 		}
 		if got, want := engine.Stats().Taken[isolation], uint64(12*len(tests)); got != want {

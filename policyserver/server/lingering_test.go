@@ -3,6 +3,7 @@ package server
 import (
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"testing"
 	"time"
@@ -81,4 +82,30 @@ func TestAConnectionThatTheClientHasBrokenIsClosedAtOnce(t *testing.T) {
 	}
 	_ = server.Close() // whether that is an error is the system's affair
 	untilGone(t, server)
+}
+
+// Only clients of the API keep connections that are ended while they send.
+func TestConnectionsOfTheAPIPortLinger(t *testing.T) {
+	server, err := Listen(t.Context(), Config{
+		APIAddress: "127.0.0.1:0", ReadinessAddress: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler), Now: time.Now,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.close()
+	for _, port := range server.ports {
+		client, err := new(net.Dialer).DialContext(t.Context(), "tcp", port.listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		accepted, err := port.listener.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer accepted.Close()
+		if _, lingers := accepted.(*lingering); lingers != (port.name == "API") {
+			t.Errorf("a connection of port %s lingers: %t", port.name, lingers)
+		}
+	}
 }
