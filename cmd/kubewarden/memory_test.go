@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io/fs"
 	"log/slog"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -55,6 +58,63 @@ func TestMemoryLimitOfTheContainerSetsThatOfGo(t *testing.T) {
 			}
 			if want := tc.goLimit - tc.goLimit/10; current != want { // a tenth of the limit is outside
 				t.Errorf("with a module Go's limit is %d, want %d", current, want)
+			}
+		})
+	}
+}
+
+func TestCollectorIsTunedToTheHeap(t *testing.T) {
+	var told []int
+	var live int64
+	tuned := &collector{live: func() int64 { return live }, set: func(percent int) int {
+		told = append(told, percent)
+		return 0
+	}}
+	for _, live = range []int64{48 << 20, 46 << 20, 50 << 20, 24 << 20, 25 << 20, 500 << 20} {
+		tuned.tune()
+	}
+	if want := []int{100, 200, 100}; !slices.Equal(told, want) {
+		t.Errorf("it was told %v, want %v: what has hardly changed is not told", told, want)
+	}
+}
+
+func TestCollectorIsTunedAfterEachCollection(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan struct{}, 1)
+	afterCollections(ctx, func() {
+		select {
+		case done <- struct{}{}:
+		default: // one that nobody asked for
+		}
+	})
+	for range 3 {
+		runtime.GC()
+		<-done
+	}
+	if liveHeap() <= 0 {
+		t.Error("nothing is in use, after collections")
+	}
+}
+
+func TestCollectorIsLeftAloneWhereTheEnvironmentSaysHow(t *testing.T) {
+	for name, tc := range map[string]struct {
+		variable string
+		want     bool
+	}{
+		"it says nothing":   {"", true},
+		"it says something": {"75", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			cancel() // once is enough
+			told := false
+			collectLess(ctx, func(variable string) string { return map[string]string{"GOGC": tc.variable}[variable] }, func(int) int {
+				told = true
+				return 0
+			})
+			if told != tc.want {
+				t.Errorf("the collector is tuned: %t, want %t", told, tc.want)
 			}
 		})
 	}

@@ -73,6 +73,7 @@ func (f *policyServerFlags) run(ctx context.Context) (err error) {
 	defer stop()
 	config.Push, config.Processors = push, spareProcessor()
 	config.Memory = memoryBudget(os.DirFS("/"), os.Getenv, debug.SetMemoryLimit, logger)
+	collectLess(ctx, os.Getenv, debug.SetGCPercent)
 	policyServer, err := policyserver.New(ctx, config)
 	if err != nil {
 		return err

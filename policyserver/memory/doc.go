@@ -1,7 +1,7 @@
 // Package memory decides what a policy server does with the memory that its container has.
 //
 // What belongs here: finding the limit of the control group (limit.go), the arithmetic of
-// what is whose (plan.go), and counting what the engine holds of its part (budget.go). It
+// what is whose (plan.go) and of when Go's collector runs (collector.go), and counting what the engine holds of its part (budget.go). It
 // uses the standard library only, and nothing here reads a global: the files come as an
 // fs.FS, and who sets Go's memory limit is told by a function.
 //

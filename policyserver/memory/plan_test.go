@@ -37,3 +37,19 @@ func TestGoLimit(t *testing.T) {
 		}
 	}
 }
+
+func TestGCPercent(t *testing.T) {
+	for name, tc := range map[string]struct {
+		live int64
+		want int
+	}{
+		"before the first collection": {0, 600},
+		"a small heap":                {12 * mebibyte, 400},
+		"one that is as large":        {48 * mebibyte, 100},
+		"a large heap":                {500 * mebibyte, 100},
+	} {
+		if got := GCPercent(tc.live); got != tc.want {
+			t.Errorf("%s: got %d, want %d", name, got, tc.want)
+		}
+	}
+}

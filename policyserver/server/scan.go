@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -94,17 +95,16 @@ func (s *scanner) members(visit func(key string) error) error {
 		s.at++
 		return nil
 	}
-	seen := make(map[string]bool, 16)
+	var seen names
 	for {
 		quoted, err := s.key()
 		if err != nil {
 			return err
 		}
 		key := unquote(quoted)
-		if seen[key] {
+		if !seen.add(key) {
 			return &shapeError{fmt.Sprintf("duplicate field `%s`", key)}
 		}
-		seen[key] = true
 		if err := visit(key); err != nil {
 			return err
 		}
@@ -114,6 +114,34 @@ func (s *scanner) members(visit func(key string) error) error {
 		}
 		return s.take('}')
 	}
+}
+
+// names are a set of member names. Objects that are read so have a handful, which are found
+// sooner one by one; those of a client that sends a million are not.
+type names struct {
+	few   [24]string
+	count int
+	many  map[string]bool
+}
+
+// add says whether the name was not there yet.
+func (n *names) add(name string) bool {
+	if n.many == nil && slices.Contains(n.few[:n.count], name) || n.many[name] {
+		return false
+	}
+	if n.count < len(n.few) {
+		n.few[n.count] = name
+		n.count++
+		return true
+	}
+	if n.many == nil {
+		n.many = make(map[string]bool, 2*len(n.few))
+		for _, known := range n.few {
+			n.many[known] = true
+		}
+	}
+	n.many[name] = true
+	return true
 }
 
 // key reads a member's name and the colon, and gives the name with its quotes.

@@ -2,6 +2,7 @@ package server
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -81,6 +82,21 @@ func TestBodyNesting(t *testing.T) {
 		}
 		if err := tc.decode(tc.body(128)); err == nil || !isSyntax(err) || !strings.Contains(err.Error(), "recursion limit exceeded at byte") {
 			t.Errorf("%s: got %v at 128 levels, want a syntax error", name, err)
+		}
+	}
+}
+
+// However many members an object has, each name counts once.
+func TestNamesAreKnownOnce(t *testing.T) {
+	var seen names
+	for i := range 3 * len(seen.few) {
+		if name := strconv.Itoa(i); !seen.add(name) || seen.add(name) {
+			t.Fatalf("name %d is not new once", i)
+		}
+	}
+	for i := range 3 * len(seen.few) {
+		if seen.add(strconv.Itoa(i)) {
+			t.Errorf("name %d is new after all others", i)
 		}
 	}
 }
