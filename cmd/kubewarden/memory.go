@@ -78,7 +78,7 @@ func (c *collector) tune() {
 func liveHeap() int64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)
-	return int64(sample[0].Value.Uint64())
+	return int64(min(sample[0].Value.Uint64(), math.MaxInt64))
 }
 
 // afterCollections calls do after each collection until ctx ends: whenever an object that
