@@ -11,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/build"
@@ -148,16 +149,42 @@ func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rou
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", payload.name, err)
 		}
-		took, err := inTurns(subjects, rounds)
+		measured, err := rowsOf(subjects, rounds)
 		if err != nil {
 			return rows, fmt.Errorf("%s: %w", payload.name, err)
 		}
-		for i, mode := range modesOf(of) {
-			ours, wasmtime := median(took[i+1]), median(took[0])
-			rows = append(rows, row{
-				Guest: of.Name, Payload: payload.name, Mode: mode,
-				Ours: ours, Wasmtime: wasmtime, Ratio: ours / wasmtime,
-			})
+		for _, found := range measured {
+			found.Guest, found.Payload = of.Name, payload.name
+			rows = append(rows, found)
+		}
+	}
+	return rows, nil
+}
+
+// neighbours are modes that are asked in the same rounds, with wasmtime: those that are
+// compared with each other. Fresh instances would leave whoever is next with cold caches.
+var neighbours = [][]string{{modePristine, modeUnsafe}, {modeWarm, modeFresh}}
+
+// rowsOf measures the modes that are among the subjects.
+func rowsOf(subjects map[string]subject, rounds int) ([]row, error) {
+	var rows []row
+	for _, modes := range neighbours {
+		modes = slices.DeleteFunc(slices.Clone(modes), func(mode string) bool { return subjects[mode].ask == nil })
+		asked := []subject{subjects[wasmtimeName]}
+		for _, mode := range modes {
+			asked = append(asked, subjects[mode])
+		}
+		took, err := inTurns(asked, rounds)
+		if err != nil {
+			return nil, err
+		}
+		for i, mode := range modes {
+			measured := row{Mode: mode, Ours: median(took[i+1]), Wasmtime: median(took[0]), Ratio: compared(took[i+1], took[0], ratio)}
+			if mode == modeUnsafe {
+				cost := compared(took[1], took[i+1], difference)
+				measured.Isolation = &cost
+			}
+			rows = append(rows, measured)
 		}
 	}
 	return rows, nil
@@ -170,8 +197,8 @@ type question struct {
 }
 
 // sameVerdict has everybody judge a request: all must accept it, or refuse it in the same
-// words, twice. The result is wasmtime followed by our modes.
-func sameVerdict(of guests.Guest, about question, theirs asker, ours map[string]asker) ([]subject, error) {
+// words, twice. The result has wasmtime and our modes by name.
+func sameVerdict(of guests.Guest, about question, theirs asker, ours map[string]asker) (map[string]subject, error) {
 	want, err := theirs(about.request)
 	if err != nil {
 		return nil, fmt.Errorf("wasmtime: %w", err)
@@ -179,7 +206,7 @@ func sameVerdict(of guests.Guest, about question, theirs asker, ours map[string]
 	if want.Accepted != about.accepted {
 		return nil, fmt.Errorf("wasmtime: got verdict %s, want accepted %t", text(want), about.accepted)
 	}
-	var subjects []subject
+	subjects := map[string]subject{}
 	add := func(name string, ask asker) error {
 		for range 2 {
 			got, err := ask(about.request)
@@ -190,16 +217,16 @@ func sameVerdict(of guests.Guest, about question, theirs asker, ours map[string]
 				return fmt.Errorf("%s: got verdict %s, want wasmtime's, %s", name, text(got), text(want))
 			}
 		}
-		subjects = append(subjects, subject{name: name, ask: func() error {
+		subjects[name] = subject{name: name, ask: func() error {
 			got, err := ask(about.request)
 			if err == nil && got.Accepted != about.accepted {
 				err = fmt.Errorf("got verdict %s, want accepted %t", text(got), about.accepted)
 			}
 			return err
-		}})
+		}}
 		return nil
 	}
-	if err := add("wasmtime", theirs); err != nil {
+	if err := add(wasmtimeName, theirs); err != nil {
 		return nil, err
 	}
 	for _, mode := range modesOf(of) {

@@ -18,8 +18,9 @@ type subject struct {
 const turn = 25 * time.Millisecond
 
 // inTurns asks all subjects in turns, and gives what a request took of each of them: the
-// processor's time in microseconds, turn by turn. The clock would count what else the
-// machine does.
+// processor's time in microseconds, round by round. The clock would count what else the
+// machine does. Every other round goes from the last to the first, so that neighbours have
+// each other for the one before.
 func inTurns(subjects []subject, rounds int) ([][]float64, error) {
 	requests := make([]int, len(subjects))
 	for i, subject := range subjects {
@@ -32,7 +33,10 @@ func inTurns(subjects []subject, rounds int) ([][]float64, error) {
 	took := make([][]float64, len(subjects))
 	for round := range rounds {
 		for k := range subjects {
-			i := (k + round) % len(subjects) // nobody always follows the same one
+			i := k
+			if round%2 == 1 {
+				i = len(subjects) - 1 - k
+			}
 			each, err := timed(subjects[i], requests[i])
 			if err != nil {
 				return nil, err
@@ -67,6 +71,20 @@ func processorTime() (time.Duration, error) {
 	}
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
+
+// compared is the median of what a comparison makes of two subjects round by round. A machine
+// that is now slower and now faster changes both alike, but not the comparison.
+func compared(one, other []float64, by func(one, other float64) float64) float64 {
+	each := make([]float64, 0, len(one))
+	for round := range one {
+		each = append(each, by(one[round], other[round]))
+	}
+	return median(each)
+}
+
+func ratio(one, other float64) float64 { return one / other }
+
+func difference(one, other float64) float64 { return one - other }
 
 func median(of []float64) float64 {
 	sorted := slices.Sorted(slices.Values(of))
