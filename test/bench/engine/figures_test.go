@@ -119,7 +119,7 @@ func TestRoundsAreCompared(t *testing.T) {
 // Neighbours have each other for the one before, whichever way a round goes.
 func TestRoundsTurnAround(t *testing.T) {
 	var asked []string
-	var subjects []subject
+	subjects := make([]subject, 0, 3)
 	for _, name := range []string{"a", "b", "c"} {
 		subjects = append(subjects, subject{name, func() error {
 			if len(asked) == 0 || asked[len(asked)-1] != name {
