@@ -159,6 +159,27 @@ func TestDataIsGivenBack(t *testing.T) {
 	}
 }
 
+// So is that of a policy's own instances, while its module serves others.
+func TestDataOfWarmInstancesIsGivenBack(t *testing.T) {
+	module, _ := newTestReader(t, Config{WarmUp: 1})
+	call := Call{Settings: large("a")}
+	warm, err := module.Isolate(t.Context(), call, IsolationWarm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask(t, warm, call, 3)
+	if stats := module.engine.Stats(); stats.Warm != 1 || stats.Datasets != 1 {
+		t.Fatalf("got %+v, want one dataset of warm instances", stats)
+	}
+	if err := warm.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if stats := module.engine.Stats(); stats.Warm != 0 || stats.Datasets != 0 {
+		t.Errorf("got %+v, want no dataset", stats)
+	}
+	ask(t, module, call, 1)
+}
+
 // setOf is the dataset of a module that has one.
 func setOf(module *Module) *dataset {
 	for _, line := range module.engine.datasets.lines {
