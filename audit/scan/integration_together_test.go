@@ -105,6 +105,14 @@ func TestReportsAreTheSameInWhicheverWayPoliciesAreAsked(t *testing.T) {
 	if updates == 0 || creations != updates+4 {
 		t.Errorf("%d questions about creations and %d about updates, want as many, and 4 about a scaler", creations, updates)
 	}
+	for _, id := range []string{"denies-aware", "denies-group", "allows-group"} {
+		if !slices.ContainsFunc(second.heard, func(question string) bool {
+			asked, _, _ := strings.Cut(question, " ")
+			return strings.HasSuffix(asked, id)
+		}) {
+			t.Errorf("nothing was asked of %s", id)
+		}
+	}
 	if text := strings.Join(second.reports, ""); strings.Count(text, `"result":"error"`) < 5 || strings.Count(text, "verdict-basis") < 5 {
 		t.Errorf("reports without errors and results to keep prove little:\n%s", text)
 	}
@@ -140,8 +148,30 @@ func (w *world) manyPolicies() {
 			judge(fmt.Sprintf("denies-%s-%d", version, i), creating("autoscaling", version, "horizontalpodautoscalers"), nil)
 		}
 	}
+	judge("denies-aware", rule, func(policy *policiesv1.ClusterAdmissionPolicy) {
+		policy.Spec.ContextAwareResources = []policiesv1.ContextAwareResource{{APIVersion: "v1", Kind: "Namespace"}}
+	})
+	w.groups(rule)
 	own := &policiesv1.AdmissionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "denies-own", Namespace: "team-together"}}
 	own.Spec.Module, own.Spec.Rules = "registry://registry.example.com/policies/own:1", []policiesv1.Rule{rule}
+	w.create(own)
+	own.Status.PolicyStatus = policiesv1.PolicyStateActive
+	w.updateStatus(own)
+}
+
+// groups make policy groups of the cluster and of the namespace.
+func (w *world) groups(rule policiesv1.Rule) {
+	w.t.Helper()
+	member := policiesv1.GroupMember{Module: "registry://registry.example.com/policies/member:1"}
+	about := policiesv1.PolicyGroupSpec{Expression: "member()", Message: "not all of it"}
+	about.Rules = []policiesv1.Rule{rule}
+	wide := &policiesv1.ClusterAdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "denies-group"}}
+	wide.Spec.PolicyGroupSpec, wide.Spec.Policies = about, map[string]policiesv1.ContextAwareGroupMember{"member": {GroupMember: member}}
+	w.create(wide)
+	wide.Status.PolicyStatus = policiesv1.PolicyStateActive
+	w.updateStatus(wide)
+	own := &policiesv1.AdmissionPolicyGroup{ObjectMeta: metav1.ObjectMeta{Name: "allows-group", Namespace: "team-together"}}
+	own.Spec.PolicyGroupSpec, own.Spec.Policies = about, map[string]policiesv1.GroupMember{"member": member}
 	w.create(own)
 	own.Status.PolicyStatus = policiesv1.PolicyStateActive
 	w.updateStatus(own)
