@@ -44,8 +44,8 @@ func ParseKind(text string) (Kind, error) {
 type family interface {
 	// groupVersion is where the kinds live.
 	groupVersion() schema.GroupVersion
-	// resources are their plural names.
-	resources() []string
+	// resource is the plural name.
+	resource(namespace string) string
 	// empty is a report to read into.
 	empty(namespace string) client.Object
 	// list is a list of reports to read into.

@@ -22,7 +22,12 @@ func (openreports) groupVersion() schema.GroupVersion {
 	return schema.GroupVersion{Group: v1alpha1.GroupVersion.Group, Version: v1alpha1.GroupVersion.Version}
 }
 
-func (openreports) resources() []string { return []string{"reports", "clusterreports"} }
+func (openreports) resource(namespace string) string {
+	if namespace == "" {
+		return "clusterreports"
+	}
+	return "reports"
+}
 
 func (o openreports) empty(namespace string) client.Object {
 	if namespace == "" {

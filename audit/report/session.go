@@ -171,7 +171,7 @@ func (s *Session) write(ctx context.Context, r Report, k known, exists bool) (Wr
 		s.shortened(r.Name())
 	}
 	if !exists {
-		return Created, s.store.client.Create(ctx, s.store.family.write(wanted, c))
+		return Created, s.store.writer.create(ctx, s.store.family.write(wanted, c))
 	}
 	d, err := digestOf(wanted, c)
 	if err != nil {
@@ -186,7 +186,7 @@ func (s *Session) write(ctx context.Context, r Report, k known, exists bool) (Wr
 	delete(theirs, AnnotationLeftOut)
 	wanted.Annotations = joined(theirs, wanted.Annotations)
 	wanted.Labels = joined(k.labels, wanted.Labels)
-	return Replaced, s.store.client.Update(ctx, s.store.family.write(wanted, c))
+	return Replaced, s.store.writer.update(ctx, s.store.family.write(wanted, c))
 }
 
 // joined has both; what the second says counts.

@@ -38,6 +38,7 @@ var ErrForeign = errors.New("a report of this name exists and is not kubewarden'
 // Store reads and writes the reports of one API.
 type Store struct {
 	client client.Client
+	writer writer
 	family family
 	runUID string
 	held   held
@@ -52,7 +53,7 @@ func NewStore(c client.Client, kind Kind, runUID string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{client: c, family: chosen, runUID: runUID, held: held{limit: maxHeld}}, nil
+	return &Store{client: c, writer: whole{c}, family: chosen, runUID: runUID, held: held{limit: maxHeld}}, nil
 }
 
 // Check says whether the cluster serves the kinds of reports.
@@ -60,7 +61,8 @@ func (s *Store) Check(ctx context.Context) error {
 	for _, kind := range []string{"", anyNamespace} {
 		err := s.client.List(ctx, s.family.list(kind), client.Limit(1), ours())
 		if apimeta.IsNoMatchError(err) {
-			return fmt.Errorf("the cluster does not serve %v of %s: install their CustomResourceDefinitions, choose another report kind, or store nothing", s.family.resources(), s.family.groupVersion())
+			resources := []string{s.family.resource(anyNamespace), s.family.resource("")}
+			return fmt.Errorf("the cluster does not serve %v of %s: install their CustomResourceDefinitions, choose another report kind, or store nothing", resources, s.family.groupVersion())
 		}
 		if err != nil {
 			return fmt.Errorf("list the reports of %s: %w", s.family.groupVersion(), err)

@@ -20,7 +20,12 @@ func addWGPolicy(scheme *runtime.Scheme) error { return v1alpha2.AddToScheme(sch
 
 func (wgpolicy) groupVersion() schema.GroupVersion { return v1alpha2.SchemeGroupVersion }
 
-func (wgpolicy) resources() []string { return []string{"policyreports", "clusterpolicyreports"} }
+func (wgpolicy) resource(namespace string) string {
+	if namespace == "" {
+		return "clusterpolicyreports"
+	}
+	return "policyreports"
+}
 
 func (wgpolicy) empty(namespace string) client.Object {
 	if namespace == "" {

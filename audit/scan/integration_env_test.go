@@ -236,7 +236,7 @@ func (w *world) config(rights *rest.Config, kind report.Kind) Config {
 		Dynamic:             dynamicClient,
 		Discovery:           discoveryClient.WithLegacyWithContext(w.t.Context()),
 		Asker:               impatient(w.double.transport(w.t, TransportConfig{})),
-		Store:               w.store(typed, kind),
+		Store:               w.store(rights, kind),
 		Log:                 slog.New(slog.NewJSONHandler(w.logs, nil)),
 		Now:                 now,
 		KubewardenNamespace: "kubewarden",
@@ -248,9 +248,12 @@ func (w *world) config(rights *rest.Config, kind report.Kind) Config {
 	}
 }
 
-func (w *world) store(c client.Client, kind report.Kind) *report.Store {
+func (w *world) store(rights *rest.Config, kind report.Kind) *report.Store {
 	w.t.Helper()
-	store, err := report.NewStore(c, kind, fmt.Sprintf("run-%d", w.runs))
+	store, err := report.NewStore(newClient(w.t, rights), kind, fmt.Sprintf("run-%d", w.runs))
+	if err == nil {
+		err = store.WriteBriefly(rights)
+	}
 	if err != nil {
 		w.t.Fatal(err)
 	}

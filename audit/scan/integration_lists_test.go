@@ -156,7 +156,7 @@ func TestAReportIsDeletedAsItWasSeenOrNotAtAll(t *testing.T) {
 			w.namespace("team-mm", nil)
 			stale := &v1alpha2.PolicyReport{ObjectMeta: metav1.ObjectMeta{Namespace: "team-mm", Name: "stale", Labels: map[string]string{"app.kubernetes.io/managed-by": "kubewarden"}}}
 			w.create(stale)
-			session, err := w.store(w.client, report.KindPolicyReport).Open(t.Context(), "team-mm")
+			session, err := w.store(environment.Config, report.KindPolicyReport).Open(t.Context(), "team-mm")
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,19 +3,27 @@
 package scan
 
 import (
+	"bytes"
 	"encoding/json"
+	"io"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/kyverno/policy-reporter-kyverno-plugin/pkg/crd/api/policyreport/v1alpha2"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
+
+	policiesv1 "github.com/kubewarden/kubewarden-operator/api/policies/v1"
+	"github.com/kubewarden/kubewarden-operator/audit/report"
 )
 
 func TestReportsOfAKindThatCannotBeListedStay(t *testing.T) {
@@ -45,6 +53,66 @@ func TestReportsOfAKindThatCannotBeListedStay(t *testing.T) {
 	if diff := cmp.Diff(want, w.policyReports()); diff != "" {
 		t.Errorf("reports after a scan that may not list secrets (-want +got):\n%s", diff)
 	}
+}
+
+// An answer with the whole report would be encoded and decoded for nobody.
+func TestReportsAreNotSentBackWhenTheyAreWritten(t *testing.T) {
+	w := newWorld(t)
+	w.namespace("team-t", nil)
+	w.pod("team-t", "web", nil)
+	w.create(&storagev1.StorageClass{ObjectMeta: metav1.ObjectMeta{Name: "slow"}, Provisioner: "example.com/slow"})
+	w.policy("all", creating("", "v1", "pods"), func(p *policiesv1.ClusterAdmissionPolicy) {
+		p.Spec.Rules = append(p.Spec.Rules, creating("storage.k8s.io", "v1", "storageclasses"))
+	})
+	deny := func(*unstructured.Unstructured) (bool, string) { return false, "no" }
+	for _, kind := range report.Kinds() {
+		received := &writeAnswers{}
+		rights := rest.CopyConfig(environment.Config)
+		rights.Wrap(func(next http.RoundTripper) http.RoundTripper {
+			return roundTripper(func(request *http.Request) (*http.Response, error) { return received.of(next, request) })
+		})
+		for _, verdict := range []verdict{allow, deny} {
+			w.double.judge("kw.cap.all", verdict)
+			if _, err := w.scan(rights, Target{}, func(c *Config) { c.Store = w.store(rights, kind) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if diff := cmp.Diff(map[string]int{"POST PartialObjectMetadata": 2, "PUT PartialObjectMetadata": 2}, received.byKind); diff != "" {
+			t.Errorf("answers to writes of %s (-want +got):\n%s", kind, diff)
+		}
+	}
+}
+
+// writeAnswers are what an API server has answered to those who write, by method and kind.
+type writeAnswers struct {
+	mu     sync.Mutex
+	byKind map[string]int
+}
+
+func (a *writeAnswers) of(next http.RoundTripper, request *http.Request) (*http.Response, error) {
+	response, err := next.RoundTrip(request)
+	if err != nil || request.Method != http.MethodPost && request.Method != http.MethodPut {
+		return response, err
+	}
+	body, err := io.ReadAll(response.Body)
+	if err == nil {
+		err = response.Body.Close()
+	}
+	answered := metav1.TypeMeta{}
+	if err == nil {
+		err = json.Unmarshal(body, &answered)
+	}
+	if err != nil {
+		return nil, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.byKind == nil {
+		a.byKind = map[string]int{}
+	}
+	a.byKind[request.Method+" "+answered.Kind]++
+	response.Body = io.NopCloser(bytes.NewReader(body))
+	return response, nil
 }
 
 // limited is a user with upstream's rights of a scanner: view, the policies, the reports.

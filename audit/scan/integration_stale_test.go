@@ -66,7 +66,7 @@ func TestReportsReplaceThoseOfTheFormerKind(t *testing.T) {
 		{chosen: report.KindPolicyReport, former: report.KindOpenReports},
 	}
 	for i, step := range steps {
-		chosen := func(c *Config) { c.Store = w.store(c.Client, step.chosen) }
+		chosen := func(c *Config) { c.Store = w.store(environment.Config, step.chosen) }
 		if i > 0 {
 			// A scan of another namespace has nothing to put in their place.
 			if _, err := w.scan(environment.Config, Target{Namespace: "team-k2"}, chosen); err != nil {
@@ -203,7 +203,7 @@ func TestTheLargestReportIsStored(t *testing.T) {
 		})
 	}
 	for _, kind := range report.Kinds() {
-		store := w.store(w.client, kind)
+		store := w.store(environment.Config, kind)
 		for _, want := range []report.Written{report.Created, report.Unchanged} {
 			session, err := store.Open(t.Context(), "team-u")
 			if err != nil {

@@ -164,6 +164,9 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 	if err != nil {
 		return scan.Config{}, err
 	}
+	if err := store.WriteBriefly(restConfig); err != nil {
+		return scan.Config{}, err
+	}
 	operations, err := parseOperations(f.operations)
 	if err != nil {
 		return scan.Config{}, err
