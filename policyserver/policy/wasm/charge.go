@@ -69,9 +69,9 @@ func (b *body) begin(c charge) *charge {
 	return &b.charges[len(b.charges)-1]
 }
 
-// use notes a local.get, local.set or local.tee for all loops around it. A loop that has
-// seen the local since its header is within others that have, too.
-func (b *body) use(op byte, local uint32) {
+// use notes a local.get, local.set or local.tee at a place in out for all loops around it. A
+// loop that has seen the local since its header is within others that have, too.
+func (b *body) use(op byte, local uint32, place int) {
 	l := &b.locals
 	if uint64(local) >= uint64(len(l.types)) {
 		return // the compiler will say so
@@ -81,14 +81,14 @@ func (b *body) use(op byte, local uint32) {
 			b.charges[k].read = append(b.charges[k].read, local)
 		}
 	}
-	l.touched[local] = len(b.out)
+	l.touched[local] = place
 	if op == opLocalGet {
 		return
 	}
 	for k := b.open[len(b.open)-1]; k > 0 && l.wrote[local] < b.charges[k].place; k = b.charges[k].around {
 		b.charges[k].written = append(b.charges[k].written, local)
 	}
-	l.wrote[local] = len(b.out)
+	l.wrote[local] = place
 }
 
 // carry decides what each charge hands over, and gives the number of locals of 4 and of 8

@@ -15,7 +15,7 @@ func (w *rewriter) rewriteCode(r *reader) {
 		r.failAt(start, "%d functions are declared, %d have a body", w.localFunctions, n)
 		return
 	}
-	w.code.items = make([]byte, 0, len(r.data)+len(r.data)/8)
+	w.code = newVector(len(r.data) + len(r.data)/8)
 	body := body{rewriter: w}
 	for i := range n {
 		start := r.pos
@@ -30,8 +30,8 @@ func (w *rewriter) rewriteCode(r *reader) {
 			return
 		}
 		item := body.withFuel()
-		w.code.add(appendU32(nil, uint32(len(item)))...)
-		w.code.items = append(w.code.items, item...)
+		w.code.n++
+		w.code.items = append(appendU32(w.code.items, uint32(len(item))), item...)
 	}
 }
 
@@ -61,6 +61,7 @@ func (b *body) rewrite(params []byte) {
 	entry.written = append(entry.written, entry.read...)
 	b.open = append(b.open, 0)
 	for len(b.open) > 0 && b.in.err == nil {
+		b.copyPlain()
 		b.copyInstruction()
 	}
 	b.in.end("a function body")
@@ -131,12 +132,12 @@ func (b *body) note(op byte) {
 func (b *body) copyImmediate(kind immediate, op byte, start int) {
 	r := b.in
 	switch kind {
-	case none:
-	case index:
+	case none, blockEnd:
+	case index, tableIndex:
 		b.out = appendU32(b.out, r.u32())
 	case local:
 		index := r.u32()
-		b.use(op, index)
+		b.use(op, index, len(b.out)-1)
 		b.out = appendU32(b.out, index)
 	case indexPair:
 		b.out = appendU32(b.out, r.u32())
@@ -183,9 +184,12 @@ func (b *body) copyList(copyItem func([]byte, *reader) []byte) (n uint32) {
 	return n
 }
 
+// mostAlignment is above the alignments of memory accesses, which are exponents of 2.
+const mostAlignment = 32
+
 func (b *body) copyAccess(start int) {
 	alignment := b.in.u32()
-	if alignment >= 32 { // bit 6 would say that the index of a memory follows
+	if alignment >= mostAlignment { // bit 6 would say that the index of a memory follows
 		b.in.failAt(start, "alignment 2^%d of a memory access is not supported", alignment)
 	}
 	b.out = appendU32(appendU32(b.out, alignment), b.in.u32())

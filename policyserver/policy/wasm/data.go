@@ -10,64 +10,63 @@ import (
 // instance more time than the zeros do.
 func (w *rewriter) rewriteData(r *reader) {
 	n := r.count("data segments")
-	all := make([]data, 0, n)
+	section := dataSection{content: r.data, segments: make([]data, 0, n)}
 	for range n {
-		all = append(all, w.readData(r))
+		w.readData(r, &section)
 		if r.err != nil {
 			return
 		}
 	}
 	// With a data count section instructions may name segments by their index.
-	if _, named := w.sections[sectionDataCount]; !named {
-		all = joinData(all)
-	}
-	segments := vector{items: make([]byte, 0, len(r.data))}
-	for _, segment := range all {
-		segments.n++
-		segments.items = segment.append(segments.items)
-	}
-	w.sections[sectionData] = segments.bytes()
+	_, named := w.sections[sectionDataCount]
+	w.sections[sectionData] = section.joined(!named)
 }
 
-// data is a data segment: at an address, or with a head of another form.
+// dataSection is what was read of a data section.
+type dataSection struct {
+	content  []byte
+	segments []data
+	heads    [][]byte
+}
+
+// data is a data segment: at an address, or with a head of another form. There may be very
+// many, so that they are small and point to nothing.
 type data struct {
-	address int64 // -1 when there is a head
-	head    []byte
-	payload []byte
+	address int64  // or -1 for the first head, -2 for the second, and so on
+	begin   uint32 // of its payload, in the section
+	size    uint32
 }
 
-func (d *data) end() int64 { return d.address + int64(len(d.payload)) }
+func (d data) end() int64 { return d.address + int64(d.size) }
 
-func (d *data) append(to []byte) []byte {
-	if d.address >= 0 {
-		to = appendSigned(append(to, 0, opI32Const), int64(int32(d.address)))
-		to = append(to, opEnd)
-	} else {
-		to = append(to, d.head...)
-	}
-	return append(appendU32(to, uint32(len(d.payload))), d.payload...)
-}
+func (s *dataSection) payload(of data) []byte { return s.content[of.begin:][:of.size] }
 
-func (w *rewriter) readData(r *reader) data {
+func (w *rewriter) readData(r *reader, into *dataSection) {
 	start := r.pos
-	segment := data{address: -1}
+	var address int64
+	var head []byte
 	switch flags := r.u32(); flags {
 	case 0:
-		if segment.address = readAddress(r); segment.address < 0 {
-			segment.head = w.copyConstant([]byte{0}, r)
+		if address = readAddress(r); address < 0 {
+			head = w.copyConstant([]byte{0}, r)
 		}
 	case 1: // passive
-		segment.head = []byte{1}
+		head = []byte{1}
 	case 2:
 		if r.u32() != 0 {
 			r.failAt(start, "more than one memory is not supported")
 		}
-		segment.head = w.copyConstant([]byte{2, 0}, r)
+		head = w.copyConstant([]byte{2, 0}, r)
 	default:
 		r.failAt(start, "data segment of form %d is not known", flags)
 	}
-	segment.payload = r.take(r.u32())
-	return segment
+	if head != nil {
+		into.heads = append(into.heads, head)
+		address = -int64(len(into.heads))
+	}
+	size := r.u32()
+	into.segments = append(into.segments, data{address: address, begin: uint32(r.pos), size: size})
+	r.take(size)
 }
 
 // readAddress reads an expression that is one constant. Any other it leaves unread and
@@ -88,36 +87,70 @@ func readAddress(r *reader) int64 {
 // maxDataGap is how many zeros are written to save a segment.
 const maxDataGap = 256
 
-// joinData joins segments that lie close to each other, with zeros between them: memory
-// begins as zeros. It changes nothing where one segment could lie over another, since then
-// their order matters, and zeros between two could erase a third.
-func joinData(all []data) []data {
-	sorted := slices.SortedStableFunc(slices.Values(all), func(a, b data) int { return cmp.Compare(a.address, b.address) })
-	for i := range sorted {
-		if sorted[i].address < 0 || i > 0 && sorted[i].address < sorted[i-1].end() {
-			return all
-		}
+// maxDataHead bounds what stands before the payload of a segment at an address.
+const maxDataHead = 16
+
+// joined is the section, with segments joined that lie close to each other if that is
+// allowed. There are zeros between them then: memory begins as zeros.
+func (s *dataSection) joined(join bool) []byte {
+	if join {
+		s.segments, join = inOrder(s.segments)
 	}
-	var joined []data
-	for len(sorted) > 0 {
+	var runs [][]data
+	size := 0
+	for left := s.segments; len(left) > 0; {
 		n := 1
-		for n < len(sorted) && sorted[n].address-sorted[n-1].end() <= maxDataGap {
+		for join && n < len(left) && left[n].address-left[n-1].end() <= maxDataGap {
 			n++
 		}
-		joined = append(joined, joinRun(sorted[:n]))
-		sorted = sorted[n:]
+		runs, left = append(runs, left[:n]), left[n:]
+		size += maxDataHead + runLength(runs[len(runs)-1])
 	}
-	return joined
+	for _, head := range s.heads {
+		size += len(head)
+	}
+	joined := newVector(size)
+	for _, run := range runs {
+		joined.n++
+		joined.items = s.appendRun(joined.items, run)
+	}
+	return joined.bytes()
 }
 
-func joinRun(run []data) data {
-	if len(run) == 1 {
-		return run[0]
+// inOrder gives segments by their addresses, which is how linkers write them but for a few;
+// or as they are, and false, where there are none, or one segment could lie over another:
+// then their order matters, and zeros between two could erase a third.
+func inOrder(segments []data) (sorted []data, apart bool) {
+	sorted = slices.Clone(segments)
+	slices.SortStableFunc(sorted, func(a, b data) int { return cmp.Compare(a.address, b.address) })
+	for i := range sorted {
+		if sorted[i].address < 0 || i > 0 && sorted[i].address < sorted[i-1].end() {
+			return segments, false
+		}
 	}
-	begin := run[0].address
-	payload := make([]byte, run[len(run)-1].end()-begin)
-	for _, segment := range run {
-		copy(payload[segment.address-begin:], segment.payload)
+	return sorted, true
+}
+
+// runLength is how many bytes a run of segments is long.
+func runLength(run []data) int {
+	first, last := run[0], run[len(run)-1]
+	return int(last.end() - first.address)
+}
+
+// appendRun writes a run of segments as one.
+func (s *dataSection) appendRun(to []byte, run []data) []byte {
+	if first := run[0]; first.address >= 0 {
+		to = appendSigned(append(to, 0, opI32Const), int64(int32(first.address)))
+		to = append(to, opEnd)
+	} else {
+		to = append(to, s.heads[-1-first.address]...)
 	}
-	return data{address: begin, payload: payload}
+	to = appendU32(to, uint32(runLength(run)))
+	for i, segment := range run {
+		if i > 0 {
+			to = append(to, make([]byte, segment.address-run[i-1].end())...)
+		}
+		to = append(to, s.payload(segment)...)
+	}
+	return to
 }

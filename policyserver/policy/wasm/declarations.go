@@ -53,10 +53,12 @@ func (w *rewriter) rewriteImports(r *reader) {
 
 func (w *rewriter) rewriteFunctions(r *reader) {
 	w.localFunctions = r.count("functions")
+	w.functions = newVector(len(r.data))
 	for range w.localFunctions {
 		index := r.u32()
 		w.functionTypes = append(w.functionTypes, index)
-		w.functions.add(appendU32(nil, index)...)
+		w.functions.n++
+		w.functions.items = appendU32(w.functions.items, index)
 	}
 }
 

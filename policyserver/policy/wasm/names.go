@@ -38,14 +38,15 @@ func (w *rewriter) rewriteNames() []byte {
 }
 
 func (w *rewriter) shiftFunctionNames(r *reader) []byte {
-	var names vector
+	names := newVector(len(r.data))
 	for range r.count("function names") {
 		index := w.shifted(r.u32())
 		name := r.name("name of a function")
 		if r.err != nil {
 			return nil
 		}
-		names.add(appendName(appendU32(nil, index), name)...)
+		names.n++
+		names.items = appendName(appendU32(names.items, index), name)
 	}
 	return names.bytes()
 }

@@ -74,16 +74,18 @@ const (
 type immediate byte
 
 const (
-	unknown   immediate = iota // the opcode is not supported
-	none                       // nothing
-	index                      // one index: global, table, type, label
-	local                      // index of a local
-	indexPair                  // type and table
-	function                   // index of a function, to be shifted
-	blockType                  // type of a block
-	labels                     // vector of labels and a default
-	access                     // alignment and offset of a memory access
-	memory                     // the byte 0, for the one memory
+	unknown    immediate = iota // the opcode is not supported
+	none                        // nothing
+	blockEnd                    // nothing
+	index                       // one index: global, table, type, label
+	tableIndex                  // index of a table that is written to
+	local                       // index of a local
+	indexPair                   // type and table
+	function                    // index of a function, to be shifted
+	blockType                   // type of a block
+	labels                      // vector of labels and a default
+	access                      // alignment and offset of a memory access
+	memory                      // the byte 0, for the one memory
 	constI32
 	constI64
 	constF32
@@ -102,7 +104,7 @@ var immediates = func() (table [256]immediate) {
 		{0x00, 0x01, none},         // unreachable, nop
 		{0x02, 0x04, blockType},    // block, loop, if
 		{0x05, 0x05, none},         // else
-		{0x0b, 0x0b, none},         // end
+		{0x0b, 0x0b, blockEnd},     // end
 		{0x0c, 0x0d, index},        // br, br_if
 		{0x0e, 0x0e, labels},       // br_table
 		{0x0f, 0x0f, none},         // return
@@ -114,7 +116,8 @@ var immediates = func() (table [256]immediate) {
 		{0x1a, 0x1b, none},         // drop, select
 		{0x1c, 0x1c, valueTypes},   // select with types
 		{0x20, 0x22, local},        // local.get, local.set, local.tee
-		{0x23, 0x26, index},        // globals, table.get, table.set
+		{0x23, 0x25, index},        // globals, table.get
+		{0x26, 0x26, tableIndex},   // table.set
 		{0x28, 0x3e, access},       // loads and stores
 		{0x3f, 0x40, memory},       // memory.size, memory.grow
 		{0x41, 0x41, constI32},     //

@@ -232,6 +232,30 @@ func apart() []byte {
 	return withData(map[int32]string{0: "abc", 3: "def", 10: "ghi", 300: "far", 303: "", 65530: "at end"}, 300, 10, 0, 303, 3, 65530)
 }
 
+// computed has data segments at an address that is no constant, and close to where another
+// would be that is counted from there.
+func computed() []byte {
+	m := New()
+	m.Memory(1)
+	at := func(text string, address ...[]byte) []byte {
+		return slices.Concat([]byte{0}, slices.Concat(address...), End, Name(text))
+	}
+	m.Section(11, Vector(at("far", I32Const(60), I32Const(4), I32Add), at("near", I32Const(10))))
+	m.Export("run", KindFunction, m.Func(m.Type([]byte{I32}, []byte{I32}), LocalGet(0), I32Load8))
+	return m.Bytes()
+}
+
+// counted has neighbouring data segments that an instruction names by their index.
+func counted() []byte {
+	m := New()
+	m.Memory(1)
+	m.Data(0, []byte("abc"))
+	m.Data(3, []byte("def"))
+	m.Section(12, U32(2))
+	m.Export("run", KindFunction, m.Func(m.Type([]byte{I32}, []byte{I32}), []byte{0xfc, 9, 1}, LocalGet(0), I32Load8)) // data.drop
+	return m.Bytes()
+}
+
 // overlapping has data segments that lie over each other, so that their order counts.
 func overlapping() []byte {
 	return withData(map[int32]string{0: "abcdefghij", 3: "XY", 12: "Z", 5: "later", 9: "!"}, 3, 12, 0, 5, 9)

@@ -137,6 +137,8 @@ func TestRewriteKeepsMeaning(t *testing.T) {
 		"passive data":                  {passiveData(), []uint64{0, 3, 9}},
 		"neighbouring data":             {apart(), []uint64{0, 10}},
 		"overlapping data":              {overlapping(), []uint64{0, 10}},
+		"data that is counted":          {counted(), []uint64{4}},
+		"data at a computed address":    {computed(), []uint64{10, 64}},
 		"start function":                {startFunction(), []uint64{0}},
 		"mutable globals":               {globals(), []uint64{5}},
 		"vectors":                       {vectors(), []uint64{3}},
@@ -257,14 +259,35 @@ func TestRewriteDescribesTheModule(t *testing.T) {
 }
 
 func TestRewriteJoinsData(t *testing.T) {
-	m := New()
-	m.Memory(1)
-	for address := int32(0); address < 20_000; address += 20 {
-		m.Data(address, []byte("0123456789"))
+	const text, count = "0123456789", 1000
+	segment := func(address int32, content string) []byte {
+		return slices.Concat([]byte{0}, I32Const(address), End, Name(content))
 	}
-	got := len(rewrite(t, m.Bytes()).Wasm)
-	if most := 20_000 + 200; got > most {
-		t.Errorf("got %d bytes, want one segment and at most %d bytes", got, most)
+	near, far := strings.Repeat(text+strings.Repeat("\x00", 256), count), make([][]byte, count)
+	near = near[:len(near)-256]
+	for number := range int32(count) {
+		far[number] = segment(number*267, text)
+	}
+	joined := [][]byte{segment(0, near)}
+	tests := map[string]struct {
+		address func(number int32) int32
+		want    [][]byte
+	}{
+		"near, in order":     {func(number int32) int32 { return number * 266 }, joined},
+		"near, in any order": {func(number int32) int32 { return number * 7 % count * 266 }, joined},
+		"far":                {func(number int32) int32 { return number * 267 }, far},
+	}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := New()
+			m.Memory(5)
+			for number := range int32(count) {
+				m.Data(tc.address(number), []byte(text))
+			}
+			if want := Section(11, Vector(tc.want...)); !bytes.HasSuffix(rewrite(t, m.Bytes()).Wasm, want) {
+				t.Errorf("the module does not end with %d data segments", len(tc.want))
+			}
+		})
 	}
 }
 
@@ -278,19 +301,22 @@ func TestRewriteRefuses(t *testing.T) {
 		binary []byte
 		want   string
 	}{
-		"nothing":                   {nil, "offset 0x0: not a WebAssembly module: it does not begin with \\0asm"},
-		"a component":               {[]byte("\x00asm\x0d\x00\x01\x00"), "offset 0x4: not WebAssembly version 1: components are not supported"},
-		"an atomic instruction":     {program(1, []byte{0xfe, 0x03, 0x00}), "offset 0x34: opcode 0xfe (threads) is not supported"},
-		"exception handling":        {program(0, []byte{0x1f, 0x40, 0x00}), "opcode 0x1f (exception handling) is not supported"},
-		"garbage collection":        {program(0, []byte{0xfb, 0x00, 0x00}), "opcode 0xfb (garbage collection) is not supported"},
-		"an unknown opcode":         {program(0, []byte{0xff}), "opcode 0xff is not supported"},
-		"an unknown bulk operation": {program(0, []byte{0xfc, 0x20}), "opcode 0xfc 0x20 is not supported"},
-		"relaxed vectors":           {program(0, []byte{0xfd, 0x80, 0x02}), "opcode 0xfd 0x100 is not supported"},
-		"a second memory":           {program(1, []byte{0x3f, 0x01}), "more than one memory is not supported"},
-		"a memory of 64 bits":       {withSection(5, 1, 4, 1), "64-bit memory is not supported"},
-		"a shared memory":           {withSection(5, 1, 3, 1, 2), "shared memory is not supported"},
-		"a vast table":              {withSection(4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x40), "table of 134217728 elements, at most 1048576 are allowed"},
-		"a vast count of imports":   {withSection(2, 0xff, 0xff, 0xff, 0xff, 0x0f), "4294967295 imports announced, 0 bytes left"},
+		"nothing":                           {nil, "offset 0x0: not a WebAssembly module: it does not begin with \\0asm"},
+		"a component":                       {[]byte("\x00asm\x0d\x00\x01\x00"), "offset 0x4: not WebAssembly version 1: components are not supported"},
+		"an atomic instruction":             {program(1, []byte{0xfe, 0x03, 0x00}), "offset 0x34: opcode 0xfe (threads) is not supported"},
+		"exception handling":                {program(0, []byte{0x1f, 0x40, 0x00}), "opcode 0x1f (exception handling) is not supported"},
+		"garbage collection":                {program(0, []byte{0xfb, 0x00, 0x00}), "opcode 0xfb (garbage collection) is not supported"},
+		"an unknown opcode":                 {program(0, []byte{0xff}), "opcode 0xff is not supported"},
+		"an unknown bulk operation":         {program(0, []byte{0xfc, 0x20}), "opcode 0xfc 0x20 is not supported"},
+		"relaxed vectors":                   {program(0, []byte{0xfd, 0x80, 0x02}), "opcode 0xfd 0x100 is not supported"},
+		"access to a second memory":         {program(1, []byte{0x28, 0x40, 0, 0}), "alignment 2^64 of a memory access is not supported"},
+		"access to a second memory, inside": {program(1, []byte{0x28, 0x40, 0, 0}, make([]byte, 9)), "alignment 2^64 of a memory access is not supported"},
+		"a block of an unknown type":        {program(1, []byte{0x02, 0x6e}, make([]byte, 9)), "value type 0x6e is not supported"},
+		"a second memory":                   {program(1, []byte{0x3f, 0x01}), "more than one memory is not supported"},
+		"a memory of 64 bits":               {withSection(5, 1, 4, 1), "64-bit memory is not supported"},
+		"a shared memory":                   {withSection(5, 1, 3, 1, 2), "shared memory is not supported"},
+		"a vast table":                      {withSection(4, 1, 0x70, 0, 0x80, 0x80, 0x80, 0x40), "table of 134217728 elements, at most 1048576 are allowed"},
+		"a vast count of imports":           {withSection(2, 0xff, 0xff, 0xff, 0xff, 0x0f), "4294967295 imports announced, 0 bytes left"},
 		"vast locals": {func() []byte {
 			m := New()
 			m.Section(1, Vector([]byte{0x60, 0, 0}))

@@ -28,17 +28,35 @@ func appendSection(to []byte, id byte, body []byte) []byte {
 	return append(to, body...)
 }
 
+// maxCount is how many bytes a count takes at most.
+const maxCount = 5
+
 // vector is a list of the binary format while it is written.
 type vector struct {
 	n     uint32
-	items []byte
+	items []byte // behind room for the count, which is known last
+}
+
+// newVector is an empty one with room for so many bytes.
+func newVector(size int) vector {
+	return vector{items: make([]byte, maxCount, maxCount+size)}
 }
 
 func (v *vector) add(item ...byte) {
+	if v.items == nil {
+		v.items = make([]byte, maxCount, 64)
+	}
 	v.n++
 	v.items = append(v.items, item...)
 }
 
+// bytes is the list with its count. It shares the memory of the vector.
 func (v *vector) bytes() []byte {
-	return append(appendU32(make([]byte, 0, len(v.items)+5), v.n), v.items...)
+	if v.items == nil {
+		return []byte{0}
+	}
+	var count [maxCount]byte
+	size := len(appendU32(count[:0], v.n))
+	copy(v.items[maxCount-size:], count[:size])
+	return v.items[maxCount-size:]
 }
