@@ -1,133 +1,88 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
-
-// object is a JSON object of which only some members are known. Numbers in it stay as
-// they were written.
-type object = map[string]any
 
 func validate(request guest.Request) (guest.Response, error) {
 	config, err := decodeSettings(request.Settings)
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
-	path := request.PodSpecPath()
-	if path == nil {
-		return guest.Accept(), nil
+	if runsOnWindows, err := isForWindows(request); err != nil || runsOnWindows {
+		return guest.Accept(), err
 	}
-	if response, decided := config.glance(request); decided {
-		return response, nil
-	}
-	var whole object
-	decoder := json.NewDecoder(bytes.NewReader(request.Object))
-	decoder.UseNumber()
-	if err := decoder.Decode(&whole); err != nil {
-		return guest.Response{}, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
-	}
-	spec := whole
-	for _, key := range path {
-		if spec, err = member(spec, key); err != nil {
-			return guest.Response{}, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
+	var edits document.Edits
+	var reasons []string
+	err = request.EachContainer(func(_ string, container document.Value) error {
+		has, err := capabilitiesOf(container)
+		if err != nil {
+			return err
 		}
-	}
-	changed, reasons, err := config.apply(spec)
-	if err != nil {
-		return guest.Response{}, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
-	}
-	if len(reasons) > 0 {
-		return guest.Reject(strings.Join(reasons, "; ")), nil
-	}
-	if !changed {
-		return guest.Accept(), nil
-	}
-	mutated, err := json.Marshal(whole)
-	if err != nil {
-		return guest.Response{}, fmt.Errorf("encode %s: %w", request.Kind.Kind, err)
-	}
-	return guest.Mutate(mutated), nil
-}
-
-// glance judges by the little of an object that decides. The whole of it is read only where it
-// has to be changed, or where something is wrong with it.
-func (s settings) glance(request guest.Request) (response guest.Response, decided bool) {
-	part, err := request.Containers([]string{"name", "securityContext"}, "os")
-	if err != nil || part == nil {
-		return guest.Response{}, false
-	}
-	var spec object
-	if err := json.Unmarshal(part, &spec); err != nil {
-		return guest.Response{}, false
-	}
-	changed, reasons, err := s.apply(spec)
+		refused := config.refuses(has)
+		if len(refused) == 0 {
+			return config.complete(has, container, &edits)
+		}
+		name, err := container.Text("name")
+		for _, reason := range refused {
+			reasons = append(reasons, fmt.Sprintf("container %q %s", name, reason))
+		}
+		return err
+	})
 	switch {
 	case err != nil:
-		return guest.Response{}, false
+		return guest.Response{}, err
 	case len(reasons) > 0:
-		return guest.Reject(strings.Join(reasons, "; ")), true
+		return guest.Reject(strings.Join(reasons, "; ")), nil
+	case edits.Any():
+		return guest.Mutate(edits.Apply(request.Object)), nil
 	default:
-		return guest.Accept(), !changed
+		return guest.Accept(), nil
 	}
 }
 
-// apply changes the containers of a Pod and says whether it changed any, and for which
-// reasons the Pod is to be refused.
-func (s settings) apply(spec object) (changed bool, reasons []string, err error) {
-	system, err := member(spec, "os")
+// isForWindows says whether a Pod is: such Pods have no capabilities, and an API server refuses
+// any.
+func isForWindows(request guest.Request) (bool, error) {
+	path := request.PodSpecPath()
+	if path == nil {
+		return false, nil
+	}
+	system, err := request.Object.Text(append(path, "os", "name")...)
 	if err != nil {
-		return false, nil, err
+		return false, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
 	}
-	if system["name"] == "windows" { // has no capabilities, and an API server refuses any
-		return false, nil, nil
-	}
-	for _, list := range []string{"initContainers", "containers", "ephemeralContainers"} {
-		items, present := spec[list].([]any)
-		if !present && spec[list] != nil {
-			return false, nil, fmt.Errorf("%s is not a list", list)
-		}
-		for i, item := range items {
-			container, present := item.(object)
-			if !present {
-				return false, nil, fmt.Errorf("%s[%d] is not an object", list, i)
-			}
-			change, refused, err := s.applyTo(container)
-			if err != nil {
-				return false, nil, fmt.Errorf("%s[%d]: %w", list, i, err)
-			}
-			changed = changed || change
-			for _, reason := range refused {
-				reasons = append(reasons, fmt.Sprintf("container %q %s", container["name"], reason))
-			}
-		}
-	}
-	return changed, reasons, nil
+	return system == "windows", nil
 }
 
-func (s settings) applyTo(container object) (changed bool, reasons []string, err error) {
-	security, err := member(container, "securityContext")
-	if err != nil {
-		return false, nil, err
+// held are the capabilities that a container has.
+type held struct {
+	value          document.Value
+	added, dropped []string
+}
+
+func capabilitiesOf(container document.Value) (has held, err error) {
+	has.value, err = container.Get("securityContext", "capabilities")
+	if err != nil || !has.value.Exists() {
+		return has, err
 	}
-	capabilities, err := member(security, "capabilities")
-	if err != nil {
-		return false, nil, err
+	if has.added, err = has.value.Texts("add"); err == nil {
+		has.dropped, err = has.value.Texts("drop")
 	}
-	added, err := names(capabilities, "add")
 	if err != nil {
-		return false, nil, err
+		return held{}, document.In(err, "securityContext", "capabilities")
 	}
-	dropped, err := names(capabilities, "drop")
-	if err != nil {
-		return false, nil, err
-	}
-	for _, capability := range added {
+	return has, nil
+}
+
+// refuses says for which reasons a container must not have what it has.
+func (s settings) refuses(has held) (reasons []string) {
+	for _, capability := range has.added {
 		switch name := strings.ToUpper(capability); {
 		case slices.Contains(s.RequiredDrop, name):
 			reasons = append(reasons, fmt.Sprintf("adds capability %s, which has to be dropped", capability))
@@ -135,19 +90,38 @@ func (s settings) applyTo(container object) (changed bool, reasons []string, err
 			reasons = append(reasons, fmt.Sprintf("adds capability %s, which is not allowed", capability))
 		}
 	}
-	drop, add := dropped, added
-	if !holds(dropped, "ALL") {
-		drop = with(dropped, s.RequiredDrop, nil)
-		add = with(added, s.DefaultAdd, dropped)
+	return reasons
+}
+
+// complete makes the edits by which a container has all that it has to have.
+func (s settings) complete(has held, container document.Value, edits *document.Edits) error {
+	if holds(has.dropped, "ALL") {
+		return nil
 	}
-	if len(drop) == len(dropped) && len(add) == len(added) {
-		return false, reasons, nil
+	drop, add := with(has.dropped, s.RequiredDrop, nil), with(has.added, s.DefaultAdd, has.dropped)
+	if len(drop) == len(has.dropped) && len(add) == len(has.added) {
+		return nil
 	}
-	set(capabilities, "drop", drop)
-	set(capabilities, "add", add)
-	security["capabilities"] = capabilities
-	container["securityContext"] = security
-	return true, reasons, nil
+	var members []string
+	for _, list := range []struct {
+		name  string
+		names []string
+	}{{"drop", drop}, {"add", add}} {
+		if len(list.names) == 0 {
+			continue
+		}
+		json := string(document.AppendTexts(nil, list.names))
+		members = append(members, `"`+list.name+`":`+json)
+		if has.value.Exists() {
+			if err := edits.Set(has.value, json, list.name); err != nil {
+				return err
+			}
+		}
+	}
+	if has.value.Exists() {
+		return nil
+	}
+	return edits.Set(container, "{"+strings.Join(members, ",")+"}", "securityContext", "capabilities")
 }
 
 func (s settings) allows(capability string) bool {
@@ -169,39 +143,4 @@ func with(list, more, but []string) []string {
 // holds compares as container runtimes do, whatever the case.
 func holds(list []string, name string) bool {
 	return slices.ContainsFunc(list, func(other string) bool { return strings.EqualFold(other, name) })
-}
-
-// member is a member that is an object; where there is none it is empty.
-func member(of object, key string) (object, error) {
-	value, present := of[key].(object)
-	if !present && of[key] != nil {
-		return nil, fmt.Errorf("%s is not an object", key)
-	}
-	if value == nil {
-		value = object{}
-	}
-	return value, nil
-}
-
-// names is a member that is a list of strings.
-func names(of object, key string) ([]string, error) {
-	items, present := of[key].([]any)
-	if !present && of[key] != nil {
-		return nil, fmt.Errorf("%s is not a list", key)
-	}
-	var all []string
-	for i, item := range items {
-		name, present := item.(string)
-		if !present {
-			return nil, fmt.Errorf("%s[%d] is not a string", key, i)
-		}
-		all = append(all, name)
-	}
-	return all, nil
-}
-
-func set(of object, key string, list []string) {
-	if len(list) > 0 {
-		of[key] = list
-	}
 }

@@ -1,34 +1,39 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // settings have the names that users know from upstream's policy on capabilities.
 type settings struct {
 	// Allowed capabilities may be added by containers; "*" allows any.
-	Allowed []string `json:"allowed_capabilities"`
+	Allowed []string
 	// RequiredDrop capabilities are dropped from every container and must not be added.
-	RequiredDrop []string `json:"required_drop_capabilities"`
+	RequiredDrop []string
 	// DefaultAdd capabilities are added to every container that does not drop them.
-	DefaultAdd []string `json:"default_add_capabilities"`
+	DefaultAdd []string
 }
 
 // anyCapability allows every capability.
 const anyCapability = "*"
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	var decoded settings
 	names := []string{"allowed_capabilities", "required_drop_capabilities", "default_add_capabilities"}
-	if err := guest.DecodeSettings(raw, &decoded, names...); err != nil {
+	lists := []*[]string{&decoded.Allowed, &decoded.RequiredDrop, &decoded.DefaultAdd}
+	known := make([]guest.Setting, len(names))
+	for i := range names {
+		known[i] = guest.Setting{Name: names[i], Into: lists[i]}
+	}
+	if err := guest.DecodeSettings(raw, known...); err != nil {
 		return settings{}, err
 	}
-	for i, list := range []*[]string{&decoded.Allowed, &decoded.RequiredDrop, &decoded.DefaultAdd} {
+	for i, list := range lists {
 		if err := normalize(names[i], *list); err != nil {
 			return settings{}, err
 		}
@@ -59,7 +64,7 @@ func normalize(field string, capabilities []string) error {
 	return nil
 }
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
 }

@@ -22,7 +22,7 @@ func TestAsk(t *testing.T) {
 	}{
 		"an answer":       {answering(`{"ips":["::1"]}`, nil), "::1", ""},
 		"a refusal":       {answering("", errors.New("not granted")), "", "ask net/v1/dns_lookup_host: not granted"},
-		"what is no JSON": {answering("{", nil), "", "decode the answer of net/v1/dns_lookup_host: unexpected end of JSON input"},
+		"what is no JSON": {answering("{", nil), "", "read the answer of net/v1/dns_lookup_host: unexpected end of JSON input"},
 		"no host":         {nil, "", "ask net/v1/dns_lookup_host: there is no host"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -30,11 +30,12 @@ func TestAsk(t *testing.T) {
 			policy := guest.Policy{
 				Host: tc.host,
 				Validate: func(request guest.Request) (guest.Response, error) {
-					var answer struct{ IPs []string }
-					if err := request.Ask("net", "v1/dns_lookup_host", "example.org", &answer); err != nil {
+					answer, err := request.Ask("net", "v1/dns_lookup_host", []byte(`"example.org"`))
+					if err != nil {
 						return guest.Response{}, err
 					}
-					return guest.Reject(answer.IPs[0]), nil
+					ips, err := answer.Texts("ips")
+					return guest.Reject(ips[0]), err
 				},
 			}
 			var response guest.Response

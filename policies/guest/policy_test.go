@@ -1,7 +1,6 @@
 package guest_test
 
 import (
-	"encoding/json"
 	"errors"
 	"slices"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 func TestAnswer(t *testing.T) {
@@ -20,13 +20,13 @@ func TestAnswer(t *testing.T) {
 			if request.Operation == "CONNECT" {
 				return guest.Response{}, errors.New("no idea")
 			}
-			if request.Object == nil {
+			if !request.Object.Exists() {
 				return guest.Accept(), nil
 			}
 			return guest.Reject("not that"), nil
 		},
-		ValidateSettings: func(settings json.RawMessage) error {
-			if string(settings) == `{}` {
+		ValidateSettings: func(settings document.Value) error {
+			if settings.JSON() == `{}` {
 				return nil
 			}
 			return errors.New("name: missing")
@@ -75,57 +75,13 @@ func TestAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := guest.Request{
-		Document:  json.RawMessage(`{"kind":{"group":"apps","version":"v1","kind":"Deployment"},"operation":"UPDATE","object":{"n":1.0}}`),
-		Kind:      guest.Kind{Group: "apps", Version: "v1", Kind: "Deployment"},
-		Operation: "UPDATE",
-		Object:    json.RawMessage(`{"n":1.0}`),
-		Settings:  json.RawMessage(`{"a":2}`),
+	got := []string{asked.Document.JSON(), asked.Kind.Group, asked.Kind.Version, asked.Kind.Kind, asked.Operation, asked.Object.JSON(), asked.Settings.JSON()}
+	want := []string{
+		`{"kind":{"group":"apps","version":"v1","kind":"Deployment"},"operation":"UPDATE","object":{"n":1.0}}`,
+		"apps", "v1", "Deployment", "UPDATE", `{"n":1.0}`, `{"a":2}`,
 	}
-	if diff := cmp.Diff(want, asked); diff != "" {
+	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
-	}
-}
-
-func TestDecodeSettings(t *testing.T) {
-	type settings struct {
-		Flag bool              `json:"flag"`
-		List []string          `json:"list"`
-		Map  map[string]string `json:"map"`
-	}
-	tests := map[string]struct {
-		settings string
-		want     settings
-		wantErr  string
-	}{
-		"nothing":              {settings: ``},
-		"null":                 {settings: ` null `},
-		"everything":           {settings: `{"flag":true,"list":["a"],"map":{"b":"c"}}`, want: settings{true, []string{"a"}, map[string]string{"b": "c"}}},
-		"an unknown name":      {settings: `{"flags":true}`, wantErr: `unknown setting "flags", allowed are: flag, list, map`},
-		"a name in other case": {settings: `{"Flag":true}`, wantErr: `unknown setting "Flag", allowed are: flag, list, map`},
-		"a string for a flag":  {settings: `{"flag":"yes"}`, wantErr: `setting "flag": got a JSON string, want true or false`},
-		"a string for a list":  {settings: `{"list":"a"}`, wantErr: `setting "list": got a JSON string, want a list`},
-		"a list for a map":     {settings: `{"map":[]}`, wantErr: `setting "map": got a JSON array, want an object`},
-		"a number in a list":   {settings: `{"list":[1]}`, wantErr: `setting "list": got a JSON number, want a string`},
-		"a list":               {settings: `[]`, wantErr: "settings must be an object"},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			var got settings
-			err := guest.DecodeSettings(json.RawMessage(tc.settings), &got, "flag", "list", "map")
-			gotErr := ""
-			if err != nil {
-				gotErr = err.Error()
-			}
-			if gotErr != tc.wantErr {
-				t.Errorf("got  error %q\nwant error %q", gotErr, tc.wantErr)
-			}
-			if tc.wantErr == "" {
-				if diff := cmp.Diff(tc.want, got); diff != "" {
-					t.Errorf("-want +got\n%s", diff)
-				}
-			}
-		})
 	}
 }
 
@@ -150,50 +106,22 @@ func TestWhatIsNoAdmissionRequestIsNamed(t *testing.T) {
 	}
 }
 
-func TestMember(t *testing.T) {
-	const object = ` {"a":{"b":{"c": [1, 2] }},"n":null,"t":"x","twice":1,"twice":2}`
-	tests := map[string]struct {
-		path          []string
-		want, wantErr string
-	}{
-		"the whole":         {nil, object, ""},
-		"deep":              {[]string{"a", "b", "c"}, "[1, 2]", ""},
-		"not there":         {[]string{"a", "x", "c"}, "", ""},
-		"null on the way":   {[]string{"n", "x"}, "", ""},
-		"text on the way":   {[]string{"t", "x"}, "", `t: got "x", want an object`},
-		"a list on the way": {[]string{"a", "b", "c", "d"}, "", "a: b: c: got [1, 2], want an object"},
-		"the first of two":  {[]string{"twice"}, "1", ""},
-	}
-	for name, tc := range tests {
-		t.Run(name, func(t *testing.T) {
-			got, err := guest.Member(json.RawMessage(object), tc.path...)
-			gotErr := ""
-			if err != nil {
-				gotErr = err.Error()
-			}
-			if string(got) != tc.want || gotErr != tc.wantErr {
-				t.Errorf("got  %s, %q\nwant %s, %q", got, gotErr, tc.want, tc.wantErr)
-			}
-		})
-	}
-}
-
 func TestPrepareAsksWhatAPolicyUsesAndForgetsTheAnswer(t *testing.T) {
 	var asked []string
 	policy := guest.Policy{
 		Validate: func(request guest.Request) (guest.Response, error) {
-			var spec struct{ Containers []struct{ Name string } }
-			if err := request.DecodeContainers(&spec, "name"); err != nil || len(spec.Containers) == 0 {
-				t.Errorf("got %+v, %v: nothing that a policy about containers learns from", spec, err)
+			containers := 0
+			if err := request.EachContainer(func(string, document.Value) error { containers++; return nil }); err != nil || containers == 0 {
+				t.Errorf("got %d containers, %v: nothing for a policy about containers", containers, err)
 			}
-			asked = append(asked, "validate "+string(request.Settings))
+			asked = append(asked, "validate "+request.Settings.JSON())
 			return guest.Response{}, errors.New("no idea")
 		},
-		ValidateSettings: func(settings json.RawMessage) error {
-			asked = append(asked, "validate_settings "+string(settings))
+		ValidateSettings: func(settings document.Value) error {
+			asked = append(asked, "validate_settings "+settings.JSON())
 			return errors.New("not like that")
 		},
-		Example: guest.Example{Settings: json.RawMessage(`{"pattern":"^a"}`)},
+		Example: guest.Example{Settings: `{"pattern":"^a"}`},
 	}
 	policy.Prepare()
 	want := []string{"validate {}", "validate_settings {}", `validate {"pattern":"^a"}`, `validate_settings {"pattern":"^a"}`}
@@ -211,11 +139,11 @@ func TestPrepareAsksAboutTheRequestOfAnExample(t *testing.T) {
 	policy := guest.Policy{
 		Raw: true,
 		Validate: func(request guest.Request) (guest.Response, error) {
-			asked = append(asked, string(request.Document))
+			asked = append(asked, request.Document.JSON())
 			return guest.Accept(), nil
 		},
-		ValidateSettings: func(json.RawMessage) error { return nil },
-		Example:          guest.Example{Request: json.RawMessage(own)},
+		ValidateSettings: func(document.Value) error { return nil },
+		Example:          guest.Example{Request: own},
 	}
 	policy.Prepare()
 	if got := slices.Compact(asked); len(got) != 2 || got[1] != own {

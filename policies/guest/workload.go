@@ -1,9 +1,10 @@
 package guest
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
+
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // builtinGroups are the API groups whose kinds are meant: a custom resource may be called
@@ -13,7 +14,7 @@ var builtinGroups = []string{"", "apps", "batch", "extensions"}
 // PodSpecPath is where the request's object keeps the specification of its Pods; nil for
 // kinds that run none, and for requests without an object.
 func (r Request) PodSpecPath() []string {
-	if r.Object == nil || !slices.Contains(builtinGroups, r.Kind.Group) {
+	if !r.Object.Exists() || !slices.Contains(builtinGroups, r.Kind.Group) {
 		return nil
 	}
 	switch r.Kind.Kind {
@@ -31,38 +32,43 @@ func (r Request) PodSpecPath() []string {
 // containerLists are where containers stand in the specification of a Pod.
 var containerLists = []string{"initContainers", "containers", "ephemeralContainers"}
 
-// Containers is the specification of the Pods that the request's object runs, with nothing in
-// it but the lists of containers, and in each container nothing but the members by these names;
-// beside the lists it has the others that are asked for, as they are. Whoever decodes that has
-// a small part of the object to read. It is nil where there is no specification. What is no
-// object or no list stays, for decoders to refuse.
-func (r Request) Containers(names []string, others ...string) (json.RawMessage, error) {
+// EachContainer calls a function for each container of the Pods that the request's object runs,
+// with the name of the list in which it stands, until the function fails. It calls none where
+// there is no specification of Pods. The error says what of which kind it is about.
+func (r Request) EachContainer(do func(list string, container document.Value) error) error {
 	path := r.PodSpecPath()
 	if path == nil {
-		return nil, nil
+		return nil
 	}
-	spec, err := Member(r.Object, path...)
-	if err != nil || spec == nil {
-		return nil, err
+	if err := EachContainer(r.Object, path, do); err != nil {
+		return fmt.Errorf("decode %s: %w", r.Kind.Kind, err)
 	}
-	inner := func(to []byte, name, value string) []byte {
-		if slices.Contains(containerLists, name) {
-			return narrowList(to, value, names)
-		}
-		return append(to, value...)
-	}
-	return narrow(nil, string(spec), slices.Concat(containerLists, others), inner), nil
+	return nil
 }
 
-// DecodeContainers decodes what Containers gives. It leaves into as it is where there is
-// nothing. The error names the kind.
-func (r Request) DecodeContainers(into any, names ...string) error {
-	spec, err := r.Containers(names)
-	if err == nil && spec != nil {
-		err = json.Unmarshal(spec, into)
+// EachContainer is that of a Request for any object that has a specification of Pods at a path.
+func EachContainer(object document.Value, path []string, do func(list string, container document.Value) error) error {
+	spec, err := object.Get(path...)
+	if err != nil || !spec.Exists() {
+		return err
 	}
+	if !spec.IsObject() {
+		return document.In(spec.Wrong("an object"), path...)
+	}
+	lists, err := spec.Members(containerLists...)
 	if err != nil {
-		return fmt.Errorf("decode %s: %w", r.Kind.Kind, err)
+		return err
+	}
+	for i, name := range containerLists {
+		containers, err := lists[i].List()
+		if err != nil {
+			return document.In(err, name)
+		}
+		for k, container := range containers {
+			if err := do(name, container); err != nil {
+				return document.In(document.At(err, k), name)
+			}
+		}
 	}
 	return nil
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/label"
 )
 
@@ -15,12 +15,12 @@ const defaultAnnotation = "required-labels.kubewarden.io/keys"
 
 type settings struct {
 	// Annotation of Namespaces lists keys of labels, separated by commas.
-	Annotation string `json:"annotation"`
+	Annotation string
 }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	decoded := settings{Annotation: defaultAnnotation}
-	if err := guest.DecodeSettings(raw, &decoded, "annotation"); err != nil {
+	if err := guest.DecodeSettings(raw, guest.Setting{Name: "annotation", Into: &decoded.Annotation}); err != nil {
 		return settings{}, err
 	}
 	if err := label.CheckKey("an annotation", decoded.Annotation); err != nil {
@@ -29,7 +29,7 @@ func decodeSettings(raw json.RawMessage) (settings, error) {
 	return decoded, nil
 }
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
 }
@@ -43,7 +43,7 @@ func validate(request guest.Request) (guest.Response, error) {
 	if spec == nil {
 		return guest.Accept(), nil
 	}
-	namespace, _, err := guest.Text(request.Document, "namespace")
+	namespace, err := request.Document.Text("namespace")
 	if err != nil {
 		return guest.Response{}, err
 	}
@@ -66,29 +66,21 @@ func validate(request guest.Request) (guest.Response, error) {
 	return guest.Reject(fmt.Sprintf("Namespace %q demands of Pods the labels that are missing: %s", namespace, strings.Join(missing, ", "))), nil
 }
 
-// namespaceQuestion is the payload of kubernetes/get_resource.
-type namespaceQuestion struct {
-	APIVersion   string   `json:"api_version"`
-	Kind         string   `json:"kind"`
-	Name         string   `json:"name"`
-	DisableCache bool     `json:"disable_cache"`
-	FieldMasks   []string `json:"field_masks"`
-}
-
 // demandedBy are the keys that a Namespace lists, sorted, each once. An answer of the host may be
 // some seconds old.
 func (s settings) demandedBy(request guest.Request, namespace string) ([]string, error) {
-	var found struct {
-		Metadata struct {
-			Annotations map[string]string `json:"annotations"`
-		} `json:"metadata"`
+	question := document.AppendText([]byte(`{"api_version":"v1","kind":"Namespace","name":`), namespace)
+	question = append(question, `,"disable_cache":false,"field_masks":["metadata.annotations"]}`...)
+	found, err := request.Ask("kubernetes", "get_resource", question)
+	if err != nil {
+		return nil, fmt.Errorf("read Namespace %q: %w", namespace, err)
 	}
-	question := namespaceQuestion{APIVersion: "v1", Kind: "Namespace", Name: namespace, FieldMasks: []string{"metadata.annotations"}}
-	if err := request.Ask("kubernetes", "get_resource", question, &found); err != nil {
+	list, err := found.Text("metadata", "annotations", s.Annotation)
+	if err != nil {
 		return nil, fmt.Errorf("read Namespace %q: %w", namespace, err)
 	}
 	var keys []string
-	for key := range strings.SplitSeq(found.Metadata.Annotations[s.Annotation], ",") {
+	for key := range strings.SplitSeq(list, ",") {
 		if key = strings.TrimSpace(key); key != "" {
 			keys = append(keys, key)
 		}
@@ -101,18 +93,19 @@ func (s settings) demandedBy(request guest.Request, namespace string) ([]string,
 // update, too, is not missing: otherwise nothing could be changed of Pods that are older than the
 // demand, not even by those that clean up after them.
 func missingFrom(request guest.Request, pod, demanded []string) ([]string, error) {
-	has, err := labelsAt(request.Object, pod)
+	path := slices.Concat(pod, []string{"metadata", "labels"})
+	has, err := request.Object.TextMap(path...)
 	if err != nil {
 		return nil, err
 	}
 	had := map[string]string{}
 	if request.Operation == "UPDATE" {
-		before, err := guest.Member(request.Document, "oldObject")
+		before, err := request.Document.Get("oldObject")
 		if err != nil {
 			return nil, err
 		}
-		if had, err = labelsAt(before, pod); err != nil {
-			return nil, fmt.Errorf("oldObject: %w", err)
+		if had, err = before.TextMap(path...); err != nil {
+			return nil, document.In(err, "oldObject")
 		}
 	}
 	var missing []string
@@ -124,17 +117,4 @@ func missingFrom(request guest.Request, pod, demanded []string) ([]string, error
 		}
 	}
 	return missing, nil
-}
-
-// labelsAt are the labels of the Pod at a path of an object.
-func labelsAt(object json.RawMessage, pod []string) (map[string]string, error) {
-	value, err := guest.Member(object, slices.Concat(pod, []string{"metadata", "labels"})...)
-	if err != nil || value == nil {
-		return nil, err
-	}
-	var labels map[string]string
-	if err := json.Unmarshal(value, &labels); err != nil {
-		return nil, fmt.Errorf("metadata.labels: %w", err)
-	}
-	return labels, nil
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // shop is a host that knows one Namespace with an annotation, and nothing else.
@@ -25,10 +26,10 @@ func shop(annotation, value string) guest.Host {
 
 func request(operation, kind, object, before string) guest.Request {
 	return guest.Request{
-		Document:  json.RawMessage(fmt.Sprintf(`{"namespace":"shop","oldObject":%s}`, before)),
+		Document:  document.MustRead(fmt.Sprintf(`{"namespace":"shop","oldObject":%s}`, before)),
 		Kind:      guest.Kind{Kind: kind},
 		Operation: operation,
-		Object:    json.RawMessage(object),
+		Object:    document.MustRead(object),
 	}
 }
 
@@ -76,7 +77,7 @@ func TestValidate(t *testing.T) {
 
 func TestValidateReadsAnotherAnnotation(t *testing.T) {
 	asked := request("CREATE", "Pod", `{}`, "null")
-	asked.Settings, asked.Host = json.RawMessage(`{"annotation":"shop.example/labels"}`), shop("shop.example/labels", "team")
+	asked.Settings, asked.Host = document.MustRead(`{"annotation":"shop.example/labels"}`), shop("shop.example/labels", "team")
 	got, err := validate(asked)
 	if err != nil || got.Accepted {
 		t.Errorf("got %+v, %v, want a refusal", got, err)
@@ -94,11 +95,11 @@ func TestValidateFailsClosed(t *testing.T) {
 		request guest.Request
 	}{
 		`read Namespace "shop": ask kubernetes/get_resource: not granted`:    {refusing, request("CREATE", "Pod", `{}`, "null")},
-		"decode Pod: metadata.labels: json: cannot unmarshal array":          {shop(defaultAnnotation, "a"), request("CREATE", "Pod", `{"metadata":{"labels":[]}}`, "null")},
+		"decode Pod: metadata: labels: got [], want an object":               {shop(defaultAnnotation, "a"), request("CREATE", "Pod", `{"metadata":{"labels":[]}}`, "null")},
 		"decode Pod: oldObject: metadata: got 1, want an object":             {shop(defaultAnnotation, "a"), request("UPDATE", "Pod", `{}`, `{"metadata":1}`)},
 		"decode Pod: oldObject: got nothing, want an object":                 {shop(defaultAnnotation, "a"), request("UPDATE", "Pod", `{}`, `null`)},
-		"namespace: got 1, want a string":                                    {shop(defaultAnnotation, "a"), guest.Request{Kind: guest.Kind{Kind: "Pod"}, Document: json.RawMessage(`{"namespace":1}`), Object: json.RawMessage(`{}`)}},
-		`invalid settings: unknown setting "key", allowed are: annotation`:   {nil, guest.Request{Settings: json.RawMessage(`{"key":"a"}`)}},
+		"namespace: got 1, want a string":                                    {shop(defaultAnnotation, "a"), guest.Request{Kind: guest.Kind{Kind: "Pod"}, Document: document.MustRead(`{"namespace":1}`), Object: document.MustRead(`{}`)}},
+		`invalid settings: unknown setting "key", allowed are: annotation`:   {nil, guest.Request{Settings: document.MustRead(`{"key":"a"}`)}},
 		`read Namespace "shop": ask kubernetes/get_resource: there is no ho`: {nil, request("CREATE", "Pod", `{}`, "null")},
 	} {
 		tc.request.Host = tc.host
@@ -115,11 +116,11 @@ func TestValidateSettings(t *testing.T) {
 		`{"annotation":"shop.example/ls"}`: "",
 		`{"annotation":"a b"}`:             `setting "annotation": "a b" is not the key of an annotation: want`,
 		`{"annotation":""}`:                `setting "annotation": "" is not the key of an annotation: want`,
-		`{"annotation":["a"]}`:             `setting "annotation": got a JSON array, want a string`,
+		`{"annotation":["a"]}`:             `setting "annotation": got ["a"], want a string`,
 		`{"key":"a"}`:                      `unknown setting "key", allowed are: annotation`,
 	} {
 		got := ""
-		if err := validateSettings(json.RawMessage(settings)); err != nil {
+		if err := validateSettings(document.MustRead(settings)); err != nil {
 			got = err.Error()
 		}
 		if want == "" && got != "" || !strings.HasPrefix(got, want) {

@@ -1,42 +1,28 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // rejection is upstream's text; users and their tests know it.
 const rejection = "Privileged container is not allowed"
 
-type settings struct {
-	SkipInitContainers      bool `json:"skip_init_containers"`
-	SkipEphemeralContainers bool `json:"skip_ephemeral_containers"`
-}
+type settings struct{ skipInitContainers, skipEphemeralContainers bool }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	var decoded settings
-	err := guest.DecodeSettings(raw, &decoded, "skip_init_containers", "skip_ephemeral_containers")
+	err := guest.DecodeSettings(raw,
+		guest.Setting{Name: "skip_init_containers", Into: &decoded.skipInitContainers},
+		guest.Setting{Name: "skip_ephemeral_containers", Into: &decoded.skipEphemeralContainers})
 	return decoded, err
 }
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
-}
-
-type container struct {
-	SecurityContext struct {
-		Privileged bool `json:"privileged"`
-	} `json:"securityContext"`
-}
-
-type podSpec struct {
-	Containers          []container `json:"containers"`
-	InitContainers      []container `json:"initContainers"`
-	EphemeralContainers []container `json:"ephemeralContainers"`
 }
 
 func validate(request guest.Request) (guest.Response, error) {
@@ -44,19 +30,29 @@ func validate(request guest.Request) (guest.Response, error) {
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
-	var spec podSpec
-	if err := request.DecodeContainers(&spec, "securityContext"); err != nil {
+	refused := false
+	err = request.EachContainer(func(list string, container document.Value) error {
+		privileged, err := container.Bool("securityContext", "privileged")
+		refused = refused || privileged && config.looksAt(list)
+		return err
+	})
+	switch {
+	case err != nil:
 		return guest.Response{}, err
-	}
-	if spec.privileged(config) {
+	case refused:
 		return guest.Reject(rejection), nil
+	default:
+		return guest.Accept(), nil
 	}
-	return guest.Accept(), nil
 }
 
-func (s podSpec) privileged(config settings) bool {
-	privileged := func(c container) bool { return c.SecurityContext.Privileged }
-	return slices.ContainsFunc(s.Containers, privileged) ||
-		!config.SkipInitContainers && slices.ContainsFunc(s.InitContainers, privileged) ||
-		!config.SkipEphemeralContainers && slices.ContainsFunc(s.EphemeralContainers, privileged)
+func (s settings) looksAt(list string) bool {
+	switch list {
+	case "initContainers":
+		return !s.skipInitContainers
+	case "ephemeralContainers":
+		return !s.skipEphemeralContainers
+	default:
+		return true
+	}
 }

@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 const (
@@ -16,15 +16,15 @@ const (
 )
 
 // objectOf puts a Pod's specification where the kind keeps it.
-func objectOf(kind, podSpec string) json.RawMessage {
+func objectOf(kind, podSpec string) document.Value {
 	template := `{"metadata":{},"spec":` + podSpec + `}`
 	switch kind {
 	case "Pod":
-		return json.RawMessage(template)
+		return document.MustRead(template)
 	case "CronJob":
-		return json.RawMessage(`{"spec":{"jobTemplate":{"spec":{"template":` + template + `}}}}`)
+		return document.MustRead(`{"spec":{"jobTemplate":{"spec":{"template":` + template + `}}}}`)
 	default:
-		return json.RawMessage(`{"spec":{"template":` + template + `}}`)
+		return document.MustRead(`{"spec":{"template":` + template + `}}`)
 	}
 }
 
@@ -36,6 +36,7 @@ func TestValidate(t *testing.T) {
 		want     guest.Response
 	}{
 		"a privileged container":             {podSpec: `{"containers":[` + plain + `,` + privileged + `]}`, want: guest.Reject(rejection)},
+		"a plain one behind it":              {podSpec: `{"containers":[` + privileged + `,` + plain + `]}`, want: guest.Reject(rejection)},
 		"plain containers":                   {podSpec: `{"containers":[` + plain + `]}`, want: guest.Accept()},
 		"privileged: false":                  {podSpec: `{"containers":[{"securityContext":{"privileged":false}}]}`, want: guest.Accept()},
 		"null where an object could be":      {podSpec: `{"containers":[{"securityContext":null}],"initContainers":null}`, want: guest.Accept()},
@@ -52,7 +53,7 @@ func TestValidate(t *testing.T) {
 			if tc.kind.Kind == "" {
 				tc.kind.Kind = "Pod"
 			}
-			got, err := validate(guest.Request{Kind: tc.kind, Object: objectOf(tc.kind.Kind, tc.podSpec), Settings: json.RawMessage(tc.settings)})
+			got, err := validate(guest.Request{Kind: tc.kind, Object: objectOf(tc.kind.Kind, tc.podSpec), Settings: document.MustRead(tc.settings)})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -92,11 +93,18 @@ func TestValidateWithoutObject(t *testing.T) {
 
 // A Pod that cannot be read is not let through.
 func TestValidateFailsClosed(t *testing.T) {
-	_, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: json.RawMessage(`{"spec":{"containers":{}}}`)})
-	if err == nil || !strings.HasPrefix(err.Error(), "decode Pod: ") {
-		t.Errorf("got %v, want an error about the Pod", err)
+	for object, want := range map[string]string{
+		`{"spec":{"containers":{}}}`:                                        "decode Pod: containers: got {}, want a list",
+		`{"spec":{"containers":[null]}}`:                                    "decode Pod: containers[0]: got null, want an object",
+		`{"spec":{"initContainers":[{"securityContext":[]}]}}`:              "decode Pod: initContainers[0]: securityContext: got [], want an object",
+		`{"spec":{"containers":[{"securityContext":{"privileged":"no"}}]}}`: `decode Pod: containers[0]: securityContext: privileged: got "no", want true or false`,
+	} {
+		_, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: document.MustRead(object)})
+		if err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", object, err, want)
+		}
 	}
-	_, err = validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: json.RawMessage(`{}`), Settings: json.RawMessage(`{"x":1}`)})
+	_, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: document.MustRead(`{}`), Settings: document.MustRead(`{"x":1}`)})
 	if err == nil || !strings.HasPrefix(err.Error(), "invalid settings: ") {
 		t.Errorf("got %v, want an error about the settings", err)
 	}
@@ -106,11 +114,11 @@ func TestValidateSettings(t *testing.T) {
 	for settings, want := range map[string]string{
 		`{}`:                            "",
 		`{"skip_init_containers":true}`: "",
-		`{"skip_init_containers":"on"}`: `setting "skip_init_containers": got a JSON string, want true or false`,
+		`{"skip_init_containers":"on"}`: `setting "skip_init_containers": got "on", want true or false`,
 		`{"skip_containers":true}`:      `unknown setting "skip_containers", allowed are: skip_init_containers, skip_ephemeral_containers`,
 	} {
 		got := ""
-		if err := validateSettings(json.RawMessage(settings)); err != nil {
+		if err := validateSettings(document.MustRead(settings)); err != nil {
 			got = err.Error()
 		}
 		if got != want {

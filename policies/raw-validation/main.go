@@ -1,8 +1,6 @@
 package main
 
 import (
-	"encoding/json"
-
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/wapc"
 )
@@ -10,8 +8,8 @@ import (
 var _ = wapc.Register(guest.Policy{
 	Raw: true, Validate: validate, ValidateSettings: validateSettings,
 	Example: guest.Example{
-		Request:  json.RawMessage(`{"user":"a","action":"b","resource":"c"}`),
-		Settings: json.RawMessage(`{"validUsers":["a"],"validActions":["b"],"validResources":["c"]}`),
+		Request:  `{"user":"a","action":"b","resource":"c"}`,
+		Settings: `{"validUsers":["a"],"validActions":["b"],"validResources":["c"]}`,
 	},
 })
 

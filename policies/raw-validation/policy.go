@@ -1,38 +1,41 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // settings have the names of upstream's policy for raw requests.
 type settings struct {
-	Users     []string `json:"validUsers"`
-	Actions   []string `json:"validActions"`
-	Resources []string `json:"validResources"`
+	Users, Actions, Resources []string
 }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	var decoded settings
-	if err := guest.DecodeSettings(raw, &decoded, "validUsers", "validActions", "validResources"); err != nil {
+	lists := []struct { // in this order: the same settings always get the same answer
+		name  string
+		names *[]string
+	}{{"validUsers", &decoded.Users}, {"validActions", &decoded.Actions}, {"validResources", &decoded.Resources}}
+	known := make([]guest.Setting, len(lists))
+	for i, list := range lists {
+		known[i] = guest.Setting{Name: list.name, Into: list.names}
+	}
+	if err := guest.DecodeSettings(raw, known...); err != nil {
 		return settings{}, err
 	}
-	for _, list := range []struct { // in this order: the same settings always get the same answer
-		name  string
-		names []string
-	}{{"validUsers", decoded.Users}, {"validActions", decoded.Actions}, {"validResources", decoded.Resources}} {
-		if len(list.names) == 0 {
+	for _, list := range lists {
+		if len(*list.names) == 0 {
 			return settings{}, fmt.Errorf("setting %q: got nothing, want at least one name", list.name)
 		}
 	}
 	return decoded, nil
 }
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
 }
@@ -40,20 +43,20 @@ func validateSettings(raw json.RawMessage) error {
 // deed is a request: who wants to do what with which resource.
 type deed struct{ user, action, resource string }
 
-func decodeDeed(document json.RawMessage) (deed, error) {
+func decodeDeed(request document.Value) (deed, error) {
+	names := []string{"user", "action", "resource"}
+	values, err := request.Members(names...)
+	if err != nil {
+		return deed{}, err
+	}
 	var wanted deed
-	for _, member := range []struct {
-		name  string
-		value *string
-	}{{"user", &wanted.user}, {"action", &wanted.action}, {"resource", &wanted.resource}} {
-		text, present, err := guest.Text(document, member.name)
-		if err != nil {
-			return deed{}, err
-		}
-		if !present {
+	for i, text := range []*string{&wanted.user, &wanted.action, &wanted.resource} {
+		if !values[i].Exists() {
 			return deed{}, errors.New("want an object with user, action and resource")
 		}
-		*member.value = text
+		if *text, err = values[i].Text(); err != nil {
+			return deed{}, document.In(err, names[i])
+		}
 	}
 	return wanted, nil
 }

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 const valid = `{"validUsers":["tonio"],"validActions":["eats","drinks"],"validResources":["hay"]}`
@@ -26,7 +26,7 @@ func TestValidate(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			got, err := validate(guest.Request{Document: json.RawMessage(tc.document), Settings: json.RawMessage(valid)})
+			got, err := validate(guest.Request{Document: document.MustRead(tc.document), Settings: document.MustRead(valid)})
 			gotErr := ""
 			if err != nil {
 				gotErr = err.Error()
@@ -39,7 +39,7 @@ func TestValidate(t *testing.T) {
 			}
 		})
 	}
-	if _, err := validate(guest.Request{Document: json.RawMessage(`{}`)}); err == nil {
+	if _, err := validate(guest.Request{Document: document.MustRead(`{}`)}); err == nil {
 		t.Error("judged a request without settings")
 	}
 }
@@ -52,7 +52,7 @@ func TestValidateSettings(t *testing.T) {
 		`{"users":[]}`: `unknown setting "users", allowed are: validUsers, validActions, validResources`,
 	} {
 		got := ""
-		if err := validateSettings(json.RawMessage(settings)); err != nil {
+		if err := validateSettings(document.MustRead(settings)); err != nil {
 			got = err.Error()
 		}
 		if got != want {

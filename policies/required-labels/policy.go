@@ -1,15 +1,15 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
 }
@@ -19,18 +19,12 @@ func validate(request guest.Request) (guest.Response, error) {
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
-	if request.Object == nil {
+	if !request.Object.Exists() {
 		return guest.Accept(), nil
 	}
-	value, err := guest.Member(request.Object, "metadata", "labels")
+	labels, err := request.Object.TextMap("metadata", "labels")
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("decode %s: %w", request.Kind.Kind, err)
-	}
-	var labels map[string]string
-	if value != nil {
-		if err := json.Unmarshal(value, &labels); err != nil {
-			return guest.Response{}, fmt.Errorf("decode %s: metadata.labels: %w", request.Kind.Kind, err)
-		}
 	}
 	if violations := config.violations(labels); len(violations) > 0 {
 		return guest.Reject(strings.Join(violations, "; ")), nil

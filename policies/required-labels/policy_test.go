@@ -1,13 +1,13 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 func TestValidate(t *testing.T) {
@@ -27,9 +27,9 @@ func TestValidate(t *testing.T) {
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
-			request := guest.Request{Settings: json.RawMessage(settings)}
+			request := guest.Request{Settings: document.MustRead(settings)}
 			if tc.object != "" {
-				request.Object = json.RawMessage(tc.object)
+				request.Object = document.MustRead(tc.object)
 			}
 			got, err := validate(request)
 			if err != nil {
@@ -43,11 +43,11 @@ func TestValidate(t *testing.T) {
 }
 
 func TestValidateFailsClosed(t *testing.T) {
-	_, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: json.RawMessage(`{"metadata":{"labels":[]}}`)})
+	_, err := validate(guest.Request{Kind: guest.Kind{Kind: "Pod"}, Object: document.MustRead(`{"metadata":{"labels":[]}}`)})
 	if err == nil || !strings.HasPrefix(err.Error(), "decode Pod: ") {
 		t.Errorf("got %v, want an error about the object", err)
 	}
-	_, err = validate(guest.Request{Object: json.RawMessage(`{}`), Settings: json.RawMessage(`{"x":1}`)})
+	_, err = validate(guest.Request{Object: document.MustRead(`{}`), Settings: document.MustRead(`{"x":1}`)})
 	if err == nil || !strings.HasPrefix(err.Error(), "invalid settings: ") {
 		t.Errorf("got %v, want an error about the settings", err)
 	}
@@ -62,8 +62,8 @@ func TestValidateSettings(t *testing.T) {
 		"none":                   {`{}`, ""},
 		"all":                    {`{"mandatory_labels":["a"],"denied_labels":["example.com/b"],"constrained_labels":{"a":"^x+$"}}`, ""},
 		"an unknown name":        {`{"required":["a"]}`, `unknown setting "required", allowed are: mandatory_labels, denied_labels, constrained_labels`},
-		"a string for a list":    {`{"mandatory_labels":"team"}`, `setting "mandatory_labels": got a JSON string, want a list`},
-		"a list for a map":       {`{"constrained_labels":["a"]}`, `setting "constrained_labels": got a JSON array, want an object`},
+		"a string for a list":    {`{"mandatory_labels":"team"}`, `setting "mandatory_labels": got "team", want a list`},
+		"a list for a map":       {`{"constrained_labels":["a"]}`, `setting "constrained_labels": got ["a"], want an object`},
 		"no regular expression":  {`{"constrained_labels":{"env":"^(dev"}}`, "constrained_labels[\"env\"]: \"^(dev\" is not a regular expression: error parsing regexp: missing closing ): `^(dev`"},
 		"no key":                 {`{"denied_labels":["a","b c"]}`, `denied_labels[1]: "b c"` + notAKey},
 		"an empty key":           {`{"mandatory_labels":[""]}`, `mandatory_labels[0]: ""` + notAKey},
@@ -77,7 +77,7 @@ func TestValidateSettings(t *testing.T) {
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			got := ""
-			if err := validateSettings(json.RawMessage(tc.settings)); err != nil {
+			if err := validateSettings(document.MustRead(tc.settings)); err != nil {
 				got = err.Error()
 			}
 			if got != tc.want {

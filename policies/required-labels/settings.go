@@ -1,30 +1,34 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"regexp"
 	"slices"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/label"
 )
 
 // settings have the names that users know from upstream's label policies.
 type settings struct {
 	// Mandatory labels have to be there, with any value.
-	Mandatory []string `json:"mandatory_labels"`
+	Mandatory []string
 	// Denied labels must not be there.
-	Denied []string `json:"denied_labels"`
+	Denied []string
 	// Constrained labels have, where they are there, a value that matches.
-	Constrained map[string]string `json:"constrained_labels"`
+	Constrained map[string]string
 
 	patterns map[string]*regexp.Regexp
 }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	var decoded settings
-	if err := guest.DecodeSettings(raw, &decoded, "mandatory_labels", "denied_labels", "constrained_labels"); err != nil {
+	err := guest.DecodeSettings(raw,
+		guest.Setting{Name: "mandatory_labels", Into: &decoded.Mandatory},
+		guest.Setting{Name: "denied_labels", Into: &decoded.Denied},
+		guest.Setting{Name: "constrained_labels", Into: &decoded.Constrained})
+	if err != nil {
 		return settings{}, err
 	}
 	if err := decoded.check(); err != nil {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"os"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
@@ -11,6 +10,6 @@ import (
 func main() {
 	os.Exit(command.Run(command.OS(), guest.Policy{
 		Validate: validate, ValidateSettings: validateSettings,
-		Example: guest.Example{Settings: json.RawMessage(`{"registries":["registry.example"]}`)},
+		Example: guest.Example{Settings: `{"registries":["registry.example"]}`},
 	}))
 }

@@ -1,24 +1,24 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/image"
 )
 
 type settings struct {
 	// Registries are registries ("ghcr.io") or parts of them ("ghcr.io/kubewarden").
-	Registries []string `json:"registries"`
+	Registries []string
 }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	var decoded settings
-	if err := guest.DecodeSettings(raw, &decoded, "registries"); err != nil {
+	if err := guest.DecodeSettings(raw, guest.Setting{Name: "registries", Into: &decoded.Registries}); err != nil {
 		return settings{}, err
 	}
 	if len(decoded.Registries) == 0 {
@@ -36,20 +36,9 @@ func decodeSettings(raw json.RawMessage) (settings, error) {
 	return decoded, nil
 }
 
-func validateSettings(raw json.RawMessage) error {
+func validateSettings(raw document.Value) error {
 	_, err := decodeSettings(raw)
 	return err
-}
-
-type container struct {
-	Name  string `json:"name"`
-	Image string `json:"image"`
-}
-
-type podSpec struct {
-	Containers          []container `json:"containers"`
-	InitContainers      []container `json:"initContainers"`
-	EphemeralContainers []container `json:"ephemeralContainers"`
 }
 
 func validate(request guest.Request) (guest.Response, error) {
@@ -57,15 +46,16 @@ func validate(request guest.Request) (guest.Response, error) {
 	if err != nil {
 		return guest.Response{}, fmt.Errorf("invalid settings: %w", err)
 	}
-	var spec podSpec
-	if err := request.DecodeContainers(&spec, "name", "image"); err != nil {
-		return guest.Response{}, err
-	}
 	var reasons []string
-	for _, c := range slices.Concat(spec.InitContainers, spec.Containers, spec.EphemeralContainers) {
-		if !config.trusts(c.Image) {
-			reasons = append(reasons, fmt.Sprintf("container %q: image %q is not from a trusted registry", c.Name, c.Image))
+	err = request.EachContainer(func(_ string, container document.Value) error {
+		texts, err := container.TextsOf("name", "image")
+		if err == nil && !config.trusts(texts[1]) {
+			reasons = append(reasons, fmt.Sprintf("container %q: image %q is not from a trusted registry", texts[0], texts[1]))
 		}
+		return err
+	})
+	if err != nil {
+		return guest.Response{}, err
 	}
 	if len(reasons) > 0 {
 		return guest.Reject(strings.Join(reasons, "; ")), nil

@@ -1,12 +1,12 @@
 package main
 
 import (
-	"encoding/json"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 func TestTrusts(t *testing.T) {
@@ -40,9 +40,9 @@ func TestTrusts(t *testing.T) {
 func TestValidate(t *testing.T) {
 	request := guest.Request{
 		Kind: guest.Kind{Group: "apps", Kind: "Deployment"},
-		Object: json.RawMessage(`{"spec":{"template":{"spec":{"initContainers":[{"name":"a","image":"evil.example/a"}],` +
+		Object: document.MustRead(`{"spec":{"template":{"spec":{"initContainers":[{"name":"a","image":"evil.example/a"}],` +
 			`"containers":[{"name":"b","image":"good.example/b"},{"name":"c","image":"c"}]}}}}`),
-		Settings: json.RawMessage(`{"registries":["good.example"]}`),
+		Settings: document.MustRead(`{"registries":["good.example"]}`),
 	}
 	got, err := validate(request)
 	if err != nil {
@@ -52,18 +52,23 @@ func TestValidate(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
-	request.Object = nil
+	request.Object = document.Value{}
 	if got, err := validate(request); err != nil || !got.Accepted {
 		t.Errorf("got %+v, %v, want an accepted deletion", got, err)
 	}
-	request.Object = json.RawMessage(`{"spec":{"template":1}}`)
-	if _, err := validate(request); err == nil {
-		t.Error("accepted a Deployment that cannot be read")
+	for object, want := range map[string]string{
+		`{"spec":{"template":1}}`: "decode Deployment: spec: template: got 1, want an object",
+		`{"spec":{"template":{"spec":{"containers":[{"image":["a"]}]}}}}`: `decode Deployment: containers[0]: image: got ["a"], want a string`,
+	} {
+		request.Object = document.MustRead(object)
+		if _, err := validate(request); err == nil || err.Error() != want {
+			t.Errorf("%s: got %v, want %s", object, err, want)
+		}
 	}
 }
 
 func TestTrustsDockerHubByItsOtherHost(t *testing.T) {
-	trusted, err := decodeSettings(json.RawMessage(`{"registries":["index.docker.io/library"]}`))
+	trusted, err := decodeSettings(document.MustRead(`{"registries":["index.docker.io/library"]}`))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +87,7 @@ func TestValidateSettings(t *testing.T) {
 		`{"allow":["ghcr.io"]}`:         `unknown setting "allow", allowed are: registries`,
 	} {
 		got := ""
-		if err := validateSettings(json.RawMessage(settings)); err != nil {
+		if err := validateSettings(document.MustRead(settings)); err != nil {
 			got = err.Error()
 		}
 		if got != want {

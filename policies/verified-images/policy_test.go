@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 // registry is a host that verifies by a table: of an image, who signed it; and by another, what
@@ -70,13 +71,13 @@ func newRegistry() *registry {
 }
 
 // demands are settings with some members.
-func demands(t *testing.T, members map[string]any) json.RawMessage {
+func demands(t *testing.T, members map[string]any) document.Value {
 	t.Helper()
 	raw, err := json.Marshal(members)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return raw
+	return document.MustRead(string(raw))
 }
 
 // keyOf demands a key for images.
@@ -152,7 +153,7 @@ func TestValidate(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			host := newRegistry()
 			got, err := validate(guest.Request{
-				Kind: guest.Kind{Kind: "Pod"}, Operation: "CREATE", Object: json.RawMessage(pod(tc.images...)),
+				Kind: guest.Kind{Kind: "Pod"}, Operation: "CREATE", Object: document.MustRead(pod(tc.images...)),
 				Settings: demands(t, tc.settings), Host: host.call,
 			})
 			if err != nil {
@@ -160,7 +161,7 @@ func TestValidate(t *testing.T) {
 			}
 			want := guest.Response{Accepted: tc.refusal == "", Message: tc.refusal}
 			if tc.want != nil {
-				want.MutatedObject = json.RawMessage(pod(tc.want...))
+				want.MutatedObject = []byte(pod(tc.want...))
 			}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
@@ -177,7 +178,7 @@ func TestValidateIsAboutOneDigest(t *testing.T) {
 	host := newRegistry()
 	host.digests["r.test/a/app@sha256:1"] = []string{"sha256:2"}
 	got, err := validate(guest.Request{
-		Kind: guest.Kind{Kind: "Pod"}, Object: json.RawMessage(pod("r.test/a/app:v1")), Host: host.call,
+		Kind: guest.Kind{Kind: "Pod"}, Object: document.MustRead(pod("r.test/a/app:v1")), Host: host.call,
 		Settings: demands(t, map[string]any{"signatures": []any{keyOf("*", key), keyOf("r.test/*", key)}}),
 	})
 	if err != nil || got.Accepted || !strings.Contains(got.Message, "sha256:2 was verified in place of sha256:1") {
@@ -198,12 +199,12 @@ func TestValidateJudgesWhatAnUpdateBrings(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			request := guest.Request{
-				Kind: guest.Kind{Kind: "Pod"}, Operation: tc.operation, Object: json.RawMessage(pod("r.test/a/old:v1")),
-				Document: json.RawMessage(`{"oldObject":` + tc.before + `}`),
+				Kind: guest.Kind{Kind: "Pod"}, Operation: tc.operation, Object: document.MustRead(pod("r.test/a/old:v1")),
+				Document: document.MustRead(`{"oldObject":` + tc.before + `}`),
 				Settings: demands(t, map[string]any{"signatures": []any{keyOf("*", key)}}), Host: newRegistry().call,
 			}
 			if tc.operation == "DELETE" {
-				request.Object = nil
+				request.Object = document.Value{}
 			}
 			got, err := validate(request)
 			if err != nil {
@@ -219,16 +220,16 @@ func TestValidateJudgesWhatAnUpdateBrings(t *testing.T) {
 func TestValidateFailsClosed(t *testing.T) {
 	settings := demands(t, map[string]any{"signatures": []any{keyOf("*", key)}})
 	for want, request := range map[string]guest.Request{
-		"decode Pod: spec is not an object":              {Object: json.RawMessage(`{"spec":1}`)},
-		"decode Pod: containers is not a list":           {Object: json.RawMessage(`{"spec":{"containers":{}}}`)},
-		"decode Pod: containers[0] is not an object":     {Object: json.RawMessage(`{"spec":{"containers":[1]}}`)},
-		"decode Pod: initContainers[0].image is not a":   {Object: json.RawMessage(`{"spec":{"initContainers":[{"image":{}}]}}`)},
-		"decode Pod: oldObject: ":                        {Operation: "UPDATE", Object: json.RawMessage(`{}`), Document: json.RawMessage(`{}`)},
-		"decode Pod: oldObject: spec is not an object":   {Operation: "UPDATE", Object: json.RawMessage(`{}`), Document: json.RawMessage(`{"oldObject":{"spec":[]}}`)},
-		`invalid settings: setting "signatures": got no`: {Object: json.RawMessage(`{}`), Settings: json.RawMessage(`{}`)},
+		"decode Pod: spec: got 1, want an object":                     {Object: document.MustRead(`{"spec":1}`)},
+		"decode Pod: containers: got {}, want a list":                 {Object: document.MustRead(`{"spec":{"containers":{}}}`)},
+		"decode Pod: containers[0]: got 1, want an object":            {Object: document.MustRead(`{"spec":{"containers":[1]}}`)},
+		"decode Pod: initContainers[0]: image: got {}, want a string": {Object: document.MustRead(`{"spec":{"initContainers":[{"image":{}}]}}`)},
+		"decode Pod: oldObject: got nothing, want an object":          {Operation: "UPDATE", Object: document.MustRead(`{}`), Document: document.MustRead(`{}`)},
+		"decode Pod: oldObject: spec: got [], want an object":         {Operation: "UPDATE", Object: document.MustRead(`{}`), Document: document.MustRead(`{"oldObject":{"spec":[]}}`)},
+		`invalid settings: setting "signatures": got no`:              {Object: document.MustRead(`{}`), Settings: document.MustRead(`{}`)},
 	} {
 		request.Kind.Kind, request.Host = "Pod", newRegistry().call
-		if request.Settings == nil {
+		if !request.Settings.Exists() {
 			request.Settings = settings
 		}
 		got, err := validate(request)
@@ -238,7 +239,7 @@ func TestValidateFailsClosed(t *testing.T) {
 	}
 	// An answer that does not say so is not trusted.
 	got, err := validate(guest.Request{
-		Kind: guest.Kind{Kind: "Pod"}, Object: json.RawMessage(pod("r.test/app")), Settings: settings,
+		Kind: guest.Kind{Kind: "Pod"}, Object: document.MustRead(pod("r.test/app")), Settings: settings,
 		Host: func(string, string, []byte) ([]byte, error) { return []byte(`{"digest":"sha256:1"}`), nil },
 	})
 	if err != nil || got.Accepted {

@@ -1,23 +1,23 @@
 package main
 
 import (
-	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/image"
 )
 
 // settings have the names that users know from upstream's policy about signatures.
 type settings struct {
-	Signatures []demand `json:"signatures"`
+	Signatures []demand
 	// Unmatched says what becomes of images that no demand is about.
-	Unmatched string `json:"unmatchedImages"`
+	Unmatched string
 	// Pin has images pinned to the digest that was verified.
-	Pin bool `json:"modifyImagesWithDigest"`
+	Pin bool
 }
 
 // Values of unmatchedImages.
@@ -29,11 +29,11 @@ const (
 // demand says who must have signed some images.
 type demand struct {
 	// Image is a name without tag, or a pattern in which * stands for any text.
-	Image         string            `json:"image"`
-	PublicKeys    []string          `json:"pubKeys"`
-	Keyless       []identity        `json:"keyless"`
-	KeylessPrefix []identities      `json:"keylessPrefix"`
-	Annotations   map[string]string `json:"annotations"`
+	Image         string
+	PublicKeys    []string
+	Keyless       []identity
+	KeylessPrefix []identities
+	Annotations   map[string]string
 }
 
 // identity is somebody whom an issuer vouched for.
@@ -43,14 +43,15 @@ type identity struct {
 }
 
 // identities are those whose URL begins with something.
-type identities struct {
-	Issuer    string `json:"issuer"`
-	URLPrefix string `json:"urlPrefix"`
-}
+type identities struct{ Issuer, URLPrefix string }
 
-func decodeSettings(raw json.RawMessage) (settings, error) {
+func decodeSettings(raw document.Value) (settings, error) {
 	decoded := settings{Unmatched: denyUnmatched, Pin: true}
-	if err := guest.DecodeSettings(raw, &decoded, "signatures", "unmatchedImages", "modifyImagesWithDigest"); err != nil {
+	err := guest.DecodeSettings(raw,
+		guest.Setting{Name: "signatures", Into: each(&decoded.Signatures, decodeDemand)},
+		guest.Setting{Name: "unmatchedImages", Into: &decoded.Unmatched},
+		guest.Setting{Name: "modifyImagesWithDigest", Into: &decoded.Pin})
+	if err != nil {
 		return settings{}, err
 	}
 	if decoded.Unmatched != denyUnmatched && decoded.Unmatched != acceptUnmatched {
@@ -64,22 +65,53 @@ func decodeSettings(raw json.RawMessage) (settings, error) {
 			return settings{}, fmt.Errorf("signatures[%d]: %w", i, err)
 		}
 	}
-	return decoded, checkNames(raw)
+	return decoded, nil
 }
 
-// checkNames refuses what a demand does not have: a misspelt name would demand less.
-func checkNames(raw json.RawMessage) error {
-	var list struct{ Signatures []json.RawMessage }
-	if err := json.Unmarshal(raw, &list); err != nil {
-		return err
-	}
-	for i, one := range list.Signatures {
-		var ignored struct{}
-		if err := guest.DecodeSettings(one, &ignored, "image", "pubKeys", "keyless", "keylessPrefix", "annotations"); err != nil {
-			return fmt.Errorf("signatures[%d]: %w", i, err)
+// each decodes a list by what decodes an element of it.
+func each[T any](into *[]T, decode func(document.Value) (T, error)) func(document.Value) error {
+	return func(value document.Value) error {
+		elements, err := value.List()
+		if err != nil {
+			return err
 		}
+		for i, element := range elements {
+			one, err := decode(element)
+			if err != nil {
+				return document.At(err, i)
+			}
+			*into = append(*into, one)
+		}
+		return nil
 	}
-	return nil
+}
+
+// decodeDemand refuses what a demand does not have: a misspelt name would demand less.
+func decodeDemand(value document.Value) (demand, error) {
+	var decoded demand
+	err := guest.DecodeSettings(value,
+		guest.Setting{Name: "image", Into: &decoded.Image},
+		guest.Setting{Name: "pubKeys", Into: &decoded.PublicKeys},
+		guest.Setting{Name: "keyless", Into: each(&decoded.Keyless, decodeIdentity)},
+		guest.Setting{Name: "keylessPrefix", Into: each(&decoded.KeylessPrefix, decodeIdentities)},
+		guest.Setting{Name: "annotations", Into: &decoded.Annotations})
+	return decoded, err
+}
+
+func decodeIdentity(value document.Value) (identity, error) {
+	texts, err := value.TextsOf("issuer", "subject")
+	if err != nil {
+		return identity{}, err
+	}
+	return identity{Issuer: texts[0], Subject: texts[1]}, nil
+}
+
+func decodeIdentities(value document.Value) (identities, error) {
+	texts, err := value.TextsOf("issuer", "urlPrefix")
+	if err != nil {
+		return identities{}, err
+	}
+	return identities{Issuer: texts[0], URLPrefix: texts[1]}, nil
 }
 
 func (d demand) check() error {

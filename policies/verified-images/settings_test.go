@@ -1,9 +1,10 @@
 package main
 
 import (
-	"encoding/json"
 	"strings"
 	"testing"
+
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 func TestMatches(t *testing.T) {
@@ -53,13 +54,13 @@ func TestValidateSettings(t *testing.T) {
 		`{"signatures":[{"image":"*","pubKeys":["a"]}]}`:                                         "signatures[0]: pubKeys[0]: want a public key in PEM",
 		`{"signatures":[{"image":"*","keyless":[{"issuer":"a"}]}]}`:                              `signatures[0]: keyless[0]: got issuer "a" and subject "", want both`,
 		`{"signatures":[{"image":"*","keylessPrefix":[{"issuer":"a","urlPrefix":"git.test"}]}]}`: `signatures[0]: keylessPrefix[0]: got issuer "a" and urlPrefix "git.test", want an issuer and the beginning of a URL`,
-		`{"signatures":[{"image":"*","pubKeys":[` + quoted + `],"annotation":{}}]}`:              `signatures[0]: unknown setting "annotation", allowed are: image, pubKeys, keyless, keylessPrefix, annotations`,
-		`{"signatures":[{"image":"*","pubKeys":` + quoted + `}]}`:                                `setting "signatures.pubKeys": got a JSON string, want a list`,
+		`{"signatures":[{"image":"*","pubKeys":[` + quoted + `],"annotation":{}}]}`:              `setting "signatures"[0]: unknown setting "annotation", allowed are: image, pubKeys, keyless, keylessPrefix, annotations`,
+		`{"signatures":[{"image":"*","pubKeys":` + quoted + `}]}`:                                `setting "signatures"[0]: setting "pubKeys": got "-----BEGIN PUBLIC KEY-----\nAAAA\n-----..., want a list`,
 		`{"signatures":[],"unmatchedImages":"allow"}`:                                            `setting "unmatchedImages": got "allow", want deny or accept`,
 		`{"images":[]}`: `unknown setting "images", allowed are: signatures, unmatchedImages, modifyImagesWithDigest`,
 	} {
 		got := ""
-		if err := validateSettings(json.RawMessage(settings)); err != nil {
+		if err := validateSettings(document.MustRead(settings)); err != nil {
 			got = err.Error()
 		}
 		if got != want {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 
@@ -91,18 +92,26 @@ func (v *verifier) ask(name string) (digest string, err error) {
 }
 
 func (v *verifier) question(asked question) (digest string, err error) {
-	var answer struct {
-		IsTrusted bool   `json:"is_trusted"`
-		Digest    string `json:"digest"`
-	}
-	if err := v.request.Ask("oci", "v2/verify", asked, &answer); err != nil {
+	payload, err := json.Marshal(asked)
+	if err != nil {
 		return "", err
 	}
-	if !answer.IsTrusted || answer.Digest == "" {
-		return "", fmt.Errorf("is_trusted is %v and digest %q", answer.IsTrusted, answer.Digest)
+	answer, err := v.request.Ask("oci", "v2/verify", payload)
+	if err != nil {
+		return "", err
 	}
-	if _, wanted := image.WithoutDigest(asked.Image); wanted != "" && wanted != answer.Digest {
-		return "", fmt.Errorf("%s was verified in place of %s", answer.Digest, wanted)
+	isTrusted, err := answer.Bool("is_trusted")
+	if err != nil {
+		return "", err
 	}
-	return answer.Digest, nil
+	if digest, err = answer.Text("digest"); err != nil {
+		return "", err
+	}
+	if !isTrusted || digest == "" {
+		return "", fmt.Errorf("is_trusted is %v and digest %q", isTrusted, digest)
+	}
+	if _, wanted := image.WithoutDigest(asked.Image); wanted != "" && wanted != digest {
+		return "", fmt.Errorf("%s was verified in place of %s", digest, wanted)
+	}
+	return digest, nil
 }

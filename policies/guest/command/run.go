@@ -42,7 +42,7 @@ func run(process Process, policy guest.Policy) error {
 	if len(process.Args) != 1 || operations[process.Args[0]] == "" {
 		return fmt.Errorf("got arguments %q, want validate or validate-settings", process.Args)
 	}
-	policy.Prepare()
+	policy = policy.Prepare()
 	// Room that is made before the first read is there before the first request.
 	var question bytes.Buffer
 	question.Grow(questionBytes)

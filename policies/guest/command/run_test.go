@@ -2,24 +2,24 @@ package command_test
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 	"github.com/kubewarden/kubewarden-operator/policies/guest/command"
+	"github.com/kubewarden/kubewarden-operator/policies/guest/document"
 )
 
 func TestRun(t *testing.T) {
 	policy := guest.Policy{
 		Validate: func(request guest.Request) (guest.Response, error) {
-			if request.Object == nil {
+			if !request.Object.Exists() {
 				return guest.Response{}, errors.New("no idea")
 			}
 			return guest.Accept(), nil
 		},
-		ValidateSettings: func(json.RawMessage) error { return nil },
+		ValidateSettings: func(document.Value) error { return nil },
 	}
 	tests := map[string]struct {
 		args                   []string

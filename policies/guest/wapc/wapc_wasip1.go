@@ -34,8 +34,11 @@ func hostError(address unsafe.Pointer)
 
 //go:wasmexport __guest_call
 func guestCall(operationLength, payloadLength uint32) uint32 {
-	operation := make([]byte, operationLength)
-	payload := make([]byte, payloadLength)
+	length, question := uint64(operationLength)+uint64(payloadLength), room
+	if length > uint64(len(room)) {
+		question = make([]byte, length)
+	}
+	operation, payload := question[:operationLength], question[operationLength:length]
 	guestRequest(address(operation), address(payload))
 	policy := registered
 	policy.Host = callHost
