@@ -9,10 +9,10 @@
 // server can (a closed loop: each of some clients waits for its answer), then half of that
 // rate for the latencies (an open loop: requests are due at fixed times and latency counts
 // from there, so that a server that stalls is not spared the requests that it kept from
-// being sent). In turns with the server a floor is asked, a child that accepts everything,
-// for what requests cost without policies on this machine at this time. Before that the
-// server is started with nothing and with all at hand. Figures have bounds, and a figure
-// that does not hold is an error.
+// being sent). In turns with the server a floor is asked (test/bench/floor), a child that
+// accepts everything, for what requests cost without policies on this machine at this time.
+// Before that the server is started with nothing and with all at hand. Figures have bounds,
+// and a figure that does not hold is an error.
 //
 // A soak asks policies of policies/ at half the rate with a changed policies.yml every
 // second, and looks at the memory.

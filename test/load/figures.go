@@ -5,14 +5,16 @@ import (
 	"io"
 	"math"
 	"text/tabwriter"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
-// What holds on the reference machine: two processors, on which a whole request without a
-// policy costs client and server 87 us together.
+// What holds on the reference machine, which has two processors.
 const (
-	referenceRate  = 9_000         // requests/s
-	referenceFloor = 2 * 1e6 / 87. // requests/s
-	referenceP99   = 3.            // ms, at half load
+	referenceRate  = 9_000                                               // requests/s
+	referenceFloor = 2 * float64(time.Second) / float64(floor.Reference) // requests/s
+	referenceP99   = 3.                                                  // ms, at half load
 	// quietFloorP99 is what the floor's own 99th percentile at that rate stays under, in ms,
 	// where nobody else wants the processors.
 	quietFloorP99 = 1.
@@ -49,10 +51,10 @@ func only(told figure) figure {
 // figures holds a load against what is to hold. On a machine that is slower than the
 // reference, or has others to serve, the floor gets slower too.
 func (r *result) figures() []figure {
-	floor := r.Phases["floor-full"].RPS
+	without := r.Phases["floor-full"].RPS
 	ratio := 0.
-	if floor > 0 {
-		ratio = r.RPS / floor
+	if without > 0 {
+		ratio = r.RPS / without
 	}
 	slower := math.Max(1, r.Phases["floor-half"].P99/quietFloorP99)
 	return []figure{

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // outcome is what a request may be answered with.
@@ -23,6 +24,16 @@ var (
 	notFound    = outcome{status: 404, message: "unknown policy"}
 	beingLoaded = outcome{status: 503, message: "is being loaded"}
 )
+
+// isOneOf says whether an answer is one of the outcomes.
+func isOneOf(answer floor.Answer, outcomes ...outcome) bool {
+	for _, want := range outcomes {
+		if answer.Status == want.status && answer.Allowed == want.allowed && strings.Contains(answer.Message, want.message) {
+			return true
+		}
+	}
+	return false
+}
 
 func denied(message string) outcome { return outcome{status: 200, message: message} }
 

@@ -2,12 +2,8 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"net/http/httptest"
 	"os"
 	"os/exec"
 	"strings"
@@ -15,64 +11,37 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/kubewarden/kubewarden-operator/test/bench/child"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // The floor accepts what a policy server is asked, over HTTP/2 and with the UID of each request.
 func TestFloorAnswersAsAsked(t *testing.T) {
-	floor := httptest.NewUnstartedServer(http.HandlerFunc(answerFloor))
-	floor.EnableHTTP2 = true
-	floor.StartTLS()
-	defer floor.Close()
-	asks := newClient(floor.Listener.Addr().String(), nil)
-	defer asks.http.CloseIdleConnections()
-	asks.http.Transport.(*http.Transport).TLSClientConfig = &tls.Config{RootCAs: floor.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs}
+	at, err := newServer(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	go func() {
+		at.endedBy = floor.Serve(ctx, []string{at.dir, at.api, at.readiness})
+		close(at.ended)
+	}()
+	asks := floor.NewClient(at.api, at.roots)
+	t.Cleanup(func() {
+		asks.Close()
+		stop()
+		if <-at.ended; at.endedBy != nil {
+			t.Error(at.endedBy)
+		}
+	})
+	if err := at.waitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	fixtures := (config{policies: 20}).fixtures()
 	if err := newFixed(asks, withoutPolicies(fixtures)).warmUp(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if err := newFixed(asks, fixtures).warmUp(t.Context()); err == nil || !strings.Contains(err.Error(), "wrong verdict") {
 		t.Errorf("the floor as a policy server: got %v, want a wrong verdict", err)
-	}
-}
-
-func TestFloorRefuses(t *testing.T) {
-	answer := httptest.NewRecorder()
-	answerFloor(answer, httptest.NewRequest(http.MethodPost, "/validate/a", strings.NewReader(`{}`)))
-	if answer.Code != http.StatusBadRequest {
-		t.Errorf("got %d without a uid, want 400", answer.Code)
-	}
-	if err := serveFloor(t.Context(), []string{"here"}); err == nil || !strings.Contains(err.Error(), "got 1 arguments") {
-		t.Errorf("got %v, want an error about the arguments", err)
-	}
-	listener, err := net.Listen("tcp", child.Loopback+":0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer listener.Close()
-	taken := listener.Addr().String()
-	if err := serveFloor(t.Context(), []string{t.TempDir(), taken, taken}); err == nil || !strings.Contains(err.Error(), "listen as the floor") {
-		t.Errorf("got %v, want an error about the address", err)
-	}
-}
-
-func TestParseProcessorTime(t *testing.T) {
-	for name, tc := range map[string]struct {
-		stat string
-		want time.Duration
-		err  string
-	}{
-		"user and kernel":         {"7 (kubewarden) S 1 7 7 0 -1 4194560 1 2 3 4 120 30 5 6 20 0", 1500 * time.Millisecond, ""},
-		"a name with a blank":     {"7 (a) b) R) S 1 7 7 0 -1 4194560 1 2 3 4 1 0 5 6 20 0", 10 * time.Millisecond, ""},
-		"a process that is going": {"7 (kubewarden) Z", 0, "1 fields"},
-		"no number":               {"7 (kubewarden) S 1 7 7 0 -1 4194560 1 2 3 4 many 30", 0, `parsing "many"`},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got, err := parseProcessorTime(tc.stat)
-			if got != tc.want || (err == nil) != (tc.err == "") || err != nil && !strings.Contains(err.Error(), tc.err) {
-				t.Errorf("got %s, %v; want %s, %q", got, err, tc.want, tc.err)
-			}
-		})
 	}
 }
 

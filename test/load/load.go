@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // turn is how long one side is asked before it is the other's turn, so that what else the
@@ -18,7 +20,7 @@ type side struct {
 	// prefix begins the names of its phases.
 	prefix string
 	at     *server
-	client *client
+	client *floor.Client
 	aim    *fixed
 	// full is as fast as it can, half at half of the server's rate.
 	full, half stretch
@@ -32,7 +34,7 @@ type stretch struct {
 }
 
 func newSide(prefix string, at *server, fixtures []fixture) *side {
-	asks := newClient(at.api, at.roots)
+	asks := floor.NewClient(at.api, at.roots)
 	return &side{
 		prefix: prefix, at: at, client: asks, aim: newFixed(asks, fixtures),
 		full: stretch{phase: newPhase()}, half: stretch{phase: newPhase()},
@@ -42,14 +44,14 @@ func newSide(prefix string, at *server, fixtures []fixture) *side {
 // measureLoad finds how fast the server is, and the latencies at half of that, both beside
 // the floor.
 func (c config) measureLoad(ctx context.Context, at *server, into *result, log io.Writer) (err error) {
-	floor, err := startFloor(ctx, at.dir, log)
+	without, err := startFloor(ctx, at.dir, log)
 	if err != nil {
 		return fmt.Errorf("start the floor: %w", err)
 	}
-	defer func() { err = errors.Join(err, floor.stop()) }()
-	ours, theirs := newSide("", at, c.fixtures()), newSide("floor-", floor, withoutPolicies(c.fixtures()))
-	defer ours.client.http.CloseIdleConnections()
-	defer theirs.client.http.CloseIdleConnections()
+	defer func() { err = errors.Join(err, without.stop()) }()
+	ours, theirs := newSide("", at, c.fixtures()), newSide("floor-", without, withoutPolicies(c.fixtures()))
+	defer ours.client.Close()
+	defer theirs.client.Close()
 	into.ReviewBytes = len(ours.aim.cases[0].review.body("load-0"))
 	for _, one := range []*side{theirs, ours} {
 		if err := one.aim.warmUp(ctx); err != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 	"github.com/kubewarden/kubewarden-operator/test/bench/record"
 )
 
@@ -43,8 +44,8 @@ func main() {
 }
 
 func command(ctx context.Context, arguments []string, log io.Writer) error {
-	if len(arguments) > 0 && arguments[0] == floorCommand {
-		return serveFloor(ctx, arguments[1:])
+	if len(arguments) > 0 && arguments[0] == floor.Command {
+		return floor.Serve(ctx, arguments[1:])
 	}
 	c, err := parse(arguments, log)
 	if err != nil {

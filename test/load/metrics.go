@@ -12,6 +12,8 @@ import (
 	dto "github.com/prometheus/client_model/go"
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // Metrics of the server that are read here.
@@ -36,9 +38,9 @@ func scrape(ctx context.Context, address string) (counters, error) {
 	if err != nil {
 		return counters{}, fmt.Errorf("read metrics: %w", err)
 	}
-	transport := &http.Transport{DialContext: dialLoopback}
+	transport := &http.Transport{DialContext: floor.DialLoopback}
 	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Timeout: requestTimeout, Transport: transport}).Do(request)
+	response, err := (&http.Client{Timeout: floor.RequestTimeout, Transport: transport}).Do(request)
 	if err != nil {
 		return counters{}, fmt.Errorf("read metrics: %w", err)
 	}

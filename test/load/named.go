@@ -10,11 +10,9 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
-
-// requestBytes is about how large a request of a load is.
-const requestBytes = 5_000
 
 // variant is what distinguishes a policy from others of the same guest.
 type variant struct {
@@ -81,7 +79,7 @@ func namedFixture(number int) fixture {
 	is := variants[of.Name](number)
 	made := fixture{id: fmt.Sprintf("clusterwide-load-%d", number), module: of.Name, settings: is.settings}
 	for _, ask := range is.asks {
-		document := string(of.Request(requestBytes))
+		document := string(of.Request(floor.ReviewBytes))
 		for i := 0; i < len(ask.swaps); i += 2 {
 			document = strings.Replace(document, ask.swaps[i], ask.swaps[i+1], 1)
 		}
@@ -92,15 +90,12 @@ func namedFixture(number int) fixture {
 
 // asReview surrounds a document with what it is sent in.
 func asReview(of guests.Guest, document string) review {
+	path := contract.PathValidate
 	if of.Raw() {
-		return review{`{"request":{"uid":"`, `",` + document[1:] + "}", contract.PathValidateRaw}
+		path = contract.PathValidateRaw
 	}
-	const key = `"uid":"`
-	before, after, _ := strings.Cut(document, key)
-	_, after, _ = strings.Cut(after, `"`)
-	return review{
-		`{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":` + before + key, `"` + after + "}", contract.PathValidate,
-	}
+	before, after := of.Around(document)
+	return review{before, after, path}
 }
 
 // buildGuests builds the modules of the named guests into a folder.

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // target is what a phase asks. The number of a request chooses what it is about.
@@ -161,7 +163,7 @@ func percentile(sorted []time.Duration, percent float64) time.Duration {
 
 // fixed asks policies that do not change.
 type fixed struct {
-	client *client
+	client *floor.Client
 	cases  []fixedCase
 }
 
@@ -171,7 +173,7 @@ type fixedCase struct {
 }
 
 // newFixed takes the cases of all policies in turn, so that neighbours go to different policies.
-func newFixed(asks *client, fixtures []fixture) *fixed {
+func newFixed(asks *floor.Client, fixtures []fixture) *fixed {
 	all := &fixed{client: asks}
 	for round := 0; ; round++ {
 		before := len(all.cases)
@@ -188,14 +190,14 @@ func newFixed(asks *client, fixtures []fixture) *fixed {
 
 func (f *fixed) ask(ctx context.Context, number int64) (asked, error) {
 	next := f.cases[number%int64(len(f.cases))]
-	got, err := f.client.ask(ctx, next.id, next.review)
+	got, err := f.client.Ask(ctx, next.review.path+next.id, next.review.body)
 	if err != nil {
 		return asked{id: next.id}, err
 	}
-	if !got.is(next.want) {
+	if !isOneOf(got, next.want) {
 		err = fmt.Errorf("wrong verdict of %s: got %+v, want %+v", next.id, got, next.want)
 	}
-	return asked{next.id, got.status}, err
+	return asked{next.id, got.Status}, err
 }
 
 // warmUp asks everything once, so that what is only done once is not measured.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
 	"github.com/kubewarden/kubewarden-operator/test/bench/child"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // Times that a server may take.
@@ -118,7 +119,7 @@ func (s *server) arguments(logLevel string) []string {
 func (s *server) waitReady(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	transport := &http.Transport{DialContext: dialLoopback}
+	transport := &http.Transport{DialContext: floor.DialLoopback}
 	defer transport.CloseIdleConnections()
 	asks := &http.Client{Timeout: time.Second, Transport: transport}
 	ticker := time.NewTicker(askReady)

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // grace is how long a server may take for a change to reach every request: what is promised
@@ -76,7 +78,7 @@ func (f fixture) outcomeOf(about review) (outcome, error) {
 func (s *slot) turn(now time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.history) > 1 && now.Sub(s.history[1].at) > grace+requestTimeout {
+	for len(s.history) > 1 && now.Sub(s.history[1].at) > grace+floor.RequestTimeout {
 		s.history = s.history[1:]
 	}
 	s.history = append(s.history, change{now, (s.history[len(s.history)-1].variant + 1) % len(s.variants)})

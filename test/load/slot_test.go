@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/kubewarden/kubewarden-operator/policyserver/contract"
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 func TestWhatMayBeAnsweredWhen(t *testing.T) {
@@ -62,7 +63,7 @@ func TestOldChangesAreForgotten(t *testing.T) {
 	for second := range 1000 {
 		slot.turn(start.Add(time.Duration(second) * time.Second))
 	}
-	if most := int((grace + requestTimeout) / time.Second); len(slot.history) > most+3 || len(slot.history) < most {
+	if most := int((grace + floor.RequestTimeout) / time.Second); len(slot.history) > most+3 || len(slot.history) < most {
 		t.Errorf("%d changes are remembered, want about %d", len(slot.history), most)
 	}
 }

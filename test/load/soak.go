@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // soakMemory bounds the memory of a server in a soak, in bytes.
@@ -21,7 +23,7 @@ const changeEvery = time.Second
 type churn struct {
 	dir, modules string
 	slots        []*slot
-	client       *client
+	client       *floor.Client
 	server       *server
 	// broken says that the policy brokenID has settings that cannot be: it is enforced as it
 	// was before. missing says that there is a policy without a module; nobody asks it.
@@ -117,14 +119,14 @@ func (c *churn) ask(ctx context.Context, number int64) (asked, error) {
 	slot := c.slots[number%count]
 	request := slot.requests[number/count%int64(len(slot.requests))]
 	sent := time.Now()
-	got, err := c.client.ask(ctx, slot.id, request.review)
+	got, err := c.client.Ask(ctx, request.review.path+slot.id, request.review.body)
 	if err != nil {
 		return asked{id: slot.id}, err
 	}
-	if possible := slot.possible(request, sent, time.Now()); !got.is(possible...) {
+	if possible := slot.possible(request, sent, time.Now()); !isOneOf(got, possible...) {
 		err = fmt.Errorf("wrong verdict of %s: got %+v, want one of %+v", slot.id, got, possible)
 	}
-	return asked{slot.id, got.status}, err
+	return asked{slot.id, got.Status}, err
 }
 
 // run changes the policies until ctx is done, and looks at the memory each time.
@@ -158,8 +160,8 @@ func (c *churn) cycle() time.Duration { return 2 * time.Duration(len(c.steps)) *
 // measureSoak finds how fast the server is, and then watches it at half of that while its
 // policies change.
 func (c config) measureSoak(ctx context.Context, at *server, into *result, _ io.Writer) error {
-	asks := newClient(at.api, at.roots)
-	defer asks.http.CloseIdleConnections()
+	asks := floor.NewClient(at.api, at.roots)
+	defer asks.Close()
 	set, err := newChurn(c, at.dir)
 	if err != nil {
 		return err

@@ -29,7 +29,10 @@ func TestWhatAnAuditCosts(t *testing.T) {
 	scanner := newScanner(t, binary, c, server)
 
 	found := &result{Objects: len(world.objects), Policies: len(p), Questions: world.questions(p)}
+	without := startFloor(t)
+	before := without.measure(t)
 	found.First = measure(t, c, server, scanner)
+	found.Floor = bareOf(before.Add(without.measure(t)))
 	found.EtcdPerThousandPods = 1000 * c.reportsOf(t, "Pod").mean()
 	if reports := c.reportsOf(t, "").count; reports != found.Objects {
 		t.Errorf("there are %d reports of %d objects", reports, found.Objects)

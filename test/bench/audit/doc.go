@@ -9,11 +9,14 @@
 //
 // What is counted is counted where it arrives: evaluations by the policy server, writes by the
 // API server, bytes in etcd. Evaluations, writes, memory and bytes have limits that the test
-// holds; rates are shown and hold nothing, since they depend on who else uses the processors.
-// Without flags there are few objects.
+// holds. So has what a first scan takes of processors, in the policy server and the scanner,
+// beside what requests take without policies at that time (test/bench/floor). Rates by the clock
+// are shown and hold nothing, since they depend on who else uses the processors, and the API
+// server uses them, too. Without flags there are few objects.
 //
 //	cost_test.go       the scans, one after the other
 //	result_test.go     figures, limits, the file and the table
+//	floor_test.go      the floor as a child
 //	cluster_test.go    the API server, and what it has counted
 //	etcd_test.go       how large reports are where they are stored
 //	objects_test.go    what is scanned, and what changes

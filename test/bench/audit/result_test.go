@@ -1,5 +1,3 @@
-//go:build integration
-
 package audit
 
 import (
@@ -7,6 +5,9 @@ import (
 	"fmt"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"github.com/kubewarden/kubewarden-operator/test/bench/floor"
 )
 
 // The figures to hold.
@@ -15,7 +16,8 @@ const (
 	maxMemory = 300
 	// maxEtcd is what the reports about 1,000 Pods may take in etcd, in bytes.
 	maxEtcd = 12e6
-	// wantedRate of a first scan on two processors, in evaluations a second. It is shown.
+	// wantedRate of a first scan on the two processors of the reference machine, in evaluations
+	// a second.
 	wantedRate = 5000
 )
 
@@ -29,6 +31,8 @@ type result struct {
 	Changed          int `json:"changed_objects"`
 	ChangedQuestions int `json:"changed_questions"`
 
+	// Floor is what requests took without policies, before the first scan and after it.
+	Floor      bare    `json:"floor"`
 	First      figures `json:"first"`
 	Unchanged  figures `json:"unchanged"`
 	OnePercent figures `json:"one_percent"`
@@ -56,6 +60,55 @@ type figures struct {
 	Passed  int `json:"passed"`
 }
 
+// bare is what requests cost without policies, on this machine at the time of a scan.
+type bare struct {
+	Requests int64 `json:"requests"`
+	// Micros is processor time of client and server for a request, in microseconds.
+	Micros float64 `json:"us"`
+	// Rate is requests a second.
+	Rate float64 `json:"rps"`
+}
+
+func bareOf(cost floor.Cost) bare {
+	return bare{cost.Requests, float64(cost.Each()) / float64(time.Microsecond), float64(cost.Requests) / cost.Took.Seconds()}
+}
+
+// micros is processor time of the scanner and the policy server for an evaluation, in
+// microseconds.
+func (f figures) micros() float64 {
+	return 1e6 * (f.CPU.Scanner + f.CPU.PolicyServer) / float64(f.Evaluations)
+}
+
+// fullRate is how many evaluations a second two processors make that have the scanner and the
+// policy server to run, and nothing else.
+func (f figures) fullRate() float64 { return 2 * 1e6 / f.micros() }
+
+// wanted is wantedRate on a machine on which a request without policies costs so much.
+func (b bare) wanted() float64 {
+	return wantedRate * float64(floor.Reference) / float64(time.Microsecond) / b.Micros
+}
+
+// ways are how fast policies are asked in each of the two ways, in one run, about a sample.
+type ways struct {
+	Together way `json:"together"`
+	Alone    way `json:"alone"`
+}
+
+// way is the sum of scans in one way. No report is written.
+type way struct {
+	Seconds     float64 `json:"seconds"`
+	Evaluations int     `json:"evaluations"`
+	// PolicyServer and Scanner ran for so long, in seconds of one processor. The scanner is
+	// part of the test here.
+	PolicyServer float64 `json:"policy_server_cpu_seconds"`
+	Scanner      float64 `json:"scanner_cpu_seconds"`
+}
+
+func (w way) rate() float64 { return float64(w.Evaluations) / w.Seconds }
+
+// micros is processor time for each evaluation.
+func (w way) micros(seconds float64) float64 { return 1e6 * seconds / float64(w.Evaluations) }
+
 // processors are times that processes ran, in seconds of one processor.
 type processors struct {
 	Scanner      float64 `json:"scanner"`
@@ -80,6 +133,8 @@ func (r *result) check() []string {
 	}
 	hold(r.Ways.Together.Evaluations > 0 && r.Ways.Together.Evaluations == r.Ways.Alone.Evaluations, "in the sample there were %d evaluations of policies together, and %d one by one", r.Ways.Together.Evaluations, r.Ways.Alone.Evaluations)
 	hold(r.First.Evaluations == r.Questions, "first scan: there were %d evaluations of %d questions", r.First.Evaluations, r.Questions)
+	hold(r.Floor.Micros > 0 && r.First.micros() > 0 && r.First.fullRate() >= r.Floor.wanted(), "first scan: two processors for the scanner and the policy server make %.0f evaluations/s; wanted are %.0f, where a request without policies takes %.0f us",
+		r.First.fullRate(), r.Floor.wanted(), r.Floor.Micros)
 	hold(r.First.Writes == r.Objects, "first scan: there were %d writes of %d reports", r.First.Writes, r.Objects)
 	hold(r.Unchanged.Evaluations == 0, "unchanged scan: there were %d evaluations; allowed is none", r.Unchanged.Evaluations)
 	hold(r.Unchanged.Writes == 0, "unchanged scan: there were %d writes; allowed is none", r.Unchanged.Writes)
@@ -112,7 +167,12 @@ func (r *result) table() string {
 	if err := errors.Join(failure, table.Flush()); err != nil {
 		return err.Error()
 	}
-	fmt.Fprintf(&text, "%d objects, %d policies, %d questions; wanted on two processors are %d evaluations/s\n", r.Objects, r.Policies, r.Questions, wantedRate)
+	fmt.Fprintf(&text, "%d objects, %d policies, %d questions\n", r.Objects, r.Policies, r.Questions)
+	fmt.Fprintf(&text, "a request without policies: %.0f us of processors, %.0f/s; %.0f us on the reference machine\n", r.Floor.Micros, r.Floor.Rate, float64(floor.Reference)/float64(time.Microsecond))
+	fmt.Fprintf(&text, "an evaluation of the first scan: %.0f us of the scanner and the policy server, %.1f requests without policies\n", r.First.micros(), r.First.micros()/r.Floor.Micros)
+	fmt.Fprintf(&text, "two processors for these two make %.0f evaluations/s, %.2f of the %.0f that are wanted here (%d on the reference machine)\n",
+		r.First.fullRate(), r.First.fullRate()/r.Floor.wanted(), r.Floor.wanted(), wantedRate)
+	fmt.Fprintf(&text, "with the API server and its etcd on the same processors: %.0f evaluations/s, %.2f of those\n", r.First.Rate, r.First.Rate/r.Floor.wanted())
 	for _, one := range []struct {
 		name string
 		way

@@ -29,27 +29,6 @@ const (
 	turns            = 3
 )
 
-// ways are how fast policies are asked in each of the two ways, in one run, about a sample.
-type ways struct {
-	Together way `json:"together"`
-	Alone    way `json:"alone"`
-}
-
-// way is the sum of scans in one way. No report is written.
-type way struct {
-	Seconds     float64 `json:"seconds"`
-	Evaluations int     `json:"evaluations"`
-	// PolicyServer and Scanner ran for so long, in seconds of one processor. The scanner is
-	// part of the test here.
-	PolicyServer float64 `json:"policy_server_cpu_seconds"`
-	Scanner      float64 `json:"scanner_cpu_seconds"`
-}
-
-func (w way) rate() float64 { return float64(w.Evaluations) / w.Seconds }
-
-// micros is processor time for each evaluation.
-func (w way) micros(seconds float64) float64 { return 1e6 * seconds / float64(w.Evaluations) }
-
 // alone reaches policy servers that do not know how several policies are asked at once.
 type alone struct{ http.RoundTripper }
 

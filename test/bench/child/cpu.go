@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"syscall"
 	"time"
 )
 
@@ -19,6 +20,15 @@ func CPU(pid int) (time.Duration, error) {
 		return 0, fmt.Errorf("read the times of a process: %w", err)
 	}
 	return parseStat(stat)
+}
+
+// OwnCPU is CPU of this process, to the microsecond.
+func OwnCPU() (time.Duration, error) {
+	var own syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &own); err != nil {
+		return 0, fmt.Errorf("read the times of this process: %w", err)
+	}
+	return time.Duration(own.Utime.Nano() + own.Stime.Nano()), nil
 }
 
 // parseStat reads utime and stime, the 14th and 15th field (proc_pid_stat(5)). The second one

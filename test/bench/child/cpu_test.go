@@ -22,6 +22,13 @@ func TestCPUOfAProcess(t *testing.T) {
 	if _, err := CPU(os.Getpid()); err != nil {
 		t.Error(err)
 	}
+	for began := time.Now(); time.Since(began) < 50*time.Millisecond; {
+	}
+	own, err := OwnCPU()
+	seen, seenErr := CPU(os.Getpid())
+	if err != nil || seenErr != nil || own <= 0 || own-seen > time.Second || seen-own > time.Second {
+		t.Errorf("time of this process = %s, %v, and as others see it %s, %v", own, err, seen, seenErr)
+	}
 	if got, err := CPU(0); err == nil {
 		t.Errorf("time of process 0 = %s, want an error", got)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/kubewarden/kubewarden-operator/policies/build"
 	"github.com/kubewarden/kubewarden-operator/policyserver/policy/metadata"
@@ -59,6 +60,18 @@ func All() []Guest {
 
 // Raw says whether requests are documents of any form, not those of an AdmissionReview.
 func (g Guest) Raw() bool { return g.Mode == metadata.ModeWASI }
+
+// Around surrounds a document with what it is sent to a policy server in, and splits that at the
+// place of its UID.
+func (g Guest) Around(document string) (before, after string) {
+	const key = `"uid":"`
+	if g.Raw() {
+		return `{"request":{` + key, `",` + document[1:] + "}"
+	}
+	before, after, _ = strings.Cut(document, key)
+	_, after, _ = strings.Cut(after, `"`)
+	return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":` + before + key, `"` + after + "}"
+}
 
 // Build builds the module in the tree at root.
 func (g Guest) Build(ctx context.Context, root string) ([]byte, error) {
