@@ -174,11 +174,15 @@ var digestPattern = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 // wasmMagic is how every WebAssembly binary begins.
 var wasmMagic = []byte{0x00, 0x61, 0x73, 0x6d}
 
+// check says what is wrong with a module that should have a digest, unless that is empty.
 func check(module []byte, digest string) error {
 	if !bytes.HasPrefix(module, wasmMagic) {
 		return refuse(contract.ReasonInvalidModule, "invalid wasm file")
 	}
-	if got := digestOf(module); digest != "" && got != digest {
+	if digest == "" {
+		return nil
+	}
+	if got := digestOf(module); got != digest {
 		return refuse(contract.ReasonInvalidModule, "the module has digest %s, want %s", got, digest)
 	}
 	return nil
@@ -202,7 +206,11 @@ func (c *Client) readFile(path string) ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = file.Close() }()
-	return c.readAll(file)
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	return c.readAll(file, info.Size())
 }
 
 func (c *Client) fetchFromServer(ctx context.Context, moduleURL string) ([]byte, error) {
@@ -228,18 +236,21 @@ func (c *Client) get(ctx context.Context, try try, moduleURL string) ([]byte, er
 	if response.StatusCode != http.StatusOK {
 		return nil, &answeredError{refuse(reasonOfStatus(response.StatusCode), "the server answered %s", response.Status)}
 	}
-	return c.readAll(response.Body)
+	return c.readAll(response.Body, 0) // a server may announce anything
 }
 
-func (c *Client) readAll(reader io.Reader) ([]byte, error) {
-	module, err := io.ReadAll(io.LimitReader(reader, c.config.MaxModuleBytes+1))
+// readAll reads a module, of which so many bytes are expected.
+func (c *Client) readAll(reader io.Reader, expected int64) ([]byte, error) {
+	var module bytes.Buffer
+	module.Grow(int(min(expected, c.config.MaxModuleBytes)) + bytes.MinRead)
+	read, err := module.ReadFrom(io.LimitReader(reader, c.config.MaxModuleBytes+1))
 	if err != nil {
 		return nil, err
 	}
-	if int64(len(module)) > c.config.MaxModuleBytes {
+	if read > c.config.MaxModuleBytes {
 		return nil, c.tooLarge()
 	}
-	return module, nil
+	return module.Bytes(), nil
 }
 
 func (c *Client) tooLarge() error {

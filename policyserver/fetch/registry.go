@@ -132,5 +132,5 @@ func (c *Client) pull(ctx context.Context, layer v1.Layer) ([]byte, error) {
 		return nil, err
 	}
 	defer reader.Close()
-	return c.readAll(reader)
+	return c.readAll(reader, 0)
 }

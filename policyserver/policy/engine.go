@@ -3,8 +3,6 @@ package policy
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -187,14 +185,12 @@ func (e *Engine) Compile(ctx context.Context, binary []byte) (*Module, error) {
 	if err != nil {
 		return nil, compileError(errors.Join(err, program.Close(ctx)))
 	}
-	sum := sha256.Sum256(binary)
 	module := &Module{
 		engine:    e,
 		guest:     guest,
 		program:   program,
 		instances: instances,
 		settings:  e.settingsInstances(guest, program, instances),
-		digest:    "sha256:" + hex.EncodeToString(sum[:]),
 		metadata:  described,
 		bytes:     program.Size().Total() + instances.bytes(),
 	}

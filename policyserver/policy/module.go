@@ -22,7 +22,6 @@ type Module struct {
 	program   *sandbox.Program
 	instances instances
 	settings  instances // for questions about settings
-	digest    string
 	metadata  Metadata
 	bytes     int64
 	calls     *users
@@ -50,9 +49,6 @@ type Call struct {
 	// the policy asked the host for something or what time it is, or was refused memory.
 	Varies *bool
 }
-
-// Digest identifies the module: "sha256:" and the hex digest of the bytes given to Compile.
-func (m *Module) Digest() string { return m.digest }
 
 // Metadata is what the module says of itself.
 func (m *Module) Metadata() Metadata { return m.metadata }

@@ -98,7 +98,7 @@ func (m *Module) Isolate(ctx context.Context, call Call, isolation Isolation) (*
 func (m *Module) isolate(ctx context.Context, call Call, isolation Isolation) (*Module, error) {
 	isolated := &Module{
 		engine: m.engine, guest: m.guest, instances: m.instances, settings: m.settings, program: m.program,
-		digest: m.digest, metadata: m.metadata,
+		metadata: m.metadata,
 	}
 	closeOwn := func() {}
 	switch {

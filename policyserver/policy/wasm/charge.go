@@ -139,7 +139,8 @@ func (b *body) withFuel() []byte {
 		b.item = b.appendCharge(b.item, c, four)
 		done = c.place
 	}
-	return append(b.item, b.out[done:]...)
+	b.item = append(b.item, b.out[done:]...)
+	return b.item
 }
 
 // appendCharge takes the fuel for what follows. It stands at the beginning of a loop, and
