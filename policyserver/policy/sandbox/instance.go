@@ -46,7 +46,7 @@ func (p *Program) instantiateIn(ctx context.Context, linear *linearMemory) (*Ins
 	config := wazero.NewModuleConfig().WithName("").WithStartFunctions()
 	module, err := p.runtime.wazero.InstantiateModule(experimental.WithMemoryAllocator(ctx, linear), p.compiled, config)
 	if err != nil {
-		linear.forget()
+		linear.Free()
 		return nil, failure(err)
 	}
 	return &Instance{

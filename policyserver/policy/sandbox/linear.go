@@ -86,15 +86,12 @@ func (l *linearMemory) size(bytes int64) memory.Size {
 	return memory.Size{Heap: bytes}
 }
 
-// Free gives the memory back.
-func (l *linearMemory) Free() {
-	l.inner.Free()
-	l.forget()
-}
-
-// forget takes the memory out of the budget. It may be called more than once: wazero does
+// Free gives the memory back, where there is any. It may be called more than once: wazero does
 // not free the memory of an instance that it could not make.
-func (l *linearMemory) forget() {
+func (l *linearMemory) Free() {
+	if l.inner != nil {
+		l.inner.Free()
+	}
 	if held := l.held.Swap(0); held > 0 {
 		l.budget.Give(memory.Guests, l.size(held))
 	}

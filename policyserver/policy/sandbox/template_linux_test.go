@@ -3,7 +3,10 @@ package sandbox_test
 import (
 	"context"
 	"errors"
+	"os"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -182,4 +185,49 @@ func TestNoTemplate(t *testing.T) {
 	if _, err := plain.NewTemplate(t.Context(), memory.Modules, nil); err == nil || err.Error() != "memory cannot be restored on this system" {
 		t.Errorf("got %v without a system of snapshots", err)
 	}
+}
+
+// A module of which no instance can be made does not leave its memory behind, which nobody
+// would count.
+func TestFailedInstanceLeavesNoMemory(t *testing.T) {
+	started, misplaced := New(), New()
+	started.Memory(1)
+	started.Section(8, U32(started.Func(started.Type(nil, nil), Unreachable)))
+	misplaced.Memory(1)
+	misplaced.Data(1<<20, []byte("beyond"))
+	for name, module := range map[string]*Module{"its start function traps": started, "its data lies beyond its memory": misplaced} {
+		t.Run(name, func(t *testing.T) {
+			runtime := newRestoringRuntime(t)
+			program, err := runtime.Compile(t.Context(), module.Bytes())
+			if err != nil {
+				t.Fatal(err)
+			}
+			const times, pages = 100, 16 // of newRestoringRuntime
+			before := addressSpace(t)
+			for range times {
+				ctx, _ := runtime.Begin(t.Context())
+				if _, err := program.NewTemplate(ctx, memory.Modules, func(*sandbox.Instance) error { return nil }); err == nil {
+					t.Fatal("an instance was made")
+				}
+			}
+			if grown := addressSpace(t) - before; grown > times*pages*64<<10/2 {
+				t.Errorf("%d bytes of address space are left of %d instances", grown, times)
+			}
+		})
+	}
+}
+
+// addressSpace is how much of it this process has, in bytes.
+func addressSpace(t *testing.T) int {
+	t.Helper()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	size, _, _ := strings.Cut(string(text), " ")
+	pages, err := strconv.Atoi(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pages * os.Getpagesize()
 }
