@@ -202,7 +202,7 @@ func TestFailedInstanceLeavesNoMemory(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			const times, pages = 100, 16 // of newRestoringRuntime
+			const times, pages = 1000, 16 // of newRestoringRuntime; Go takes address space by 64 MB
 			before := addressSpace(t)
 			for range times {
 				ctx, _ := runtime.Begin(t.Context())
