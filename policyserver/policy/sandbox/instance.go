@@ -34,7 +34,11 @@ type Instance struct {
 // Instantiate makes an instance and runs the module's start function, if it has one. The
 // context is that of a Call. Errors are those of Invoke, or a *memory.OverError.
 func (p *Program) Instantiate(ctx context.Context) (*Instance, error) {
-	return p.instantiateIn(ctx, &linearMemory{budget: p.runtime.budget, reclaim: p.runtime.reclaim, backing: onHeap})
+	linear := &linearMemory{budget: p.runtime.budget, reclaim: p.runtime.reclaim, backing: onHeap}
+	if p.runtime.memory != nil && p.startBytes() >= leastMapped {
+		linear.backing, linear.mapped = experimental.MemoryAllocatorFunc(p.runtime.outsideOfHeap), true
+	}
+	return p.instantiateIn(ctx, linear)
 }
 
 // instantiateIn is Instantiate with a memory of the caller's choice.

@@ -37,6 +37,21 @@ var onHeap = experimental.MemoryAllocatorFunc(func(least, _ uint64) experimental
 	return &heap{content: make([]byte, 0, least)}
 })
 
+// leastMapped is from which size on a memory for one call is dearer on Go's heap, where all of it
+// is cleared, and copied when it grows, than outside of it, where each page that is touched
+// costs a fault.
+const leastMapped = 1 << 20
+
+// outsideOfHeap makes memories in address space of their own; on Go's heap all the same where
+// there is no more of that.
+func (r *Runtime) outsideOfHeap(least, most uint64) experimental.LinearMemory {
+	mapped, err := r.memory.NewMemory(most)
+	if err != nil {
+		return onHeap.Allocate(least, most)
+	}
+	return mapped
+}
+
 // Allocate is called once, by the instance that the memory is for.
 func (l *linearMemory) Allocate(least, most uint64) experimental.LinearMemory {
 	l.inner = l.backing.Allocate(least, most)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,11 +19,16 @@ import (
 
 func newRestoringRuntime(t *testing.T) *sandbox.Runtime {
 	t.Helper()
+	return newBoundedRuntime(t, nil)
+}
+
+func newBoundedRuntime(t *testing.T, budget *memory.Budget) *sandbox.Runtime {
+	t.Helper()
 	system, err := snapshot.Open()
 	if err != nil {
 		t.Fatal(err)
 	}
-	runtime, err := sandbox.New(t.Context(), sandbox.Config{MemoryLimitPages: 16, Memory: system, Now: time.Now})
+	runtime, err := sandbox.New(t.Context(), sandbox.Config{MemoryLimitPages: 16, Memory: system, Budget: budget, Now: time.Now})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -70,12 +76,18 @@ func counting() *Module {
 
 const countingFirst = 1 + 3 + 2 + 1 + 11 // size before, data, zero, tail, global
 
-func newTemplate(t *testing.T, runtime *sandbox.Runtime, binary []byte) (context.Context, *sandbox.Template) {
+func compile(t *testing.T, runtime *sandbox.Runtime, binary []byte) *sandbox.Program {
 	t.Helper()
 	program, err := runtime.Compile(t.Context(), binary)
 	if err != nil {
 		t.Fatal(err)
 	}
+	return program
+}
+
+func newTemplate(t *testing.T, runtime *sandbox.Runtime, binary []byte) (context.Context, *sandbox.Template) {
+	t.Helper()
+	program := compile(t, runtime, binary)
 	ctx, _ := runtime.Begin(t.Context())
 	template, err := program.NewTemplate(ctx, memory.Modules, func(instance *sandbox.Instance) error {
 		_, err := instance.Invoke(ctx, "init")
@@ -198,10 +210,7 @@ func TestFailedInstanceLeavesNoMemory(t *testing.T) {
 	for name, module := range map[string]*Module{"its start function traps": started, "its data lies beyond its memory": misplaced} {
 		t.Run(name, func(t *testing.T) {
 			runtime := newRestoringRuntime(t)
-			program, err := runtime.Compile(t.Context(), module.Bytes())
-			if err != nil {
-				t.Fatal(err)
-			}
+			program := compile(t, runtime, module.Bytes())
 			const times, pages = 1000, 16 // of newRestoringRuntime; Go takes address space by 64 MB
 			before := addressSpace(t)
 			for range times {
@@ -215,6 +224,51 @@ func TestFailedInstanceLeavesNoMemory(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The memory of an instance for one call lies outside of Go's heap when it is large.
+func TestLargeMemoryLiesOutsideOfHeap(t *testing.T) {
+	tests := map[string]struct {
+		pages  int
+		onHeap bool
+	}{"small": {pages: 15, onHeap: true}, "large": {pages: 16}}
+	for name, tc := range tests {
+		t.Run(name, func(t *testing.T) {
+			size := tc.pages << 16
+			module := New()
+			module.Memory(uint32(tc.pages))
+			module.Data(int32(size-3), []byte("end"))
+			budget := memory.NewBudget(memory.NewPlan(1<<30), nil)
+			runtime := newBoundedRuntime(t, budget)
+			program := compile(t, runtime, module.Bytes())
+			ctx, _ := runtime.Begin(t.Context())
+			before := allocated()
+			instance, err := program.Instantiate(ctx)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := allocated() - before; tc.onHeap != (got >= size) {
+				t.Errorf("%d bytes were allocated for a memory of %d, want on heap %v", got, size, tc.onHeap)
+			}
+			if got, err := instance.Memory().View(uint32(size-4), 4); err != nil || string(got) != "\x00end" {
+				t.Errorf("the memory ends with %q, %v", got, err)
+			}
+			counted := budget.Usage(memory.Guests).Held
+			if err := instance.Close(ctx); err != nil {
+				t.Fatal(err)
+			}
+			if left := budget.Usage(memory.Guests).Held; counted != int64(size) || left != 0 {
+				t.Errorf("%d bytes were counted, and %d still are; want %d and 0", counted, left, size)
+			}
+		})
+	}
+}
+
+// allocated is how many bytes of Go's heap were ever taken.
+func allocated() int {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int(stats.TotalAlloc)
 }
 
 // addressSpace is how much of it this process has, in bytes.
