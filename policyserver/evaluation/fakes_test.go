@@ -32,6 +32,7 @@ type world struct {
 	compiled []*fakeModule
 	isolated []*fakeModule
 	gate     chan struct{} // when not nil, each fetch takes one
+	waiting  int           // fetches for the gate, and settings that hang
 	observed []Evaluation
 	refused  []contract.Reason
 
@@ -39,6 +40,9 @@ type world struct {
 
 	memory *memory.Budget // nil for no bound
 }
+
+// parallelism is that of a world's loader.
+const parallelism = 2
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
@@ -52,7 +56,7 @@ func newWorld(t *testing.T) *world {
 			return &fakeFetcher{w, sources, verification}
 		},
 		Compile: w.compile, PolicyTimeout: 2 * time.Second, SettingsTimeout: 5 * time.Second,
-		Parallelism: 2, RetryFirst: time.Second, RetryMost: 8 * time.Second, RetrySlow: time.Minute,
+		Parallelism: parallelism, RetryFirst: time.Second, RetryMost: 8 * time.Second, RetrySlow: time.Minute,
 	})
 	return w
 }
@@ -96,6 +100,24 @@ func (w *world) fetches() int {
 	return len(w.fetched)
 }
 
+// wait counts somebody who waits until the result is called.
+func (w *world) wait() (end func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting++
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.waiting--
+	}
+}
+
+func (w *world) waits() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting
+}
+
 func (w *world) Evaluated(evaluation Evaluation) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -133,6 +155,7 @@ func (f *fakeFetcher) Fetch(ctx context.Context, url, digest string) ([]byte, er
 	gate := f.gate
 	f.mu.Unlock()
 	if gate != nil {
+		defer f.wait()()
 		select {
 		case <-ctx.Done():
 			return nil, ctx.Err()
@@ -183,6 +206,7 @@ func (m *fakeModule) ValidateSettings(ctx context.Context, call policy.Call) (pr
 	case m.closed.Load():
 		return protocol.SettingsValidationResponse{}, errors.New("called after it was closed")
 	case strings.Contains(string(call.Settings), "hang"):
+		defer m.world.wait()()
 		<-ctx.Done()
 		return protocol.SettingsValidationResponse{}, &policy.Error{Kind: policy.KindTimeout, Message: "too slow"}
 	case strings.Contains(string(call.Settings), "break"):

@@ -38,7 +38,8 @@ type LoaderConfig struct {
 	PolicyTimeout time.Duration
 	// SettingsTimeout bounds a policy's check of its settings.
 	SettingsTimeout time.Duration
-	// Parallelism is how many policies are prepared at the same time.
+	// Parallelism is how many modules are fetched and compiled at the same time, and how many
+	// policies have their settings checked.
 	Parallelism int
 	// RetryFirst and RetryMost are the shortest and longest wait after a failure that may
 	// pass; the wait doubles from one to the other. 0 means 1 s, and a minute.
@@ -70,7 +71,7 @@ type Loader struct {
 	modules *modules
 	wanted  chan Wanted
 	results chan result
-	slots   chan struct{}
+	checks  slots // of settings
 
 	entries map[string]*entryState
 	// supply is that of the current configuration.
@@ -142,7 +143,7 @@ func NewLoader(config LoaderConfig) *Loader {
 		modules: newModules(config),
 		wanted:  make(chan Wanted, 1),
 		results: make(chan result),
-		slots:   make(chan struct{}, config.Parallelism),
+		checks:  make(slots, config.Parallelism),
 		entries: map[string]*entryState{},
 	}
 }
@@ -335,16 +336,10 @@ func (l *Loader) start(ctx context.Context, id string, state *entryState) {
 	go func() {
 		defer cancel()
 		outcome := result{job: next}
-		select {
-		case <-ctx.Done():
-			outcome.err = ctx.Err()
-		case l.slots <- struct{}{}:
-			if outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.from); outcome.err != nil {
-				if outcome.proven = l.prove(ctx, next); !outcome.proven {
-					outcome.served = l.fallBack(ctx, next)
-				}
+		if outcome.served, outcome.err = l.prepare(ctx, next.id, next.entry, next.from); outcome.err != nil {
+			if outcome.proven = l.prove(ctx, next); !outcome.proven {
+				outcome.served = l.fallBack(ctx, next)
 			}
-			<-l.slots
 		}
 		l.results <- outcome
 	}()

@@ -41,6 +41,22 @@ type Fetcher interface {
 	Fetch(ctx context.Context, url, digest string) ([]byte, error)
 }
 
+// slots are for work of one kind that is done at the same time. Whoever has one must not wait
+// for another.
+type slots chan struct{}
+
+// take waits for a slot; the error is that of ctx.
+func (s slots) take(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case s <- struct{}{}:
+		return nil
+	}
+}
+
+func (s slots) give() { <-s }
+
 // source is what an entry says about where its module comes from.
 type source struct {
 	url, pinned, refresh string
@@ -60,6 +76,7 @@ func (s source) key() string {
 // nothing until the entry asks for it.
 type modules struct {
 	config LoaderConfig
+	loads  slots
 
 	fetches, compiles singleflight.Group
 
@@ -123,7 +140,7 @@ func (m *sharedModule) release() {
 }
 
 func newModules(config LoaderConfig) *modules {
-	return &modules{config: config, loaded: map[string]*sharedModule{}, resolved: map[source]string{}}
+	return &modules{config: config, loads: make(slots, config.Parallelism), loaded: map[string]*sharedModule{}, resolved: map[source]string{}}
 }
 
 // get gives the module of a source, with a user counted for the caller. Callers that want
@@ -181,8 +198,13 @@ func (s *modules) digest(from source) string {
 }
 
 // load fetches and compiles the module of a source, unless it is there already: a caller
-// that found nothing may come here only after somebody else's work has ended.
+// that found nothing may come here only after somebody else's work has ended. Those who wait
+// for a module have no slot, so that however many they are, others are loaded.
 func (s *modules) load(ctx context.Context, from source, fetcher Fetcher) error {
+	if err := s.loads.take(ctx); err != nil {
+		return err
+	}
+	defer s.loads.give()
 	s.mu.Lock()
 	known := s.digest(from)
 	_, found := s.loaded[known]

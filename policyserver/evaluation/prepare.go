@@ -116,22 +116,31 @@ func (l *Loader) newGuest(id string, member contract.Member) (*guest, error) {
 	return asked, nil
 }
 
-// load gives a guest its module, with a user counted, has it check its settings, and gives it
-// instances of its own where it is to have some.
+// load gives a guest its module, with a user counted, and adapts it.
 func (l *Loader) load(ctx context.Context, asked *guest, from source, fetcher Fetcher) (err error) {
 	asked.from = from
 	if asked.module, err = l.modules.get(ctx, from, fetcher); err != nil {
 		return err
 	}
-	if err = l.checkSettings(ctx, asked); err == nil {
-		err = asked.isolate(ctx)
-	}
-	if err != nil {
+	if err = l.adapt(ctx, asked); err != nil {
 		asked.module.release()
 		asked.module = nil
 		return err
 	}
 	return nil
+}
+
+// adapt has the settings of a guest checked by its module, and gives it instances of its own
+// where it is to have some.
+func (l *Loader) adapt(ctx context.Context, asked *guest) error {
+	if err := l.checks.take(ctx); err != nil {
+		return err
+	}
+	defer l.checks.give()
+	if err := l.checkSettings(ctx, asked); err != nil {
+		return err
+	}
+	return asked.isolate(ctx)
 }
 
 // underEntry is an earlier revision as it serves on while the entry wanted now cannot be

@@ -50,7 +50,7 @@ func (l *Loader) adoptSupply(wanted Wanted) bool {
 
 // prove has the modules of an unproven revision verified where they came from.
 func (l *Loader) prove(ctx context.Context, next *job) bool {
-	if next.unproven == nil {
+	if next.unproven == nil || ctx.Err() != nil {
 		return false
 	}
 	for _, guest := range next.unproven.guests() {

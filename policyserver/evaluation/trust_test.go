@@ -2,6 +2,8 @@ package evaluation
 
 import (
 	"errors"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -71,6 +73,23 @@ func TestLoaderVerifiesAgainWhenOtherSignaturesAreDemanded(t *testing.T) {
 		w.applyAndWait(signedBy("", policies))
 		want(t, w, "a", "alice's {}")
 		want(t, w, "n", "nobody's {}")
+	})
+}
+
+// Nothing is said of a revision that nobody wants any more while it is verified again.
+func TestLoaderSaysNothingOfProofsThatWereCalledOff(t *testing.T) {
+	inSignedWorld(t, func(t *testing.T, w *world) {
+		t.Helper()
+		policies := contract.Policies{"n": {Module: "nobody's"}}
+		w.applyAndWait(signedBy("", policies))
+		var log strings.Builder
+		w.loader.config.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		w.gate = make(chan struct{})
+		w.applyAndWait(signedBy("alice", policies))
+		w.applyAndWait(signedBy("alice", nil))
+		if log.Len() > 0 {
+			t.Errorf("logged: %s", log.String())
+		}
 	})
 }
 
