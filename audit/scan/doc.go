@@ -2,11 +2,12 @@
 // has audit/plan decide, lists objects page by page, asks the policy servers what they
 // would say if each object were created now, and hands the answers to audit/report.
 //
-//	scanner.go    Run: read, plan, the cluster, each namespace, summary
+//	scanner.go    Run: read, plan, go through all places, summary
 //	policies.go   each kind of policy -> plan.Policy
 //	discovery.go  what the cluster serves -> plan.Resource
 //	servers.go    PolicyServer -> URL of its Service
 //	namespaces.go the namespaces, and what becomes of those that are ignored
+//	rounds.go     the cluster and the namespaces one after the other, and at the same time
 //	pass.go       the objects of one namespace, or of the cluster: list, ask, write, prune
 //	list.go       paging
 //	asked.go      which questions are put about an object, and why others are not

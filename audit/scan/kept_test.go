@@ -84,7 +84,8 @@ func (k *kept) scan() (Summary, []string) {
 	}
 	defer session.Close()
 	r := &run{Scanner: scanner, servers: map[string]endpoint{"default": {url: "https://policy-server-default.kubewarden.svc"}}}
-	p := &pass{run: r, namespace: "team-a", labels: k.labels, labelsText: textOf(k.labels), session: session}
+	p := r.newPass(place{namespace: "team-a", labels: k.labels}, nil)
+	p.session = session
 	object := k.object.DeepCopy()
 	p.write(k.t.Context(), report.Report{Scope: p.scope(k.version, object), Results: p.judge(k.t.Context(), k.version, object)})
 	return r.counts.summary(nil), k.double.questions()

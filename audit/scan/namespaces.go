@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync"
 
-	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
@@ -16,49 +14,37 @@ import (
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 )
 
-// namespaces scans the one namespace that is asked for, or all that are not ignored.
-func (r *run) namespaces(ctx context.Context, target Target) error {
-	namespaces, err := r.listNamespaces(ctx, target)
-	if err != nil {
-		return err
+// places are the cluster and the namespaces that a scan is about: the one that is asked for, or
+// all. Where namespaces cannot be listed, there is the cluster.
+func (r *run) places(ctx context.Context, target Target) ([]place, error) {
+	var places []place
+	if target.Namespace == "" {
+		places = append(places, place{})
 	}
-	isIgnored := func(namespace corev1.Namespace) bool {
-		return target.Namespace == "" && slices.Contains(r.config.IgnoreNamespaces, namespace.Name)
+	var err error
+	if !target.ClusterOnly {
+		var namespaces []corev1.Namespace
+		namespaces, err = r.listNamespaces(ctx, target)
+		for i := range namespaces {
+			name := namespaces[i].Name
+			ignored := target.Namespace == "" && slices.Contains(r.config.IgnoreNamespaces, name)
+			places = append(places, place{namespace: name, labels: namespaces[i].Labels, ignored: ignored})
+		}
 	}
 	scanned := 0
-	for i := range namespaces {
-		if !isIgnored(namespaces[i]) {
+	for _, at := range places {
+		if !at.ignored {
 			scanned++
 		}
 	}
-	r.progress.expect(scanned, true)
-	var (
-		mu   sync.Mutex
-		errs []error
-		work errgroup.Group
-	)
-	work.SetLimit(r.config.ParallelNamespaces)
-	for i := range namespaces {
-		name, labels := namespaces[i].Name, namespaces[i].Labels
-		scan := r.pass
-		if isIgnored(namespaces[i]) {
-			scan = r.ignore
-		}
-		work.Go(func() error {
-			err := scan(ctx, name, labels)
-			mu.Lock()
-			defer mu.Unlock()
-			errs = append(errs, err)
-			return nil
-		})
-	}
-	return errors.Join(work.Wait(), errors.Join(errs...))
+	r.progress.expect(scanned)
+	return places, err
 }
 
 // ignore counts what would be asked in a namespace that is left out, and deletes the reports of
 // the time before it was: nothing keeps them true any more.
-func (r *run) ignore(ctx context.Context, namespace string, labels map[string]string) error {
-	kinds, unselected := r.plan.Namespace(namespace, labels)
+func (r *run) ignore(ctx context.Context, at place) error {
+	kinds, unselected := r.plan.Namespace(at.namespace, at.labels)
 	r.leaveOut(plan.ReasonNamespaceSelector, unselected)
 	for _, kind := range kinds {
 		r.leaveOut(plan.ReasonIgnoredNamespace, kind.Questions())
@@ -66,7 +52,7 @@ func (r *run) ignore(ctx context.Context, namespace string, labels map[string]st
 	if r.config.DisableStore {
 		return nil
 	}
-	session, err := r.config.Store.Open(ctx, namespace)
+	session, err := r.config.Store.Open(ctx, at.namespace)
 	if err != nil {
 		return err
 	}

@@ -23,8 +23,7 @@ import (
 // pass is the work in one namespace, or ("") on the objects that live in none.
 type pass struct {
 	*run
-	namespace string
-	labels    map[string]string
+	place
 	// labelsText is textOf the labels.
 	labelsText string
 	// session is nil when nothing is stored.
@@ -32,40 +31,65 @@ type pass struct {
 	// incomplete are kinds that were not listed to the end.
 	incomplete map[schema.GroupKind]bool
 	unwritten  atomic.Int64
+	// desks has room for as many objects as may be audited at once; audited are those of this
+	// pass.
+	desks   chan struct{}
+	audited sync.WaitGroup
+	// share of the pass that a kind is, and the end.
+	share float64
 }
 
-// pass lists, asks, writes, and deletes the reports that nothing stands behind any more.
-func (r *run) pass(ctx context.Context, namespace string, labels map[string]string) error {
-	p := &pass{run: r, namespace: namespace, labels: labels, labelsText: textOf(labels), incomplete: map[schema.GroupKind]bool{}}
-	if !r.config.DisableStore {
-		session, err := r.config.Store.Open(ctx, namespace)
+func (r *run) newPass(at place, desks chan struct{}) *pass {
+	return &pass{
+		run: r, place: at, labelsText: textOf(at.labels), incomplete: map[schema.GroupKind]bool{}, desks: desks,
+	}
+}
+
+// begin lists everything, and has it audited and reports written. Some of that may be under way
+// still in the end.
+func (p *pass) begin(ctx context.Context) error {
+	if !p.config.DisableStore {
+		session, err := p.config.Store.Open(ctx, p.namespace)
 		if err != nil {
 			return err
 		}
-		defer session.Close()
 		p.session = session
 	}
-	kinds := r.plan.Cluster()
-	if namespace != "" {
-		selected, unselected := r.plan.Namespace(namespace, labels)
+	kinds := p.plan.Cluster()
+	if p.namespace != "" {
+		selected, unselected := p.plan.Namespace(p.namespace, p.labels)
 		kinds = selected
 		p.leaveOut(plan.ReasonNamespaceSelector, unselected)
 	}
+	p.share = 1 / float64(len(kinds)+1)
 	var errs []error
-	work := p.workers()
 	for _, kind := range kinds {
-		errs = append(errs, p.kind(ctx, kind, work))
-		r.progress.advance(1 / float64(len(kinds)+1))
+		errs = append(errs, p.kind(ctx, kind))
+		p.progress.advance(p.share)
 	}
-	errs = append(errs, work.Wait(), p.finish(ctx))
-	r.progress.advance(1 / float64(len(kinds)+1))
 	return errors.Join(errs...)
+}
+
+// end waits for what is under way, and deletes the reports that nothing stands behind any more.
+// It returns at once; ended waits for it, and must be called.
+func (p *pass) end(ctx context.Context) (ended func() error) {
+	result := make(chan error, 1)
+	go func() {
+		p.audited.Wait()
+		err := p.finish(ctx)
+		if p.session != nil {
+			p.session.Close()
+		}
+		p.progress.advance(p.share)
+		result <- err
+	}()
+	return func() error { return <-result }
 }
 
 // finish deletes what is stale, if the whole pass was made.
 func (p *pass) finish(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		return fmt.Errorf("scan %s: %w", place(p.namespace), err)
+		return fmt.Errorf("scan %s: %w", p.place, err)
 	}
 	if p.session == nil {
 		return nil
@@ -81,44 +105,34 @@ func (p *pass) finish(ctx context.Context) error {
 			"namespace", p.namespace, "reports", shortened, "annotation", report.AnnotationLeftOut)
 	}
 	if n := p.unwritten.Load(); n > 0 {
-		return errors.Join(err, fmt.Errorf("%d reports of %s could not be written", n, place(p.namespace)))
+		return errors.Join(err, fmt.Errorf("%d reports of %s could not be written", n, p.place))
 	}
 	return err
 }
 
-func place(namespace string) string {
-	if namespace == "" {
-		return "the cluster"
-	}
-	return "namespace " + namespace
-}
-
-// kind audits the objects of one kind. It is listed here, and its objects are audited by
-// workers, who may be at it still when the next kind is being listed: most kinds have few
-// objects in a namespace. Where policies ask for it in several versions, it is listed in each,
-// and the results about one object come together in one report, when all are there.
-func (p *pass) kind(ctx context.Context, kind plan.Kind, work *errgroup.Group) error {
+// kind audits the objects of one kind. It is listed here, and its objects are audited at desks,
+// some still when the next kind is being listed: most kinds have few objects in a namespace.
+// Where policies ask for it in several versions, it is listed in each, and the results about one
+// object come together in one report, when all are there.
+func (p *pass) kind(ctx context.Context, kind plan.Kind) error {
 	if len(kind.Versions) == 1 {
-		return p.listed(ctx, kind, p.version(ctx, kind.Versions[0], work, func(r report.Report) { p.write(ctx, r) }))
+		return p.listed(ctx, kind, p.version(ctx, kind.Versions[0], func(r report.Report) { p.write(ctx, r) }))
 	}
-	// So many objects at once is a bound for both.
-	errs := []error{work.Wait()}
+	var errs []error
 	gathered := gather{reports: map[types.UID]*report.Report{}}
 	for _, version := range kind.Versions {
 		// One after the other: which version comes first is to be the same in every scan.
-		errs = append(errs, p.version(ctx, version, work, gathered.add), work.Wait())
+		errs = append(errs, p.version(ctx, version, gathered.add))
+		p.audited.Wait()
 	}
 	if err := errors.Join(errs...); err != nil {
 		// A report with the results of some versions only would say too little.
 		return p.listed(ctx, kind, err)
 	}
 	for _, r := range gathered.reports {
-		work.Go(func() error {
-			p.write(ctx, *r)
-			return nil
-		})
+		p.at(func() { p.write(ctx, *r) })
 	}
-	return work.Wait()
+	return nil
 }
 
 // gather brings the results about an object together.
@@ -136,13 +150,6 @@ func (g *gather) add(r report.Report) {
 		return
 	}
 	g.reports[r.Scope.UID] = &r
-}
-
-// workers audit objects, so many at once. None returns an error.
-func (p *pass) workers() *errgroup.Group {
-	work := &errgroup.Group{}
-	work.SetLimit(p.config.ParallelResources)
-	return work
 }
 
 // errNoUID marks objects that are made up when they are asked for, such as metrics.
@@ -169,18 +176,17 @@ func (p *pass) listed(ctx context.Context, kind plan.Kind, err error) error {
 	return err
 }
 
-// version lists the objects of one version of a kind, and has them audited by workers.
-func (p *pass) version(ctx context.Context, version plan.Version, work *errgroup.Group, done func(report.Report)) error {
+// version lists the objects of one version of a kind, and has them audited.
+func (p *pass) version(ctx context.Context, version plan.Version, done func(report.Report)) error {
 	return p.each(ctx, version.Resource, p.namespace, func(object *unstructured.Unstructured) error {
 		if object.GetUID() == "" {
 			return fmt.Errorf("%s %s: %w", version.Resource.Kind, object.GetName(), errNoUID)
 		}
-		work.Go(func() error {
+		p.at(func() {
 			results := p.judge(ctx, version, object)
 			if ctx.Err() == nil {
 				done(report.Report{Scope: p.scope(version, object), Results: results})
 			}
-			return nil
 		})
 		return ctx.Err()
 	})

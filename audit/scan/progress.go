@@ -14,16 +14,13 @@ type progress struct {
 	mu     sync.Mutex
 	places int
 	done   float64
-	// known says that there will be no more places.
-	known bool
 }
 
-// expect adds places; the last ones are known to be the last.
-func (p *progress) expect(places int, last bool) {
+// expect says how many places there are.
+func (p *progress) expect(places int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.places += places
-	p.known = p.known || last
+	p.places = places
 }
 
 // advance adds a part of a place, up to 1.
@@ -34,11 +31,11 @@ func (p *progress) advance(part float64) {
 }
 
 // estimate says how much is done, from 0 to 1, and how long the rest will take if it goes on as
-// before. It is not known before all places are, and before anything is done.
+// before. It is not known before the places are, and before anything is done.
 func (p *progress) estimate(elapsed time.Duration) (done float64, remaining time.Duration, known bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if !p.known || p.places == 0 || p.done <= 0 {
+	if p.places == 0 || p.done <= 0 {
 		return 0, 0, false
 	}
 	done = min(1, p.done/float64(p.places))

@@ -15,22 +15,21 @@ func TestAnEstimateTakesAllPlacesForEquallyFull(t *testing.T) {
 	tests := map[string]struct {
 		places        int
 		done          float64
-		last          bool
 		wantDone      float64
 		wantRemaining time.Duration
 		wantKnown     bool
 	}{
-		"before the namespaces are known": {places: 1, done: 1},
-		"before anything is done":         {places: 4, last: true},
-		"one place of four":               {places: 4, done: 1, last: true, wantDone: 0.25, wantRemaining: 3 * time.Minute, wantKnown: true},
-		"half of a place of two":          {places: 2, done: 0.5, last: true, wantDone: 0.25, wantRemaining: 3 * time.Minute, wantKnown: true},
-		"all":                             {places: 2, done: 2, last: true, wantDone: 1, wantKnown: true},
-		"nothing to do":                   {last: true},
+		"before the places are known": {done: 1},
+		"before anything is done":     {places: 4},
+		"one place of four":           {places: 4, done: 1, wantDone: 0.25, wantRemaining: 3 * time.Minute, wantKnown: true},
+		"half of a place of two":      {places: 2, done: 0.5, wantDone: 0.25, wantRemaining: 3 * time.Minute, wantKnown: true},
+		"all":                         {places: 2, done: 2, wantDone: 1, wantKnown: true},
+		"nothing to do":               {},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {
 			p := &progress{}
-			p.expect(tc.places, tc.last)
+			p.expect(tc.places)
 			p.advance(tc.done)
 			done, remaining, known := p.estimate(time.Minute)
 			if done != tc.wantDone || remaining != tc.wantRemaining || known != tc.wantKnown {
@@ -46,7 +45,7 @@ func TestProgressIsLoggedEveryWhileUntilTheScanEnds(t *testing.T) {
 		r := &run{Scanner: &Scanner{config: Config{Now: time.Now, ProgressEvery: 10 * time.Second, Log: slog.New(slog.NewJSONHandler(&out, nil))}}}
 		stop := r.followProgress(t.Context())
 		r.counts.add(func(s *Summary) { s.Objects = 7 })
-		r.progress.expect(4, true)
+		r.progress.expect(4)
 		r.progress.advance(1)
 		time.Sleep(15 * time.Second)
 		stop()

@@ -60,8 +60,8 @@ type Config struct {
 	IgnoreNamespaces []string
 
 	// ParallelNamespaces, ParallelResources and ParallelPolicies bound how much is done at
-	// once: namespaces; objects in each of them; requests about each of those, of one or
-	// several policies.
+	// once: namespaces that are being listed; objects for each of them, the last ones of the
+	// namespace before it included; requests about each of those, of one or several policies.
 	ParallelNamespaces, ParallelResources, ParallelPolicies int
 	// PageSize is how many objects are listed at once.
 	PageSize int64
@@ -127,18 +127,12 @@ func (s *Scanner) Run(ctx context.Context, target Target) (Summary, error) {
 		return Summary{}, err
 	}
 	stop := r.followProgress(ctx)
-	var errs []error
-	if target.Namespace == "" {
-		r.progress.expect(1, target.ClusterOnly)
-		errs = append(errs, r.pass(ctx, "", nil))
-	}
-	if !target.ClusterOnly {
-		errs = append(errs, r.namespaces(ctx, target))
-	}
+	places, err := r.places(ctx, target)
+	err = errors.Join(err, r.rounds(ctx, places))
 	stop()
 	summary := r.counts.summary(r.plan.Skips())
 	summary.log(ctx, s.config.Log)
-	return summary, errors.Join(errs...)
+	return summary, err
 }
 
 func (s *Scanner) prepareStore(ctx context.Context) error {
