@@ -15,7 +15,7 @@ func (w *rewriter) rewriteCode(r *reader) {
 		r.failAt(start, "%d functions are declared, %d have a body", w.localFunctions, n)
 		return
 	}
-	w.code = newVector(len(r.data) + len(r.data)/8)
+	w.code = newVectorBehind(w.sizeBefore(), len(r.data)*9/8+w.sizeBehind())
 	body := body{rewriter: w}
 	for i := range n {
 		start := r.pos

@@ -240,14 +240,46 @@ func (w *rewriter) finish() {
 	}
 }
 
-func (w *rewriter) assemble() []byte {
-	size := len(header)
+// The code is the largest section. It is written where it will be in the module, so that
+// nothing has to be moved, provided that these sizes are large enough.
+const (
+	maxSectionHead       = 6  // ID and size
+	maxHelperDeclaration = 32 // type and index of the type
+)
+
+// sizeBefore bounds what comes before the code. All of that is known when the code is
+// rewritten, but for the declarations of helpers.
+func (w *rewriter) sizeBefore() int {
+	size := len(header) + helperKinds*maxHelperDeclaration + len(w.memory) + len(w.types.items) + len(w.functions.items)
 	for _, body := range w.sections {
-		size += len(body) + 6
+		size += len(body)
 	}
-	out := append(make([]byte, 0, size), header...)
+	return size + len(sectionOrder)*maxSectionHead
+}
+
+// sizeBehind is about how much comes behind the code. Data of guests in Go grows by a third
+// when its segments are joined.
+func (w *rewriter) sizeBehind() int {
+	size := 2 * maxSectionHead
+	if data, present := w.module.known[sectionData]; present {
+		size += len(data.data) * 11 / 8
+	}
+	if names, present := w.module.CustomSection("name"); present {
+		size += len(names) * 9 / 8
+	}
+	return size
+}
+
+// assemble writes the other sections before and behind the code.
+func (w *rewriter) assemble() []byte {
+	out := slices.Clone(header)
 	for _, id := range sectionOrder {
-		if body, present := w.sections[id]; present {
+		body, present := w.sections[id]
+		switch {
+		case id == sectionCode:
+			out = appendU32(append(out, id), uint32(len(w.sections[sectionCode])))
+			out = w.code.behind(appendU32(out, w.code.n))
+		case present:
 			out = appendSection(out, id, body)
 		}
 	}

@@ -34,17 +34,22 @@ const maxCount = 5
 // vector is a list of the binary format while it is written.
 type vector struct {
 	n     uint32
-	items []byte // behind room for the count, which is known last
+	room  int    // before the items, for what is known last: their count, and what precedes it
+	items []byte // behind the room
 }
 
 // newVector is an empty one with room for so many bytes.
-func newVector(size int) vector {
-	return vector{items: make([]byte, maxCount, maxCount+size)}
+func newVector(size int) vector { return newVectorBehind(0, size) }
+
+// newVectorBehind has room for so many bytes before it, too.
+func newVectorBehind(before, size int) vector {
+	room := before + maxCount
+	return vector{room: room, items: make([]byte, room, room+size)}
 }
 
 func (v *vector) add(item ...byte) {
 	if v.items == nil {
-		v.items = make([]byte, maxCount, 64)
+		*v = newVector(64)
 	}
 	v.n++
 	v.items = append(v.items, item...)
@@ -55,8 +60,15 @@ func (v *vector) bytes() []byte {
 	if v.items == nil {
 		return []byte{0}
 	}
-	var count [maxCount]byte
-	size := len(appendU32(count[:0], v.n))
-	copy(v.items[maxCount-size:], count[:size])
-	return v.items[maxCount-size:]
+	return v.behind(appendU32(make([]byte, 0, maxCount), v.n))
+}
+
+// behind is the items behind what has room before them. It shares the memory of the vector.
+func (v *vector) behind(head []byte) []byte {
+	start := v.room - len(head)
+	if start < 0 {
+		return append(head, v.items[v.room:]...)
+	}
+	copy(v.items[start:], head)
+	return v.items[start:]
 }
