@@ -115,8 +115,10 @@ func TestTheNextPlaceIsBegunWhileOneIsEnding(t *testing.T) {
 		"no more objects at once than in one": {
 			parallel: 1, desks: 3, pods: shelves{"a": {"1", "2"}, "b": {"1", "2", "3"}, "c": {"1"}},
 			steps: []step{
-				{"", []string{"a/1", "a/2", "b/1"}}, {"a/1", []string{"a/2", "b/1", "b/2"}},
-				{"a/2", []string{"b/1", "b/2", "b/3"}}, {"b/1", []string{"b/2", "b/3", "c/1"}},
+				{"", []string{"a/1", "a/2", "b/1"}},
+				{"a/1", []string{"a/2", "b/1", "b/2"}},
+				{"a/2", []string{"b/1", "b/2", "b/3"}},
+				{"b/1", []string{"b/2", "b/3", "c/1"}},
 			},
 		},
 		"several at once have desks of their own": {
