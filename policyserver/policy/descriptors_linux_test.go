@@ -142,9 +142,7 @@ func TestNothingIsLeftOfDescriptors(t *testing.T) {
 				checkNoTrace(t, engine, tc.binary, tc.digit)
 			})
 		}
-		if got, want := engine.Stats().Taken[isolation], uint64(12*len(tests)); got != want {
-			t.Errorf("%d instances were %s, want all %d", got, isolation, want)
-		}
+		checkTaken(t, engine, isolation, 8*len(tests))
 	}
 }
 
@@ -163,7 +161,21 @@ func TestNothingIsLeftOfDescriptorsOfWarmGuests(t *testing.T) {
 		checkDigit(t, warm, want)
 		askALot(t, warm)
 	}
-	if got := engine.Stats().Taken[policy.IsolationWarm]; got != 13 {
-		t.Errorf("%d instances were warm, want all", got)
+	checkTaken(t, engine, policy.IsolationWarm, 9)
+}
+
+// checkTaken wants all calls to have met instances of one kind, and so many at least: the time
+// of askALot may be up before it has one.
+func checkTaken(t *testing.T, engine *policy.Engine, isolation policy.Isolation, least int) {
+	t.Helper()
+	taken := engine.Stats().Taken
+	if got := taken[isolation]; got < uint64(least) {
+		t.Errorf("%d instances were %s, want %d or more", got, isolation, least)
+	}
+	delete(taken, isolation)
+	for other, count := range taken {
+		if count > 0 {
+			t.Errorf("%d instances were %s, want all to be %s", count, other, isolation)
+		}
 	}
 }
