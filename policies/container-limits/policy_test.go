@@ -36,6 +36,7 @@ func TestPolicy(t *testing.T) {
 		"an exponent":            {`{"memory":"1e3"}`, limited(`{"memory":"1.001E3"}`), []string{`container "a": memory limit 1.001E3 is above 1e3`}},
 		"the largest":            {`{"memory":"1Ei"}`, limited(`{"memory":"1E"}`), nil},
 		"tiny ones":              {`{"cpu":"1u"}`, limited(`{"cpu":"1001n"}`), []string{`container "a": cpu limit 1001n is above 1u`}},
+		"binary ones":            {`{"memory":1048575}`, limited(`{"memory":"1024Ki"}`), []string{`container "a": memory limit 1024Ki is above 1048575`}},
 		"a setting in words":     {`{"memory":"much"}`, limited(`{"memory":"1"}`), []string{`setting "memory": "much" is not a quantity`}},
 		"a setting of no use":    {`{"disk":"1Gi"}`, limited(`{}`), []string{`unknown setting "disk", allowed are: cpu, exempt_images, memory`}},
 		"an exempt image":        {`{"cpu":"1","exempt_images":["registry.example/a:1"]}`, limited(`{}`), nil},
@@ -64,6 +65,39 @@ func TestPolicy(t *testing.T) {
 				t.Errorf("accepted %v: -want +got\n%s", response.Accepted, diff)
 			}
 		})
+	}
+}
+
+func TestPolicyReadsQuantities(t *testing.T) {
+	const beyond = `container "a": cpu limit %s is above 1`
+	module := policiestest.Compiled(t, "container-limits")
+	for text, want := range map[string]string{
+		"1": "", "1.": "", ".5": "", "0.5": "", "1000m": "", "0001": "", "1e0": "", "10e-1": "", "1E-3k": "", "0Ei": "",
+		"2": beyond, "2.": beyond, "1.5": beyond, "1e+1": beyond, "1E1": beyond, "1E": beyond, "1Ki": beyond, "1e3m": "", "11e2m": beyond,
+	} {
+		limit(t, module, text, strings.ReplaceAll(want, "%s", text))
+	}
+	for _, text := range []string{
+		"", ".", "m", "E", "e3", "-1", "+1", "1e", "1e+", "1e3.5", "1..", "1.1.", "..1", "1 ", " 1", "1_0", "0x1", "1K", "1i", "1Kim", "1mm", "1e3e3", "inf", "NaN", "ä", "1ä", "one",
+	} {
+		limit(t, module, text, fmt.Sprintf(`container "a": cpu limit %s is not a quantity`, text))
+	}
+}
+
+// limit asks about a container with a limit of CPU where the most is 1.
+func limit(t *testing.T, module *policy.Module, text, want string) {
+	t.Helper()
+	request := fmt.Appendf(nil, `{"kind":{"kind":"Pod"},"object":{"spec":%s}}`, limited(fmt.Sprintf(`{"cpu":%q}`, text)))
+	response, err := module.Validate(t.Context(), policy.Call{Settings: json.RawMessage(`{"cpu":1}`)}, request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := ""
+	if response.Message != nil {
+		got = *response.Message
+	}
+	if got != want {
+		t.Errorf("%q: got %q, want %q", text, got, want)
 	}
 }
 
