@@ -40,7 +40,7 @@ func validate(request guest.Request) (guest.Response, error) {
 	case len(reasons) > 0:
 		return guest.Reject(strings.Join(reasons, "; ")), nil
 	case edits.Any():
-		return guest.Mutate(edits.Apply(request.Object)), nil
+		return request.Mutate(edits), nil
 	default:
 		return guest.Accept(), nil
 	}

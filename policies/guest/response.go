@@ -17,13 +17,24 @@ func Accept() Response { return Response{Accepted: true} }
 // Mutate lets the request pass with the object changed.
 func Mutate(object []byte) Response { return Response{Accepted: true, MutatedObject: object} }
 
+// Mutate lets the request pass with edits of its object.
+func (r Request) Mutate(edits document.Edits) Response {
+	var object []byte
+	if r.room != nil {
+		object = r.room.object
+	}
+	return Mutate(edits.Append(object, r.Object))
+}
+
 // Reject refuses the request; the user sees the message.
 func Reject(message string) Response { return Response{Message: message} }
 
 // encode is the response as upstream's protocol has it.
-func (r Response) encode() []byte {
-	const around = len(`{"accepted":false,"message":"","mutated_object":}`)
-	answer := make([]byte, 0, around+len(r.Message)+len(r.MutatedObject))
+func (r Response) encode(in *room) []byte {
+	var answer []byte
+	if in != nil {
+		answer = in.answer
+	}
 	if r.Accepted {
 		answer = append(answer, `{"accepted":true`...)
 	} else {

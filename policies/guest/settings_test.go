@@ -41,7 +41,7 @@ func TestDecodeSettings(t *testing.T) {
 		"what the policy refuses":   {settings: `{"any":1}`, wantErr: `setting "any": got 1, want a list`},
 		"what has no place":         {settings: `{"other":1}`, wantErr: `setting "other": the policy has no place for it`},
 		"a list":                    {settings: `[]`, wantErr: "got [], want an object that may have flag, list, map, text, any, other"},
-		"what is no JSON":           {settings: `{"flag":true,}`, wantErr: "got }, want a name"},
+		"what is no JSON":           {settings: `{"flag":true,}`, wantErr: "got }, want something behind the comma"},
 	}
 	for name, tc := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/kubewarden/kubewarden-operator/policies/guest"
 )
@@ -16,11 +15,6 @@ type Process struct {
 	Stdin  io.Reader
 	Stdout io.Writer
 	Stderr io.Writer
-}
-
-// OS is the process that this one is.
-func OS() Process {
-	return Process{Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr}
 }
 
 // operations are what a command is asked, by the argument that says so.

@@ -4,7 +4,7 @@
 // somebody asks about are looked at again.
 //
 // What belongs here: finding values, and reading texts, truth values and lists of them. read.go
-// looks over a document, by what find.go finds in it; walk.go goes from member to member;
+// looks over a document, by what find.go finds in it; walk.go goes from member to member, by token.go;
 // value.go is what policies ask for, text.go undoes escapes, wrong.go says what is not as it has
 // to be. load.go reads eight bytes, load_wasm.go in one go.
 //

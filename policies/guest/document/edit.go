@@ -39,38 +39,38 @@ func (e *Edits) set(object Value, name, json string) error {
 	if !object.begins('{') {
 		return object.Wrong("an object")
 	}
-	members := over(object)
+	var members walk
+	members.begin(object)
 	for {
-		more, err := members.step()
+		more, err := members.member(filterOf(name))
 		if err != nil {
 			return err
 		}
 		if !more {
 			break
 		}
-		if members.name.isText(name) {
-			e.all = append(e.all, edit{members.value.at, members.value.end, json})
+		if members.isNamed(name) {
+			e.all = append(e.all, edit{int32(members.value.at), int32(members.value.end), json})
 			return nil
 		}
 	}
 	end := object.end - 1
 	text := AppendText(nil, name)
-	if members.begun || slices.ContainsFunc(e.all, func(other edit) bool { return other.from == end }) {
+	if behindBlanks(object.in.content, int(object.at)+1) < int(end) || slices.ContainsFunc(e.all, func(other edit) bool { return other.from == end }) {
 		text = slices.Insert(text, 0, ',')
 	}
 	e.all = append(e.all, edit{end, end, string(text) + ":" + json})
 	return nil
 }
 
-// Apply is the JSON of a value with the changes in it, no two of which are of the same member or
-// of one and what is in it.
-func (e *Edits) Apply(value Value) []byte {
+// Append appends the JSON of a value with the changes in it, no two of which are of the same
+// member or of one and what is in it.
+func (e *Edits) Append(to []byte, value Value) []byte {
 	slices.SortStableFunc(e.all, func(a, b edit) int { return int(a.from - b.from) })
 	content, at := value.in.content, value.at
-	edited := make([]byte, 0, len(value.JSON())+len(e.all)*64)
 	for _, one := range e.all {
-		edited = append(append(edited, content[at:one.from]...), one.text...)
+		to = append(append(to, content[at:one.from]...), one.text...)
 		at = one.to
 	}
-	return append(edited, content[at:value.end]...)
+	return append(to, content[at:value.end]...)
 }

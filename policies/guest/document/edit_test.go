@@ -17,7 +17,7 @@ func TestEdits(t *testing.T) {
 	if edits.Any() {
 		t.Error("there are edits before any was made")
 	}
-	if got := string(edits.Apply(whole)); got != before[1:len(before)-1] {
+	if got := string(edits.Append(nil, whole)); got != before[1:len(before)-1] {
 		t.Errorf("without edits: got %s", got)
 	}
 	inner, err := whole.Get("c")
@@ -37,10 +37,10 @@ func TestEdits(t *testing.T) {
 		}
 	}
 	const want = `{"list": [ {"a" : 7,"b":5,"c":{"d":8}}, {"a":"3","q\"":4},{"a":2,"b":"\u0061"} ],"c":{ "x":{"z":6},"y":[]}}`
-	if got := string(edits.Apply(whole)); got != want {
+	if got := string(edits.Append(nil, whole)); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	for content, want := range map[string]string{"[]": "got [], want an object", `{"b":1,}`: "got }, want a name"} {
+	for content, want := range map[string]string{"[]": "got [], want an object", `{"b":1,}`: "got }, want something behind the comma"} {
 		if err := edits.Set(read(t, content), "1", "a"); err == nil || err.Error() != want {
 			t.Errorf("%s: got %v, want %s", content, err, want)
 		}

@@ -1,8 +1,6 @@
 package document
 
-import (
-	"math/bits"
-)
+import "math/bits"
 
 // Bytes are looked at eight at a time, as a number of which the first is the lowest. A mark is
 // the highest bit of a byte. A byte of ASCII is 0 where adding 127 does not mark it.
@@ -14,13 +12,13 @@ const (
 )
 
 // Brackets are alike but for the bits that say whether they are round or square and whether
-// they open or close. Some letters are alike, too, which JSON has in strings only.
+// they open or close. Some letters are alike, too, which JSON has in strings only: elsewhere
+// they close what is open, and whoever comes to that finds that it does not end as it begins.
 const (
 	unlike  = 0x26
 	alike   = '{' &^ unlike
 	way     = 0x06
 	opening = '{' & way
-	closing = '}' & way
 )
 
 // find finds all brackets. Of JSON it knows nothing but them and strings.
@@ -59,9 +57,9 @@ type search struct {
 }
 
 // run finds brackets until it comes to one for which there is no room, or which closes nothing;
-// to a word that is not plain; or to the last one. Go's compiler makes WebAssembly of it that has
-// an indirect jump for each branch, and that keeps variables in memory where there are calls, or
-// more of them than there are here.
+// to two backslashes side by side; or to the last word. Go's compiler makes WebAssembly of it that
+// has an indirect jump for each branch that is taken, and that keeps variables in memory where
+// there are calls, or more of them than there are here.
 func (s *search) run(content string, brackets []bracket) {
 	at, word, marks, within, count, around := s.at, s.word, s.marks, s.within, s.count, s.around
 	last := len(content) - wordBytes
@@ -92,8 +90,16 @@ loop:
 			break
 		}
 		word = load(content, at)
-		if ((word^each*'\\')+most)&^word&mark != mark {
-			break // an escape, or not ASCII
+		if ((word^each*'\\')+most)&^word&mark != mark { // not ASCII, or a backslash
+			word &^= bytesOf(word & mark)
+			escapes := ^((word ^ each*'\\') + most) & mark
+			if escapes&(escapes<<8) != 0 {
+				break
+			}
+			if escapes>>63 != 0 { // what it escapes is of the next word, and so is it
+				at, word, escapes = at-1, word<<8, escapes<<8
+			}
+			word &^= bytesOf(escapes << 8)
 		}
 		at += wordBytes
 		quotes := ^((word ^ each*'"') + most) & mark >> 7
@@ -104,7 +110,10 @@ loop:
 	s.at, s.word, s.marks, s.within, s.count, s.around = at, word, marks, within, count, around
 }
 
-// step takes a word that is not plain, or the last one.
+// bytesOf are all bits of the bytes with a mark.
+func bytesOf(marks uint64) uint64 { return marks<<1 - marks>>7 }
+
+// step takes a word byte by byte.
 func (s *search) step(content string) {
 	s.word = lastWord(content, s.at)
 	s.at += wordBytes

@@ -37,14 +37,14 @@ func (r *Room) Read(content []byte) (Value, error) {
 	if at == len(t.content) {
 		return Value{}, errEnds
 	}
-	whole, _, err := t.read(at, 0)
-	if err != nil {
-		return Value{}, err
+	end, number, _ := t.value(at, 0)
+	if end == at {
+		return Value{}, wrong(t.content[at:], aValue)
 	}
-	if at = behindBlanks(t.content, int(whole.end)); at < len(t.content) {
-		return Value{}, wrong(t.content[at:], "the end")
+	if behind := behindBlanks(t.content, end); behind < len(t.content) {
+		return Value{}, wrong(t.content[behind:], "the end")
 	}
-	return whole.orNone(), nil
+	return Value{t, int32(at), int32(end), int32(number)}.orNone(), nil
 }
 
 // Read is that of a Room that is made for the document.

@@ -11,16 +11,16 @@ import (
 func TestReadWantsOneWholeValue(t *testing.T) {
 	const ends = "unexpected end of JSON input"
 	for content, wantErr := range map[string]string{
-		``: ends, " \n": ends, `{`: ends, `[{}`: ends, `"a`: ends, `"a\"`: ends, `{"a":"}`: ends, `"a\`: ends,
+		``: ends, " \n": ends, `{`: ends, `[{}`: ends, `"a`: ends, `"a\"`: ends, `{"a":"}`: ends, `"a\`: ends, `{"a":\"b"}`: ends,
 		`}`:                               "got }, want something that opened before",
 		`{"a":[1]}]`:                      "got ], want something that opened before",
 		`[1]]` + strings.Repeat(" ", 100): "got ]" + strings.Repeat(" ", 39) + "..., want something that opened before",
-		`{]`:                              "got {], want a value that ends as it begins",
-		`[}`:                              "got [}, want a value that ends as it begins",
+		`{]`:                              "got {], want a value, which ends as it begins",
+		`[}`:                              "got [}, want a value, which ends as it begins",
 		`1 2`:                             "got 2, want the end",
 		`{} []`:                           "got [], want the end",
 		`"a""`:                            ends,
-		`,`:                               "got ,, want a value",
+		`,`:                               "got ,, want a value, which ends as it begins",
 		`{}`:                              "", `[]`: "", ` "" `: "", `1`: "", "\t{\r\n}": "", `"\\"`: "", `"\"{["`: "", `"ä{"`: "",
 	} {
 		value, err := document.Read([]byte(content))

@@ -42,13 +42,15 @@ func (v Value) member(name string) (Value, error) {
 	if !v.begins('{') {
 		return Value{}, v.Wrong("an object")
 	}
-	for members := over(v); ; {
-		more, err := members.step()
+	var members walk
+	members.begin(v)
+	for {
+		more, err := members.member(filterOf(name))
 		if err != nil || !more {
 			return Value{}, err
 		}
-		if members.name.isText(name) {
-			return members.value.orNone(), nil
+		if members.isNamed(name) {
+			return members.current().orNone(), nil
 		}
 	}
 }
@@ -61,9 +63,10 @@ func (v Value) Members(names ...string) ([]Value, error) {
 		return nil, v.Wrong("an object")
 	}
 	values := make([]Value, len(names))
-	members := over(v)
-	for left := len(names); left > 0; {
-		more, err := members.step()
+	var members walk
+	members.begin(v)
+	for left, wanted := len(names), filterOf(names...); left > 0; {
+		more, err := members.member(wanted)
 		if err != nil {
 			return nil, err
 		}
@@ -71,8 +74,8 @@ func (v Value) Members(names ...string) ([]Value, error) {
 			break
 		}
 		for i, name := range names {
-			if !values[i].Exists() && members.name.isText(name) {
-				values[i] = members.value
+			if !values[i].Exists() && members.isNamed(name) {
+				values[i] = members.current()
 				left--
 			}
 		}
@@ -81,38 +84,6 @@ func (v Value) Members(names ...string) ([]Value, error) {
 		values[i] = values[i].orNone()
 	}
 	return values, nil
-}
-
-// Entry is a member of an object.
-type Entry struct {
-	Name  string
-	Value Value
-}
-
-// few is for how many entries and elements room is made before it is known how many there are.
-const few = 4
-
-// Entries are all members of an object, of which several may have the same name; none for none.
-// What is no object is an error.
-func (v Value) Entries() ([]Entry, error) {
-	if !v.Exists() {
-		return nil, nil
-	}
-	if !v.begins('{') {
-		return nil, v.Wrong("an object")
-	}
-	all := make([]Entry, 0, few)
-	for members := over(v); ; {
-		more, err := members.step()
-		if err != nil || !more {
-			return all, err
-		}
-		name, err := text(members.name)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, Entry{name, members.value.orNone()})
-	}
 }
 
 // orNone is no value in the place of null.
@@ -125,12 +96,3 @@ func (v Value) orNone() Value {
 
 // begins says whether a value begins with a byte, by which one knows of what kind it is.
 func (v Value) begins(with byte) bool { return v.in != nil && v.in.content[v.at] == with }
-
-// isText says whether a name is this text.
-func (v Value) isText(text string) bool {
-	if v.number != escaped {
-		return v.in.content[v.at+1:v.end-1] == text
-	}
-	name, valid := unescape(v.in.content[v.at+1 : v.end-1])
-	return valid && name == text
-}

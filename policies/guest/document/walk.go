@@ -1,136 +1,143 @@
 package document
 
-import "math/bits"
-
 // walk goes over the members of an object or the elements of a list, one after the other. It
 // steps over objects and lists whatever they hold.
 type walk struct {
-	in       *table
-	isObject bool
-	begun    bool
-	at       int // behind the one before
-	end      int // where the bracket closes, beyond which no look goes
-	next     int // the number of the next bracket
-	name     Value
-	value    Value
+	in      *table
+	content string
+	at      int // behind the one before; where the bracket opens, before the first
+	open    int // where the bracket opens
+	end     int // where it closes, beyond which no look goes
+	next    int // the number of the next bracket
+
+	name  token // of a member
+	value token
 }
 
-// over is a walk over an object or a list.
-func over(v Value) walk {
-	return walk{in: v.in, isObject: v.begins('{'), at: int(v.at) + 1, end: int(v.end) - 1, next: int(v.number) + 1}
+// token is where something begins, what is behind it, and the number that a Value of it has.
+type token struct{ at, end, number int }
+
+// begin begins a walk over an object or a list.
+func (w *walk) begin(v Value) {
+	w.in, w.content = v.in, v.in.content
+	w.at, w.open, w.end, w.next = int(v.at), int(v.at), int(v.end)-1, int(v.number)+1
 }
 
-// step goes to the next one and says whether there is one.
-func (w *walk) step() (bool, error) {
-	content, at := w.in.content, w.at
-	if content[at] <= ' ' {
-		at = behindBlanks(content, at)
+// member goes to the next member of an object whose name the filter lets through, and says
+// whether there is one. As few branches as possible are taken on the way: each costs Go's
+// WebAssembly an indirect jump. What is not usual is elsewhere.
+func (w *walk) member(names filter) (bool, error) {
+	content, at, next := w.content, w.at, w.next
+	for {
+		if content[at] == ',' && content[at+1] == '"' {
+			at++
+		} else {
+			name, err := w.separator(at)
+			if err != nil || name == w.end {
+				return false, err
+			}
+			if at = name; content[at] != '"' {
+				return false, wrong(content[at:], "a name")
+			}
+		}
+		nameEnd, number := stringEnd(content, at)
+		from := nameEnd + 1
+		if content[nameEnd] != ':' || content[from] <= ' ' {
+			var err error
+			if from, err = behindColon(content, nameEnd); err != nil {
+				return false, err
+			}
+		}
+		end, valueNumber, behind := w.in.value(from, next)
+		if end == from {
+			return false, wrong(content[from:], aValue)
+		}
+		if number == escaped || names.mayHave(content[at+1], nameEnd-at-2) {
+			w.name, w.value = token{at, nameEnd, number}, token{from, end, valueNumber}
+			w.at, w.next = end, behind
+			return true, nil
+		}
+		at, next = end, behind
 	}
-	if at == w.end {
-		return false, nil
-	}
-	if w.begun {
-		if content[at] != ',' {
-			return false, wrong(content[at:], "a comma")
-		}
-		if at++; content[at] <= ' ' {
-			at = behindBlanks(content, at)
-		}
-	}
-	w.begun = true
-	if w.isObject {
-		if content[at] != '"' {
-			return false, wrong(content[at:], "a name")
-		}
-		w.name = w.in.text(at)
-		if at = int(w.name.end); content[at] <= ' ' {
-			at = behindBlanks(content, at)
-		}
-		if content[at] != ':' {
-			return false, wrong(content[at:], "a colon")
-		}
-		if at++; content[at] <= ' ' {
-			at = behindBlanks(content, at)
-		}
-	}
-	var err error
-	if w.value, w.next, err = w.in.read(at, w.next); err != nil {
+}
+
+// element goes to the next element of a list, and says whether there is one.
+func (w *walk) element() (bool, error) {
+	at, err := w.separator(w.at)
+	if err != nil || at == w.end {
 		return false, err
 	}
-	w.at = int(w.value.end)
+	end, number, next := w.in.value(at, w.next)
+	if end == at {
+		return false, wrong(w.content[at:], aValue)
+	}
+	w.value, w.at, w.next = token{at, end, number}, end, next
 	return true, nil
 }
 
-// read is the value that begins at an offset, and the number of the next bracket behind it,
-// where number is that of the next one now.
-func (t *table) read(at, number int) (Value, int, error) {
-	switch t.content[at] {
-	case '"':
-		return t.text(at), number, nil
-	case '{', '[':
-		if number < len(t.brackets) && int(t.brackets[number].open) == at {
-			b := t.brackets[number]
-			if t.content[b.close] == t.content[at]+('}'-'{') {
-				return Value{t, int32(at), b.close + 1, int32(number)}, int(b.next), nil
-			}
-		}
-		return Value{}, 0, wrong(t.content[at:], "a value that ends as it begins")
+// separator is where the next member or element begins, or the end where there is none.
+func (w *walk) separator(at int) (int, error) {
+	content := w.content
+	if at == w.open {
+		return behindBlanks(content, at+1), nil
 	}
-	end := at
-	for end < len(t.content) && isOfWord(t.content[end]) {
-		end++
+	if at = behindBlanks(content, at); at == w.end {
+		return at, nil
 	}
-	if end == at {
-		return Value{}, 0, wrong(t.content[at:], "a value")
+	if content[at] != ',' {
+		return 0, wrong(content[at:], "a comma")
 	}
-	return Value{t, int32(at), int32(end), 0}, number, nil
+	if at = behindBlanks(content, at+1); at == w.end {
+		return 0, wrong(content[at:], "something behind the comma")
+	}
+	return at, nil
 }
 
-// isOfWord says whether a byte is part of a number, or of true, false and null.
-func isOfWord(c byte) bool {
-	switch c {
-	case ',', ':', '"', '{', '}', '[', ']':
-		return false
-	default:
-		return c > ' '
+// behindColon is where the value of a member begins, behind whose name is an offset.
+func behindColon(content string, at int) (int, error) {
+	if at = behindBlanks(content, at); content[at] != ':' {
+		return 0, wrong(content[at:], "a colon")
 	}
+	return behindBlanks(content, at+1), nil
 }
 
-// escaped is the number of a string that has escapes.
-const escaped = 1
-
-// text is the string that begins at an offset. It has an end, as all have.
-func (t *table) text(begin int) Value {
-	content, number := t.content, int32(0)
-	for at := begin + 1; ; {
-		var word uint64
-		if at+wordBytes <= len(content) {
-			word = load(content, at)
-		} else {
-			word = lastWord(content, at)
-		}
-		quotes, escapes := word^each*'"', word^each*'\\'
-		// Where several bytes are 0, the first mark is right.
-		marks := ((quotes-each)&^quotes | (escapes-each)&^escapes) & mark
-		if marks == 0 {
-			at += wordBytes
-			continue
-		}
-		at += bits.TrailingZeros64(marks) >> 3
-		if content[at] == '"' {
-			return Value{t, int32(begin), int32(at + 1), number}
-		}
-		number = escaped
-		at += 2
+// isNamed says whether the member has a name.
+func (w *walk) isNamed(name string) bool {
+	if w.name.number != escaped {
+		return w.content[w.name.at+1:w.name.end-1] == name
 	}
+	unescaped, valid := unescape(w.content[w.name.at+1 : w.name.end-1])
+	return valid && unescaped == name
 }
 
-// behindBlanks is the offset behind blanks.
-func behindBlanks(content string, at int) int {
-	for at < len(content) && isBlank(content[at]) {
-		at++
-	}
-	return at
+// current is the value that was stepped to.
+func (w *walk) current() Value {
+	return Value{w.in, int32(w.value.at), int32(w.value.end), int32(w.value.number)}
 }
 
-func isBlank(c byte) bool { return c == ' ' || c == '\n' || c == '\t' || c == '\r' }
+// currentName is the name of the member.
+func (w *walk) currentName() (string, error) {
+	return text(Value{w.in, int32(w.name.at), int32(w.name.end), int32(w.name.number)})
+}
+
+// filter lets some names through, and now and then another: it knows of each the first byte and
+// the length, on a few bits.
+type filter uint64
+
+// everyName lets all through.
+const everyName = ^filter(0)
+
+func filterOf(names ...string) filter {
+	var f filter
+	for _, name := range names {
+		if name == "" {
+			return everyName
+		}
+		f |= 1 << nameBit(name[0], len(name))
+	}
+	return f
+}
+
+func (f filter) mayHave(first byte, length int) bool { return f>>nameBit(first, length)&1 != 0 }
+
+func nameBit(first byte, length int) uint { return (uint(first) + 5*uint(length)) % 64 }
