@@ -3,6 +3,8 @@ package matching
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -53,7 +55,13 @@ type Matcher struct {
 	object     labels.Selector
 	// conditions is nil when the webhook has none.
 	conditions matchconditions.Matcher
+	// readsObject says that a condition may look at more of the object than its metadata.
+	readsObject bool
 }
+
+// ReadsObject says whether Match may look at more of the objects of a request than at their
+// labels: whether a match condition reads them.
+func (m *Matcher) ReadsObject() bool { return m.readsObject }
 
 // Compile compiles a webhook. Its error names each selector and each match condition that
 // is not valid.
@@ -70,6 +78,10 @@ func (c *Compiler) Compile(webhook Webhook) (*Matcher, error) {
 		namespace:  namespace,
 		object:     object,
 		conditions: conditions,
+		readsObject: slices.ContainsFunc(webhook.MatchConditions, func(condition admissionregistrationv1.MatchCondition) bool {
+			// That is a part of both names that an object has in CEL, object and oldObject.
+			return strings.Contains(condition.Expression, "bject")
+		}),
 	}, nil
 }
 

@@ -53,10 +53,11 @@ type Request struct {
 	// or change of a namespace, since the labels in Object count then.
 	NamespaceLabels map[string]string
 	// Object and OldObject are the object after and before, in the version of Resource;
-	// nil where the operation has none.
+	// nil where the operation has none. They need no more than their metadata for a Matcher
+	// that does not read them (ReadsObject).
 	Object, OldObject runtime.Object
 	// Convert gives both in another version. It is called only when a rule matches one of
-	// the Equivalents and the webhook has match conditions; nil is an error then.
+	// the Equivalents and a match condition reads the object; nil is an error then.
 	Convert func(Resource) (object, oldObject runtime.Object, err error)
 	// User makes the request; nil is a user without name and groups.
 	User user.Info
@@ -178,9 +179,11 @@ func (m *Matcher) matchConditions(ctx context.Context, request Request, attribut
 	if m.conditions == nil {
 		return Outcome{Matches: true, Resource: resource}, nil
 	}
-	versioned, err := request.versioned(attributes, resource)
-	if err != nil {
-		return Outcome{}, err
+	versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: resource.GVK()}
+	if m.readsObject {
+		if err := request.show(versioned, resource); err != nil {
+			return Outcome{}, err
+		}
 	}
 	authorize := request.Authorizer
 	if authorize == nil {
@@ -222,24 +225,23 @@ func options(operation Operation) runtime.Object {
 	}
 }
 
-// versioned gives the attributes with the objects in the version that the rules matched.
-func (r Request) versioned(attributes admission.Attributes, resource Resource) (*admission.VersionedAttributes, error) {
+// show adds the objects, in the version that the rules matched.
+func (r Request) show(versioned *admission.VersionedAttributes, resource Resource) error {
 	current, old := r.Object, r.OldObject
 	if resource != r.Resource {
 		if r.Convert == nil {
-			return nil, fmt.Errorf("convert %s to %s: no conversion is known", r.Resource.GVR, resource.GVR)
+			return fmt.Errorf("convert %s to %s: no conversion is known", r.Resource.GVR, resource.GVR)
 		}
 		var err error
 		if current, old, err = r.Convert(resource); err != nil {
-			return nil, fmt.Errorf("convert %s to %s: %w", r.Resource.GVR, resource.GVR, err)
+			return fmt.Errorf("convert %s to %s: %w", r.Resource.GVR, resource.GVR, err)
 		}
 	}
-	versioned := &admission.VersionedAttributes{Attributes: attributes, VersionedKind: resource.GVK()}
 	if current != nil {
 		versioned.VersionedObject = admission.NewLazyObject(current)
 	}
 	if old != nil {
 		versioned.VersionedOldObject = admission.NewLazyObject(old)
 	}
-	return versioned, nil
+	return nil
 }

@@ -400,3 +400,46 @@ func BenchmarkMatch(b *testing.B) {
 		}
 	}
 }
+
+// A condition that reads no object is evaluated without one, so that none need be decoded.
+func TestReadsObject(t *testing.T) {
+	compiler := NewCompiler()
+	for expression, want := range map[string]bool{
+		`request.name == "one"`:                                         false,
+		`request.operation == "CREATE" && has(request.namespace)`:       false,
+		`object.metadata.name == "one"`:                                 true,
+		`request.operation != "DELETE" || oldObject.spec.x == 1`:        true,
+		`has(object . spec)`:                                            true,
+		`[object][0].kind == "Pod"`:                                     true,
+		`request.name in ["an object, which is not looked at, either"]`: true,
+	} {
+		webhook := Webhook{Rules: ruleSet(rule("*", "*", "*")), MatchConditions: conditions("true", expression)}
+		matcher, err := compiler.Compile(webhook)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := matcher.ReadsObject(); got != want {
+			t.Errorf("%s reads the object: got %t, want %t", expression, got, want)
+		}
+	}
+	matcher, err := compiler.Compile(Webhook{Rules: ruleSet(rule("*", "*", "*")), ObjectSelector: equals("app", "web")})
+	if err != nil || matcher.ReadsObject() {
+		t.Errorf("a webhook without conditions reads objects, or error %v", err)
+	}
+}
+
+func TestConditionsThatReadNoObjectNeedNone(t *testing.T) {
+	request := create(pods, nil)
+	request.Object = &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Name: "one", Labels: map[string]string{"app": "web"}}}
+	converted := request
+	converted.Equivalents = []Resource{inNamespaces("/v0/pods", "Pod")}
+	named := conditions(`request.name == "one" && request.resource.resource == "pods"`)
+	runMatchCases(t, map[string]matchCase{
+		"labels are there": {
+			webhook: Webhook{Rules: ruleSet(rule("*", "*", "*")), ObjectSelector: equals("app", "web"), MatchConditions: named}, request: request, want: matches(pods),
+		},
+		"no conversion is needed": {
+			webhook: Webhook{Rules: ruleSet(rule("", "v0", "pods")), MatchConditions: named}, request: converted, want: matches(converted.Equivalents[0]),
+		},
+	})
+}

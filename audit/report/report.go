@@ -7,7 +7,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
@@ -66,18 +65,6 @@ type Report struct {
 	Scope corev1.ObjectReference
 	// Results in any order.
 	Results []Result
-}
-
-// Scope refers to an object.
-func Scope(object *unstructured.Unstructured) corev1.ObjectReference {
-	return corev1.ObjectReference{
-		APIVersion:      object.GetAPIVersion(),
-		Kind:            object.GetKind(),
-		Namespace:       object.GetNamespace(),
-		Name:            object.GetName(),
-		UID:             object.GetUID(),
-		ResourceVersion: object.GetResourceVersion(),
-	}
 }
 
 // Name of the report of an object: its UID, as upstream has it.

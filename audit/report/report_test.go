@@ -13,7 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
 
@@ -260,16 +259,6 @@ func TestDigestIgnoresWhenAReportWasWritten(t *testing.T) {
 		if got == first {
 			t.Errorf("%s makes the same digest", name)
 		}
-	}
-}
-
-func TestScopeRefersToTheObject(t *testing.T) {
-	object := &unstructured.Unstructured{Object: map[string]any{
-		"apiVersion": "v1", "kind": "Pod",
-		"metadata": map[string]any{"namespace": "team-a", "name": "web", "uid": string(pod().UID), "resourceVersion": "42"},
-	}}
-	if diff := cmp.Diff(pod(), Scope(object)); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
 	}
 }
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	admissionregistrationv1 "k8s.io/api/admissionregistration/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/matching"
@@ -34,13 +34,15 @@ var reasons = map[matching.Why]plan.Reason{
 type matcher struct {
 	*run
 	resource matching.Resource
-	object   *unstructured.Unstructured
+	object   *item
 	labels   map[string]string
+	// metadata and whole are the object as it is shown to matchers, each once it is needed.
+	metadata, whole client.Object
 	// neverAsked is, by operation, whether no policy is asked at all; it is the same for all.
 	neverAsked map[matching.Operation]verdictOn
 }
 
-func (r *run) matcher(resource matching.Resource, object *unstructured.Unstructured, labels map[string]string) *matcher {
+func (r *run) matcher(resource matching.Resource, object *item, labels map[string]string) *matcher {
 	return &matcher{run: r, resource: resource, object: object, labels: labels, neverAsked: map[matching.Operation]verdictOn{}}
 }
 
@@ -75,7 +77,11 @@ func (v verdictOn) isCertain() bool { return v.err == nil && v.unknown == nil }
 
 func (m *matcher) match(ctx context.Context, webhook *matching.Matcher, operation matching.Operation) verdictOn {
 	witness := &witness{rights: m.rights}
-	request := simulation(operation, m.resource, m.object, m.labels)
+	object, err := m.shownTo(webhook)
+	if err != nil {
+		return verdictOn{err: err}
+	}
+	request := simulation(operation, m.resource, object, m.labels)
 	request.Authorizer = witness
 	outcome, err := webhook.Match(ctx, request)
 	switch {
@@ -86,6 +92,25 @@ func (m *matcher) match(ctx context.Context, webhook *matching.Matcher, operatio
 	default:
 		return verdictOn{why: reasons[outcome.Why]}
 	}
+}
+
+// shownTo is the object as far as a webhook looks at it to match: it is decoded where one looks
+// at all of it.
+func (m *matcher) shownTo(webhook *matching.Matcher) (client.Object, error) {
+	if !webhook.ReadsObject() {
+		if m.metadata == nil {
+			m.metadata = m.object.metadata()
+		}
+		return m.metadata, nil
+	}
+	if m.whole == nil {
+		whole, err := m.object.whole()
+		if err != nil {
+			return nil, err
+		}
+		m.whole = whole
+	}
+	return m.whole, nil
 }
 
 // compileCommon compiles the match condition that the operator adds to every webhook; it is

@@ -16,7 +16,6 @@ import (
 	apimeta "k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -74,7 +73,7 @@ func benchScanner(b *testing.B, clusterURL string, policies *double) *Scanner {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dynamicClient, err := dynamic.NewForConfig(restConfig)
+	objects, err := NewLister(restConfig)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -83,7 +82,7 @@ func benchScanner(b *testing.B, clusterURL string, policies *double) *Scanner {
 		b.Fatal(err)
 	}
 	scanner, err := NewScanner(Config{
-		Client: typed, Dynamic: dynamicClient, Store: store,
+		Client: typed, Objects: objects, Store: store,
 		Asker: NewAsker(AskerConfig{Transport: policies.transport(b, TransportConfig{Connections: 128}), Parallel: 128, Now: time.Now}),
 		Log:   slog.New(slog.DiscardHandler), Now: time.Now, KubewardenNamespace: "kubewarden",
 		ParallelNamespaces: 1, ParallelResources: 100, ParallelPolicies: 5, PageSize: benchPage,

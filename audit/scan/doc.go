@@ -9,7 +9,8 @@
 //	namespaces.go the namespaces, and what becomes of those that are ignored
 //	rounds.go     the cluster and the namespaces one after the other, and at the same time
 //	pass.go       the objects of one namespace, or of the cluster: list, ask, write, prune
-//	list.go       paging
+//	list.go       listing, page by page
+//	item.go       an object as it was listed, and what is read of it
 //	asked.go      which questions are put about an object, and why others are not
 //	authorizer.go rights that match conditions ask for
 //	kept.go       which earlier results still hold, and are taken over without asking

@@ -24,7 +24,6 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -222,7 +221,7 @@ func (w *world) mustScan() Summary {
 func (w *world) config(rights *rest.Config, kind report.Kind) Config {
 	w.t.Helper()
 	typed := newClient(w.t, rights)
-	dynamicClient, err := dynamic.NewForConfig(rights)
+	objects, err := NewLister(rights)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -233,7 +232,7 @@ func (w *world) config(rights *rest.Config, kind report.Kind) Config {
 	now := func() time.Time { return w.now }
 	return Config{
 		Client:              typed,
-		Dynamic:             dynamicClient,
+		Objects:             objects,
 		Discovery:           discoveryClient.WithLegacyWithContext(w.t.Context()),
 		Asker:               impatient(w.double.transport(w.t, TransportConfig{})),
 		Store:               w.store(rights, kind),

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"strings"
 
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/audit/report"
 )
@@ -54,11 +52,11 @@ func textOf(labels map[string]string) string {
 }
 
 // earlier is what the report of an object says already. What cannot be read is asked again.
-func (p *pass) earlier(ctx context.Context, object *unstructured.Unstructured) map[report.Question]report.Earlier {
+func (p *pass) earlier(ctx context.Context, object *item) map[report.Question]report.Earlier {
 	if p.session == nil {
 		return nil
 	}
-	earlier, err := p.session.Earlier(ctx, object.GetUID())
+	earlier, err := p.session.Earlier(ctx, object.uid)
 	if err != nil {
 		p.config.Log.DebugContext(ctx, "a report cannot be read: policies are asked again", "error", err.Error())
 		return nil

@@ -86,8 +86,8 @@ func (k *kept) scan() (Summary, []string) {
 	r := &run{Scanner: scanner, servers: map[string]endpoint{"default": {url: "https://policy-server-default.kubewarden.svc"}}}
 	p := r.newPass(place{namespace: "team-a", labels: k.labels}, nil)
 	p.session = session
-	object := k.object.DeepCopy()
-	p.write(k.t.Context(), report.Report{Scope: p.scope(k.version, object), Results: p.judge(k.t.Context(), k.version, object)})
+	object := itemOf(k.t, k.version.Resource, k.object.Object)
+	p.write(k.t.Context(), report.Report{Scope: scope(k.version, object), Results: p.judge(k.t.Context(), k.version, object)})
 	return r.counts.summary(nil), k.double.questions()
 }
 

@@ -8,18 +8,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
-	"k8s.io/client-go/dynamic"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 )
 
-// lister answers List by a function and nothing else.
-type lister struct {
-	dynamic.ResourceInterface
-	list func(metav1.ListOptions) (*unstructured.UnstructuredList, error)
-}
+// listing is a Lister by a function.
+type listing func(resource schema.GroupVersionResource, namespace string, options metav1.ListOptions) ([]byte, error)
 
-func (l lister) List(_ context.Context, options metav1.ListOptions) (*unstructured.UnstructuredList, error) {
-	return l.list(options)
+func (l listing) List(_ context.Context, resource schema.GroupVersionResource, namespace string, options metav1.ListOptions) ([]byte, error) {
+	return l(resource, namespace, options)
 }
 
 func TestListGoesOnWhenItsTokenExpires(t *testing.T) {
@@ -42,13 +38,14 @@ func TestListGoesOnWhenItsTokenExpires(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			var tokens []string
-			_, err := list(t.Context(), lister{list: func(options metav1.ListOptions) (*unstructured.UnstructuredList, error) {
+			s := &Scanner{config: Config{Objects: listing(func(_ schema.GroupVersionResource, _ string, options metav1.ListOptions) ([]byte, error) {
 				tokens = append(tokens, options.Continue)
 				if len(tokens) == 1 {
 					return nil, tc.err
 				}
-				return &unstructured.UnstructuredList{}, nil
-			}}, metav1.ListOptions{Continue: tc.token})
+				return pageOf(t), nil
+			})}}
+			_, err := s.page(t.Context(), pods.GVR, "team-a", metav1.ListOptions{Continue: tc.token})
 			if (err != nil) != tc.wantErr {
 				t.Errorf("error = %v", err)
 			}

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/types"
 
@@ -178,30 +177,30 @@ func (p *pass) listed(ctx context.Context, kind plan.Kind, err error) error {
 
 // version lists the objects of one version of a kind, and has them audited.
 func (p *pass) version(ctx context.Context, version plan.Version, done func(report.Report)) error {
-	return p.each(ctx, version.Resource, p.namespace, func(object *unstructured.Unstructured) error {
-		if object.GetUID() == "" {
-			return fmt.Errorf("%s %s: %w", version.Resource.Kind, object.GetName(), errNoUID)
+	return p.each(ctx, version.Resource, p.namespace, func(object *item) error {
+		if object.uid == "" {
+			return fmt.Errorf("%s %s: %w", version.Resource.Kind, object.name, errNoUID)
 		}
 		p.at(func() {
 			results := p.judge(ctx, version, object)
 			if ctx.Err() == nil {
-				done(report.Report{Scope: p.scope(version, object), Results: results})
+				done(report.Report{Scope: scope(version, object), Results: results})
 			}
 		})
 		return ctx.Err()
 	})
 }
 
-// scope refers to the object; items of a list need not bear their kind.
-func (p *pass) scope(version plan.Version, object *unstructured.Unstructured) corev1.ObjectReference {
-	scope := report.Scope(object)
-	scope.APIVersion, scope.Kind = version.Resource.GVK().ToAPIVersionAndKind()
-	return scope
+// scope refers to the object.
+func scope(version plan.Version, object *item) corev1.ObjectReference {
+	apiVersion, kind := version.Resource.GVK().ToAPIVersionAndKind()
+	return corev1.ObjectReference{
+		APIVersion: apiVersion, Kind: kind, Namespace: object.namespace, Name: object.name, UID: object.uid, ResourceVersion: object.resourceVersion,
+	}
 }
 
 // judge asks every policy that matches the object.
-func (p *pass) judge(ctx context.Context, version plan.Version, object *unstructured.Unstructured) []report.Result {
-	object.SetGroupVersionKind(version.Resource.GVK())
+func (p *pass) judge(ctx context.Context, version plan.Version, object *item) []report.Result {
 	matcher := p.matcher(version.Resource, object, p.labels)
 	var results []report.Result
 	var put []plan.Question
@@ -238,7 +237,7 @@ func (r *run) leaveOut(why plan.Reason, questions int) {
 
 // ask puts the object to policies, several at once, as far as their earlier results cannot
 // be kept. The operations on it are put in one form each, however many policies are asked.
-func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructured.Unstructured, questions []plan.Question) []report.Result {
+func (p *pass) ask(ctx context.Context, version plan.Version, object *item, questions []plan.Question) []report.Result {
 	results := make([]report.Result, len(questions))
 	reviews := map[matching.Operation]Review{}
 	earlier := p.earlier(ctx, object)
@@ -253,7 +252,7 @@ func (p *pass) ask(ctx context.Context, version plan.Version, object *unstructur
 				results[i] = p.result(question, Answer{}, err)
 				continue
 			}
-			whole = Review{UID: string(object.GetUID()), Body: encoded, digest: sha256.Sum256(encoded)}
+			whole = Review{UID: string(object.uid), Body: encoded, digest: sha256.Sum256(encoded)}
 			reviews[question.Operation] = whole
 		}
 		before, why := p.keep(question, whole, earlier)

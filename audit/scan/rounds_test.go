@@ -16,9 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime/schema"
-	"k8s.io/client-go/dynamic"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
 	"github.com/kubewarden/kubewarden-operator/matching"
@@ -27,29 +25,12 @@ import (
 // shelves are the names of Pods by namespace.
 type shelves map[string][]string
 
-func (s shelves) Resource(schema.GroupVersionResource) dynamic.NamespaceableResourceInterface {
-	return shelf{all: s}
-}
-
-// shelf lists Pods.
-type shelf struct {
-	dynamic.NamespaceableResourceInterface
-	all       shelves
-	namespace string
-}
-
-func (s shelf) Namespace(namespace string) dynamic.ResourceInterface {
-	return shelf{all: s.all, namespace: namespace}
-}
-
-func (s shelf) List(context.Context, metav1.ListOptions) (*unstructured.UnstructuredList, error) {
-	list := &unstructured.UnstructuredList{}
-	for _, name := range s.all[s.namespace] {
-		list.Items = append(list.Items, unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{
-			"namespace": s.namespace, "name": name, "uid": s.namespace + "/" + name,
-		}}})
+func (s shelves) List(_ context.Context, _ schema.GroupVersionResource, namespace string, _ metav1.ListOptions) ([]byte, error) {
+	items := make([]any, 0, len(s[namespace]))
+	for _, name := range s[namespace] {
+		items = append(items, map[string]any{"metadata": map[string]any{"namespace": namespace, "name": name, "uid": namespace + "/" + name}})
 	}
-	return list, nil
+	return json.Marshal(map[string]any{"items": items})
 }
 
 // hesitant answers a question about an object when it is told to.
@@ -162,7 +143,7 @@ func (p progression) run(policies http.RoundTripper) *run {
 	in := benchInput()
 	in.Policies = in.Policies[:1]
 	config := Config{
-		Dynamic: p.pods, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
+		Objects: p.pods, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		Asker:              NewAsker(AskerConfig{Transport: policies, Parallel: 100, Now: time.Now}),
 		ParallelNamespaces: p.parallel, ParallelResources: p.desks, ParallelPolicies: 1, PageSize: 100,
 	}

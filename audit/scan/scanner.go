@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubewarden/kubewarden-operator/audit/plan"
@@ -21,8 +20,8 @@ import (
 type Config struct {
 	// Client reads policies, policy servers, Services and namespaces; it must not cache.
 	Client client.Client
-	// Dynamic lists what is audited.
-	Dynamic dynamic.Interface
+	// Objects lists what is audited.
+	Objects Lister
 	// Discovery says what the cluster serves.
 	Discovery Discovery
 	// Asker asks policy servers.

@@ -19,8 +19,8 @@ func allow(*unstructured.Unstructured) (bool, string) { return true, "" }
 
 func reviewOf(t *testing.T, uid string) Review {
 	t.Helper()
-	object := &unstructured.Unstructured{Object: map[string]any{"metadata": map[string]any{"uid": uid, "name": "one"}}}
-	body, err := review(matching.Create, pods, object)
+	object := map[string]any{"metadata": map[string]any{"uid": uid, "name": "one"}}
+	body, err := review(matching.Create, pods, itemOf(t, pods, object))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,6 @@ import (
 	utilruntime "k8s.io/apimachinery/pkg/util/runtime"
 	"k8s.io/apimachinery/pkg/util/uuid"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -187,7 +186,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 	}
 	return scan.Config{
 		Client:              clients.typed,
-		Dynamic:             clients.dynamic,
+		Objects:             clients.objects,
 		Discovery:           clients.discovery,
 		Asker:               scan.NewAsker(scan.AskerConfig{Transport: transport, Parallel: parallel, Now: time.Now}),
 		Store:               store,
@@ -211,7 +210,7 @@ func (f *auditFlags) config(ctx context.Context, restConfig *rest.Config, kind r
 
 type auditClients struct {
 	typed     client.Client
-	dynamic   dynamic.Interface
+	objects   scan.Lister
 	discovery scan.Discovery
 }
 
@@ -224,15 +223,15 @@ func newAuditClients(ctx context.Context, restConfig *rest.Config) (auditClients
 	if err != nil {
 		return auditClients{}, fmt.Errorf("make a client: %w", err)
 	}
-	dynamicClient, err := dynamic.NewForConfig(restConfig)
+	objects, err := scan.NewLister(restConfig)
 	if err != nil {
-		return auditClients{}, fmt.Errorf("make a dynamic client: %w", err)
+		return auditClients{}, err
 	}
 	discoveryClient, err := discovery.NewDiscoveryClientForConfig(restConfig)
 	if err != nil {
 		return auditClients{}, fmt.Errorf("make a discovery client: %w", err)
 	}
-	return auditClients{typed: typed, dynamic: dynamicClient, discovery: discoveryClient.WithLegacyWithContext(ctx)}, nil
+	return auditClients{typed: typed, objects: objects, discovery: discoveryClient.WithLegacyWithContext(ctx)}, nil
 }
 
 // transport reads the files of certificates. They may change while a scan runs.

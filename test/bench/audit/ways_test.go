@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/kubewarden/kubewarden-operator/audit/report"
@@ -83,7 +82,7 @@ func (s sample) config(t *testing.T, by func(http.RoundTripper) http.RoundTrippe
 		t.Fatal(err)
 	}
 	rest.QPS = -1
-	objects, err := dynamic.NewForConfig(rest)
+	objects, err := scan.NewLister(rest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -110,7 +109,7 @@ func (s sample) config(t *testing.T, by func(http.RoundTripper) http.RoundTrippe
 		ignored = append(ignored, fmt.Sprintf("team-%03d", i))
 	}
 	return scan.Config{
-		Client: s, Dynamic: objects, Discovery: served.WithLegacyWithContext(context.WithoutCancel(t.Context())),
+		Client: s, Objects: objects, Discovery: served.WithLegacyWithContext(context.WithoutCancel(t.Context())),
 		Asker: scan.NewAsker(scan.AskerConfig{Transport: by(transport), Parallel: parallel, Now: time.Now}),
 		Store: store, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		KubewardenNamespace: "kubewarden", PolicyServerURL: "https://" + s.server.api, IgnoreNamespaces: ignored,

@@ -20,7 +20,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/discovery"
-	"k8s.io/client-go/dynamic"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -256,7 +255,7 @@ func (w *world) tried(err error, verb string, object client.Object) {
 // scan asks about everything, with all operations.
 func (w *world) scan() scan.Summary {
 	w.t.Helper()
-	dynamicClient, err := dynamic.NewForConfig(w.rights)
+	objects, err := scan.NewLister(w.rights)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -273,7 +272,7 @@ func (w *world) scan() scan.Summary {
 		w.t.Fatal(err)
 	}
 	scanner, err := scan.NewScanner(scan.Config{
-		Client: w.asUser, Dynamic: dynamicClient, Discovery: discoveryClient.WithLegacyWithContext(w.t.Context()),
+		Client: w.asUser, Objects: objects, Discovery: discoveryClient.WithLegacyWithContext(w.t.Context()),
 		Asker: scan.NewAsker(scan.AskerConfig{Transport: http.RoundTripper(transport), Parallel: 16, Now: time.Now}),
 		Store: store, DisableStore: true, Log: slog.New(slog.DiscardHandler), Now: time.Now,
 		KubewardenNamespace: operator.Namespace, PolicyServerURL: w.double.URL,
