@@ -87,6 +87,10 @@ func readAddress(r *reader) int64 {
 // maxDataGap is how many zeros are written to save a segment.
 const maxDataGap = 256
 
+// maxDataZeros is how many are written in all, or as many as the section has bytes: segments of
+// one byte each would become a section of forty times the size, and memory that nobody counted.
+const maxDataZeros = 1 << 20
+
 // maxDataHead bounds what stands before the payload of a segment at an address.
 const maxDataHead = 16
 
@@ -97,11 +101,15 @@ func (s *dataSection) joined(join bool) []byte {
 		s.segments, join = inOrder(s.segments)
 	}
 	var runs [][]data
-	size := 0
+	size, zeros := 0, int64(max(maxDataZeros, len(s.content)))
 	for left := s.segments; len(left) > 0; {
 		n := 1
-		for join && n < len(left) && left[n].address-left[n-1].end() <= maxDataGap {
-			n++
+		for ; join && n < len(left); n++ {
+			gap := left[n].address - left[n-1].end()
+			if gap > maxDataGap || gap > zeros {
+				break
+			}
+			zeros -= gap
 		}
 		runs, left = append(runs, left[:n]), left[n:]
 		size += maxDataHead + runLength(runs[len(runs)-1])

@@ -291,6 +291,21 @@ func TestRewriteJoinsData(t *testing.T) {
 	}
 }
 
+// Tiny segments at a distance do not make a large module.
+func TestRewriteJoinsDataWithinBounds(t *testing.T) {
+	const count, distance = 20_000, 200
+	m := New()
+	m.Memory(count*distance>>16 + 1)
+	for number := range int32(count) {
+		m.Data(number*distance, []byte("x"))
+	}
+	binary := m.Bytes()
+	got := len(rewrite(t, binary).Wasm)
+	if most := len(binary) + 1<<20; got > most || got < len(binary)+1<<19 {
+		t.Errorf("%d bytes became %d, want no more than %d, and some of the segments joined", len(binary), got, most)
+	}
+}
+
 func TestRewriteRefuses(t *testing.T) {
 	withSection := func(id byte, body ...byte) []byte {
 		m := New()
