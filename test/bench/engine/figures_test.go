@@ -5,7 +5,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/kubewarden/kubewarden-operator/test/bench/guests"
 )
@@ -141,7 +140,6 @@ func TestRoundsTurnAround(t *testing.T) {
 			if len(asked) == 0 || asked[len(asked)-1] != name {
 				asked = append(asked, name)
 			}
-			time.Sleep(time.Millisecond)
 			return nil
 		}})
 	}
