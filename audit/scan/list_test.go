@@ -3,6 +3,7 @@ package scan
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -53,5 +54,29 @@ func TestListGoesOnWhenItsTokenExpires(t *testing.T) {
 				t.Errorf("tokens (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestListGoesOnToTheLastPage(t *testing.T) {
+	pages := map[string]string{
+		"":       `{"metadata":{"continue":"second"},"items":[{"metadata":{"name":"a"}},{"metadata":{"name":"b"}}]}`,
+		"second": `{"metadata":{"continue":"third"},"items":[]}`,
+		"third":  `{"metadata":{"continue":""},"items":[{"metadata":{"name":"c"}}]}`,
+	}
+	s := &Scanner{config: Config{PageSize: 2, Objects: listing(func(_ schema.GroupVersionResource, _ string, options metav1.ListOptions) ([]byte, error) {
+		page, known := pages[options.Continue]
+		if !known || options.Limit != 2 {
+			return nil, fmt.Errorf("asked for %d objects from %q on", options.Limit, options.Continue)
+		}
+		delete(pages, options.Continue)
+		return []byte(page), nil
+	})}}
+	var names []string
+	err := s.each(t.Context(), pods, "team-a", func(object *item) error {
+		names = append(names, object.name)
+		return nil
+	})
+	if diff := cmp.Diff([]string{"a", "b", "c"}, names); diff != "" || err != nil {
+		t.Errorf("error %v; objects (-want +got):\n%s", err, diff)
 	}
 }
