@@ -57,7 +57,7 @@ func (p *pool) takeKept(ctx context.Context, domain string) (*sandbox.Instance, 
 		}
 		p.engine.counts.made.Add(1)
 	}
-	if err := instance.Wake(); err != nil {
+	if err := instance.Wake(ctx); err != nil {
 		return nil, errors.Join(err, instance.Close(ctx))
 	}
 	p.engine.counts.takenOf(p.isolation).Add(1)
@@ -104,7 +104,7 @@ func answeredBy(failed error) bool {
 }
 
 func (p *pool) restore(ctx context.Context, instance *sandbox.Instance) bool {
-	restored, err := instance.Restore()
+	restored, err := instance.Restore(ctx)
 	if errors.Is(err, sandbox.ErrMemoryLimit) {
 		return false
 	}

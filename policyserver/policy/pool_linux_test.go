@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"context"
 	"fmt"
 	"testing"
 
@@ -41,10 +42,17 @@ func newTestPoolOf(t *testing.T, config Config) (*pool, func(domain string) *san
 	}
 }
 
+// callContext is that of a call.
+func callContext(t *testing.T, of *pool) context.Context {
+	t.Helper()
+	ctx, _ := of.engine.runtime.Begin(t.Context())
+	return ctx
+}
+
 func TestPoolKeepsDomainsApart(t *testing.T) {
 	pool, take := newTestPool(t)
 	first := take("a")
-	if err := pool.give(t.Context(), "a", first, nil); err != nil {
+	if err := pool.give(callContext(t, pool), "a", first, nil); err != nil {
 		t.Fatal(err)
 	}
 	if take("b") == first {
@@ -78,7 +86,7 @@ func TestPoolKeepsOnlyWhatHasAnswered(t *testing.T) {
 		"an end of the guest's": {&sandbox.ExitError{Code: 0}, false},
 	} {
 		instance := take(name)
-		if err := pool.give(t.Context(), name, instance, tc.failed); err != nil {
+		if err := pool.give(callContext(t, pool), name, instance, tc.failed); err != nil {
 			t.Fatal(err)
 		}
 		if kept := take(name) == instance; kept != tc.kept {
@@ -92,7 +100,7 @@ func TestPoolSweeps(t *testing.T) {
 	pool, take := newTestPool(t)
 	first, second := take("a"), take("a")
 	for _, instance := range []*sandbox.Instance{first, second} {
-		if err := pool.give(t.Context(), "a", instance, nil); err != nil {
+		if err := pool.give(callContext(t, pool), "a", instance, nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -100,7 +108,7 @@ func TestPoolSweeps(t *testing.T) {
 	if n := len(pool.shelves["a"].idle); n != 2 {
 		t.Fatalf("%d instances are left, want 2", n)
 	}
-	if err := pool.give(t.Context(), "a", take("a"), nil); err != nil {
+	if err := pool.give(callContext(t, pool), "a", take("a"), nil); err != nil {
 		t.Fatal(err)
 	}
 	pool.engine.stock.sweep()
@@ -177,7 +185,7 @@ func TestIdleInstancesAreBoundedOverAllDomains(t *testing.T) {
 	pool, take := newTestPoolOf(t, Config{MaxIdle: most})
 	give := func(domain string) {
 		t.Helper()
-		if err := pool.give(t.Context(), domain, take(domain), nil); err != nil {
+		if err := pool.give(callContext(t, pool), domain, take(domain), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -210,7 +218,7 @@ func TestIdleInstancesMakeRoomForGuests(t *testing.T) {
 		if err := instance.Write(0, make([]byte, page)); err != nil { // a guest that writes
 			t.Fatal(err)
 		}
-		if err := pool.give(t.Context(), domains[k], instance, nil); err != nil {
+		if err := pool.give(callContext(t, pool), domains[k], instance, nil); err != nil {
 			t.Fatal(err)
 		}
 	}

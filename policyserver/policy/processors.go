@@ -67,13 +67,15 @@ func over(ctx context.Context) error {
 // turn is what a call has of the processors.
 type turn struct {
 	of   *processors
+	call *sandbox.Call
 	held bool
 }
 
 var _ host.Waiter = (*turn)(nil)
 
-// Waits gives the processor back while the guest waits for the host.
+// Waits gives the processor back, and the thread, while the guest waits for the host.
 func (t *turn) Waits() {
+	t.call.Leave()
 	if t.held {
 		t.held = false
 		t.of.give()
@@ -93,12 +95,23 @@ func (m *Module) onProcessor(ctx context.Context, session *host.Session, run fun
 		return err
 	}
 	on, _ := turns.Get().(*turn)
-	*on = turn{of: m.engine.processors, held: true}
+	*on = turn{of: m.engine.processors, held: true, call: sandbox.CallFrom(ctx)}
+	if m.settles() {
+		on.call.Settle()
+	}
 	session.WaitBy(on)
 	defer func() {
 		session.WaitBy(nil)
 		on.Waits()
+		*on = turn{}
 		turns.Put(on)
 	}()
 	return run()
+}
+
+// settles says whether calls stay on a thread while their guest runs: where instances are put
+// back, unless a guest may stand still and go on in another call.
+func (m *Module) settles() bool {
+	_, parks := m.guest.(wasiGuest)
+	return m.engine.memory != nil && !parks
 }

@@ -1,9 +1,12 @@
 package policy_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
+	"runtime"
 	"testing"
 	"time"
 
@@ -154,6 +157,63 @@ func TestGuestThatWaitsForTheHostLeavesItsProcessorToOthers(t *testing.T) {
 			<-at.running
 			at.goOn <- struct{}{}
 			checkError(t, <-third, nil)
+		})
+	}
+}
+
+// lockedToThread says whether the goroutine is, by the heading of its stack.
+func lockedToThread() bool {
+	stack := make([]byte, 200)
+	heading, _, _ := bytes.Cut(stack[:runtime.Stack(stack, false)], []byte("\n"))
+	return bytes.Contains(heading, []byte("locked to thread"))
+}
+
+// where notes at which places a call is locked to its thread.
+type where struct {
+	slog.Handler
+
+	locked map[string]bool
+}
+
+func (w where) Enabled(context.Context, slog.Level) bool { return true }
+
+func (w where) Handle(_ context.Context, record slog.Record) error {
+	w.locked[record.Message] = lockedToThread()
+	return nil
+}
+
+func (w where) Call(context.Context, host.Request) ([]byte, error) {
+	w.locked["host"] = lockedToThread()
+	return []byte(`{}`), nil
+}
+
+// A guest stays on its thread, which nothing else has then, while it runs and not longer.
+func TestGuestsStayOnAThreadWhileTheyRun(t *testing.T) {
+	granted, err := host.NewGrants([]string{"*"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for isolation, settled := range map[policy.Isolation]bool{policy.IsolationPristine: true, policy.IsolationFresh: false} {
+		t.Run(string(isolation), func(t *testing.T) {
+			at := where{slog.DiscardHandler, map[string]bool{}}
+			engine := newEngine(t, policy.Config{
+				Isolation: isolation, Logger: slog.New(at), Capabilities: map[string]host.Capability{"kubernetes": at},
+			})
+			g := wasmtest.NewGuest()
+			module := compile(t, engine, g.OnValidate(
+				g.CallHost("tracing", "log", logLine), wasmtest.Drop, g.CallHost("kubernetes", "can_i", "{}"), wasmtest.Drop,
+				g.Respond(`{"accepted":true}`)).Bytes())
+			for range 2 {
+				if _, err := module.Validate(t.Context(), policy.Call{Capabilities: granted}, json.RawMessage(`{}`)); err != nil {
+					t.Fatal(err)
+				}
+				if want := map[string]bool{"policy log": settled, "host": false}; !maps.Equal(at.locked, want) {
+					t.Errorf("locked to a thread: got %v, want %v", at.locked, want)
+				}
+				if lockedToThread() {
+					t.Fatal("the call has ended, and its goroutine is locked to a thread")
+				}
+			}
 		})
 	}
 }

@@ -316,6 +316,8 @@ func (t *tuner) ask(ctx context.Context, instance *sandbox.Instance, session *ho
 // measure is the shortest time that a request takes, with the restoring of the instance.
 func (t *tuner) measure(ctx context.Context, template *sandbox.Template) (shortest time.Duration, err error) {
 	ctx, call := t.engine.runtime.Begin(ctx)
+	call.Settle() // as the calls will be
+	defer call.Leave()
 	session := t.engine.nobody.Session(host.Policy{})
 	instance, err := template.Instantiate(ctx)
 	if err != nil {
@@ -323,14 +325,14 @@ func (t *tuner) measure(ctx context.Context, template *sandbox.Template) (shorte
 	}
 	defer func() { err = errors.Join(call.Refused(), err, instance.Close(ctx)) }()
 	for n := range samples {
-		if err := instance.Wake(); err != nil {
+		if err := instance.Wake(ctx); err != nil {
 			return 0, err
 		}
 		began := t.engine.now()
 		if err := t.ask(ctx, instance, session); err != nil {
 			return 0, err
 		}
-		if _, err := instance.Restore(); err != nil {
+		if _, err := instance.Restore(ctx); err != nil {
 			return 0, err
 		}
 		if took := t.engine.now().Sub(began); n == 0 || took < shortest {

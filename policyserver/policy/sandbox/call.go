@@ -3,6 +3,7 @@ package sandbox
 import (
 	"context"
 	"errors"
+	"runtime"
 	"time"
 )
 
@@ -31,6 +32,7 @@ type Call struct {
 	refused  error        // why the guest got no more memory
 	timed    bool         // the guest was told what time it is
 	calling  bool         // an imported function is calling the guest
+	settled  bool         // it stays on its thread
 	running  *Instance    // that is called; nil while it is made
 	parking  *parking     // of a command that is parked: the call is in there
 }
@@ -75,6 +77,22 @@ func (c *Call) TellTime() { c.timed = true }
 
 // ToldTime says whether the guest was told: what it answers may then change by the hour.
 func (c *Call) ToldTime() bool { return c.timed }
+
+// Settle keeps the call on the thread that it is on until it leaves, which makes it cheap to put
+// an instance back: see snapshot.Memory. A command that is parked must not be called meanwhile:
+// its coroutine is of no thread.
+func (c *Call) Settle() {
+	runtime.LockOSThread()
+	c.settled = true
+}
+
+// Leave lets a call that was settled change its thread again.
+func (c *Call) Leave() {
+	if c.settled {
+		c.settled = false
+		runtime.UnlockOSThread()
+	}
+}
 
 // Deadline is when the call must have ended; ok is false when it may take for ever.
 func (c *Call) Deadline() (deadline time.Time, ok bool) {

@@ -222,9 +222,10 @@ func (i *Instance) become(template *Template) error {
 }
 
 // Restore makes an instance of a template what it was when it was new. It is idle then, and
-// counted with the pages that it has of its own. After an error it cannot be used any more.
-func (i *Instance) Restore() (snapshot.Restored, error) {
-	restored, err := i.memory.Restore()
+// counted with the pages that it has of its own. The context is that of the call that it is
+// put back after. After an error it cannot be used any more.
+func (i *Instance) Restore(ctx context.Context) (snapshot.Restored, error) {
+	restored, err := i.memory.Restore(CallFrom(ctx).settled)
 	if err != nil {
 		return restored, err
 	}
@@ -239,9 +240,17 @@ func (i *Instance) Restore() (snapshot.Restored, error) {
 	return restored, nil
 }
 
-// Wake makes an idle instance ready for a call: all of its memory is counted. An error is a
-// *memory.OverError, and the instance is as idle as before.
-func (i *Instance) Wake() error { return i.linear.take(uint64(i.module.Memory().Size())) }
+// Wake makes an idle instance ready for a call, whose context it is given: all of its memory
+// is counted. An error is a *memory.OverError, and the instance is as idle as before.
+func (i *Instance) Wake(ctx context.Context) error {
+	if err := i.linear.take(uint64(i.module.Memory().Size())); err != nil {
+		return err
+	}
+	if CallFrom(ctx).settled {
+		i.memory.Watch()
+	}
+	return nil
+}
 
 // ErrMemoryLimit says that a memory cannot be put back to its length: it has grown to its
 // limit, so that wazero grows it no more and does not shrink it either.

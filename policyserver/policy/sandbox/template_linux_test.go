@@ -130,7 +130,7 @@ func TestRestoredInstanceIsAsNew(t *testing.T) {
 			if err := instance.Check(); err == nil {
 				t.Error("what was changed was not seen")
 			}
-			if _, err := instance.Restore(); err != nil {
+			if _, err := instance.Restore(ctx); err != nil {
 				t.Fatal(err)
 			}
 			if err := instance.Check(); err != nil {
@@ -139,6 +139,40 @@ func TestRestoredInstanceIsAsNew(t *testing.T) {
 		}
 		if got := run(ctx, t, instance) + run(ctx, t, instance); got == 2*countingFirst {
 			t.Error("the module does not count at all")
+		}
+	}
+}
+
+// A settled call need not have the system asked what it has written, once that is known.
+func TestRestoreAfterSettledCalls(t *testing.T) {
+	runtime := newRestoringRuntime(t)
+	ctx, template := newTemplate(t, runtime, counting().Bytes())
+	instance := instantiate(ctx, t, template)
+	for nth, settled := range []bool{true, true, false, false, false, false, true, true, true, true, false} { // the 9th time all pages are dropped
+		ctx, call := runtime.Begin(t.Context())
+		if settled {
+			call.Settle()
+		}
+		if err := instance.Wake(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got := run(ctx, t, instance); got != countingFirst {
+			t.Errorf("call %d: got %d, want %d", nth, got, countingFirst)
+		}
+		left := nth == 7
+		if left {
+			call.Leave()
+		}
+		restored, err := instance.Restore(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := !settled || left || nth == 0 || nth == 9; !restored.Dropped && restored.Asked != want {
+			t.Errorf("call %d: got %+v, want the system asked: %v", nth, restored, want)
+		}
+		call.Leave()
+		if err := instance.Check(); err != nil {
+			t.Error(err)
 		}
 	}
 }
@@ -152,7 +186,7 @@ func TestMemoryAtItsLimit(t *testing.T) {
 	if _, err := instance.Invoke(ctx, "grow"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := instance.Restore(); err == nil || err.Error() != "memory has grown to its limit" {
+	if _, err := instance.Restore(ctx); err == nil || err.Error() != "memory has grown to its limit" {
 		t.Errorf("got %v, want an error about the limit", err)
 	}
 }

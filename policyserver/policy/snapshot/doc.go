@@ -10,8 +10,10 @@
 //
 // A page that was never written is the Image's own, shared by all memories and processes;
 // the system copies it at the first write. /proc/self/pagemap tells such copies apart, so
-// that restoring copies back only them. Whether it tells the truth here is tried out once,
-// when a System is opened; where it does not, all pages are copied back.
+// that restoring copies back only them. It is read only where one may have come: a page becomes
+// a copy by a fault, and the system counts the faults of a thread. Whether both tell the truth
+// here is tried out once, when a System is opened; where the count does not, the pagemap is
+// read each time, and where that does not, all pages are copied back.
 //
 // What never does: knowing what the memory holds or who runs in it. Globals, tables and
 // everything else of an instance are for policyserver/policy/sandbox.

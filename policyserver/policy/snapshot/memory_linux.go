@@ -17,13 +17,21 @@ type Memory struct {
 	system *System
 	space  []byte // up to the limit
 	length uint64 // of the memory now
-	high   uint64 // the longest it has been since it was restored
+	high   uint64 // the longest it has been since its private pages were dropped
 	forced int64  // the length that Reallocate answers next whatever it is asked for; -1: none
 	image  *Image
 	habit  habit
 	// entries of the pagemap are read into here.
 	entries []byte
+	// runs are the pages that were private when the memory was last restored, if that is known.
+	runs  []run
+	known bool
+	// faults is the count of the thread when Watch was called; -1: it was not.
+	faults int64
 }
+
+// run is some pages that are neighbours.
+type run struct{ start, end int }
 
 // entriesRead is how many entries of the pagemap are read at a time.
 const entriesRead = 1024
@@ -45,7 +53,7 @@ func (s *System) NewMemory(limit uint64) (*Memory, error) {
 	// A huge page would count as hundreds of private ones. Kernels without huge pages know
 	// no such advice.
 	_ = unix.Madvise(space, unix.MADV_NOHUGEPAGE)
-	return &Memory{system: s, space: space, forced: -1}, nil
+	return &Memory{system: s, space: space, forced: -1, faults: -1}, nil
 }
 
 // Reallocate is the memory with another length, or nil when that is beyond the limit.
@@ -99,7 +107,7 @@ func (m *Memory) Adopt(image *Image) error {
 			return fmt.Errorf("map image: %w", err)
 		}
 	}
-	m.image = image
+	m.image, m.known = image, false
 	if high := m.highPages(); high > length {
 		if err := unix.Madvise(m.space[length:high], unix.MADV_DONTNEED); err != nil {
 			return fmt.Errorf("drop what lies behind the image: %w", err)
@@ -113,62 +121,89 @@ func (m *Memory) Adopt(image *Image) error {
 // Adopt and after Restore. It has that of the image after Force and a Reallocate.
 func (m *Memory) Grown() bool { return m.length != uint64(m.image.Len()) }
 
-// Restore makes the content that of the image again, and zeros behind it. After an error
-// the content is unknown.
-func (m *Memory) Restore() (Restored, error) {
-	var restored Restored
-	limit := m.habit.limit()
-	if err := m.putBackPrivate(limit, &restored); err != nil {
-		return restored, err
+// Watch is to be called before anything is written, by a goroutine that is locked to its
+// thread: when that has no fault of a page until Restore, no page becomes private.
+func (m *Memory) Watch() {
+	if m.system.faults != nil {
+		m.faults = m.system.faults()
 	}
+}
+
+// Restore makes the content that of the image again, and zeros behind it. Stayed says that
+// whatever was written since Watch was written by the thread that called it and calls now.
+// After an error the content is unknown.
+func (m *Memory) Restore(stayed bool) (restored Restored, err error) {
+	limit := m.habit.limit()
+	switch {
+	case limit == 0: // all are dropped
+	case !m.system.trusted():
+		restored.Pages = m.putBack(0, m.highPages())
+	case m.known && stayed && m.unfaulted():
+		for _, run := range m.runs {
+			restored.Pages += m.putBack(run.start, run.end)
+		}
+	default:
+		restored.Asked = true
+		if restored.Pages, err = m.putBackPrivate(limit); err != nil {
+			return restored, fmt.Errorf("read %s: %w", pagemapFile, err)
+		}
+	}
+	m.faults = -1
 	if restored.Pages >= limit {
 		if err := unix.Madvise(m.space[:m.highPages()], unix.MADV_DONTNEED); err != nil {
 			return restored, fmt.Errorf("drop private pages: %w", err)
 		}
 		restored.Dropped = true
+		m.runs, m.known, m.high = m.runs[:0], true, m.length
 	}
 	m.habit.note(restored.Pages, limit)
-	m.high = m.length
 	return restored, nil
 }
 
-// putBackPrivate puts back the pages that the pagemap calls private, or all where it cannot
-// be asked, until they are as many as the limit.
-func (m *Memory) putBackPrivate(limit int, restored *Restored) error {
-	method, _ := m.system.Method()
+// unfaulted says whether the thread had no fault of a page since Watch.
+func (m *Memory) unfaulted() bool { return m.faults >= 0 && m.faults == m.system.faults() }
+
+// putBackPrivate puts back the pages that the pagemap calls private, until they are as many
+// as the limit. It returns their number.
+func (m *Memory) putBackPrivate(limit int) (pages int, err error) {
+	m.runs, m.known = m.runs[:0], false
 	pageSize, end := m.system.pageSize, m.highPages()
 	if m.entries == nil {
 		m.entries = make([]byte, entriesRead*entrySize)
 	}
-	for start := 0; start < end && restored.Pages < limit; {
+	for start := 0; start < end && pages < limit; {
 		chunk := min(entriesRead*pageSize, end-start)
-		if method == MethodCopy {
-			restored.Pages += m.putBack(start, start+chunk)
-		} else {
-			entries := m.entries[:chunk/pageSize*entrySize]
-			if err := m.system.readPagemap(entries, m.address()+uintptr(start)); err != nil {
-				return fmt.Errorf("read %s: %w", pagemapFile, err)
-			}
-			restored.Pages += m.putBackRuns(start, entries)
+		entries := m.entries[:chunk/pageSize*entrySize]
+		if err := m.system.readPagemap(entries, m.address()+uintptr(start)); err != nil {
+			return pages, err
 		}
+		pages += m.putBackRuns(start, entries)
 		start += chunk
 	}
-	return nil
+	m.known = true
+	return pages, nil
 }
 
 // putBackRuns puts back the private ones of the pages that entries of the pagemap tell of,
-// neighbours together. It returns their number.
+// neighbours together, and keeps which they are. It returns their number.
 func (m *Memory) putBackRuns(start int, entries []byte) (pages int) {
 	pageSize := m.system.pageSize
-	run := start // where the private pages before start begin
+	first := start // where the private pages before start begin
 	for ; len(entries) > 0; entries = entries[entrySize:] {
 		if !private(binary.LittleEndian.Uint64(entries)) {
-			pages += m.putBack(run, start)
-			run = start + pageSize
+			pages += m.putBackRun(first, start)
+			first = start + pageSize
 		}
 		start += pageSize
 	}
-	return pages + m.putBack(run, start)
+	return pages + m.putBackRun(first, start)
+}
+
+func (m *Memory) putBackRun(start, end int) int {
+	if start < end {
+		m.runs = append(m.runs, run{start, end})
+	}
+	return m.putBack(start, end)
 }
 
 // putBack makes a part of the memory what it was in the image, and zeros behind it. It

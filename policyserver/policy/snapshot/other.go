@@ -53,8 +53,11 @@ func (*Memory) Adopt(*Image) error { return ErrUnsupported }
 // Grown says that it has not.
 func (*Memory) Grown() bool { return false }
 
+// Watch does nothing.
+func (*Memory) Watch() {}
+
 // Restore says ErrUnsupported.
-func (*Memory) Restore() (Restored, error) { return Restored{}, ErrUnsupported }
+func (*Memory) Restore(bool) (Restored, error) { return Restored{}, ErrUnsupported }
 
 // Check says ErrUnsupported.
 func (*Memory) Check() error { return ErrUnsupported }

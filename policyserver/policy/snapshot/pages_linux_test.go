@@ -125,9 +125,9 @@ func restoreOtherPages(t *testing.T, system *System, method Method) {
 				content[number*size+at] = 0xee
 			}
 		}
-		want := Restored{Pages: len(written)}
+		want := Restored{Pages: len(written), Asked: true}
 		if method == MethodCopy {
-			want.Pages = pages + grown
+			want = Restored{Pages: pages + grown}
 		}
 		if got := restore(t, memory); got != want {
 			t.Errorf("pages %v: got %+v, want %+v", written, got, want)

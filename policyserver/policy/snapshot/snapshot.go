@@ -35,6 +35,8 @@ func (m Method) String() string {
 type Restored struct {
 	// Pages were put back one by one. The size of a page is the system's.
 	Pages int
+	// Asked says that the system was asked which pages are private.
+	Asked bool
 	// Dropped says that all private pages were given back to the system, since there were
 	// far more of them than usual or it was time to; Pages is then not all of them.
 	Dropped bool

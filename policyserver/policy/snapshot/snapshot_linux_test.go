@@ -6,6 +6,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"testing"
 )
 
@@ -63,7 +64,7 @@ func newMemory(t testing.TB, system *System, pages uint64) (*Memory, *Image) {
 
 func restore(t testing.TB, memory *Memory) Restored {
 	t.Helper()
-	restored, err := memory.Restore()
+	restored, err := memory.Restore(false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,7 +105,7 @@ func TestRestoreByPagemapLeavesOtherPagesAlone(t *testing.T) {
 	}
 	content[5*page] = sum
 	content[7*page] = 1
-	if got := restore(t, memory); got != (Restored{Pages: 2}) {
+	if got := restore(t, memory); got != (Restored{Pages: 2, Asked: true}) {
 		t.Errorf("got %+v, want 2 pages", got)
 	}
 }
@@ -160,13 +161,13 @@ func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
 	if got := write(pages); !got.Dropped || got.Pages >= pages {
 		t.Errorf("got %+v after %d pages where 10 are usual, want them dropped", got, pages)
 	}
-	if got := write(10); got != (Restored{Pages: 10}) {
+	if got := write(10); got != (Restored{Pages: 10, Asked: true}) {
 		t.Errorf("got %+v, want 10 pages", got)
 	}
 	for range 100 {
 		write(pages)
 	}
-	if got := write(pages); got != (Restored{Pages: pages}) {
+	if got := write(pages); got != (Restored{Pages: pages, Asked: true}) {
 		t.Errorf("got %+v, want %d pages once they are usual", got, pages)
 	}
 }
@@ -260,23 +261,18 @@ func FuzzRestore(f *testing.F) {
 	f.Add(uint64(1), uint16(0), false)
 	f.Add(uint64(2), uint16(1000), true)
 	f.Add(uint64(3), uint16(30), false)
+	f.Add(uint64(4), uint16(3), true)
 	both := systems(f)
 	f.Fuzz(func(t *testing.T, seed uint64, writes uint16, grows bool) {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
 		for name, system := range both {
-			random := rand.New(rand.NewPCG(seed, 0))
 			memory, image := newMemory(t, system, 64)
 			plain := bytes.Clone(image.content)
-			for range 4 {
-				length := image.Len()
-				if grows {
-					length += random.IntN(length + 1)
-				}
-				content := memory.Reallocate(uint64(length))
-				for range writes {
-					binary.LittleEndian.PutUint64(content[random.IntN(length-7):], random.Uint64())
-				}
-				restore(t, memory)
-				if err := memory.Check(); err != nil || !bytes.Equal(content[:len(plain)], plain) {
+			guest := scribbler{rand.New(rand.NewPCG(seed, 0)), int(writes), grows}
+			for range 12 {
+				guest.call(t, memory)
+				if err := memory.Check(); err != nil || !bytes.Equal(memory.Reallocate(uint64(len(plain))), plain) {
 					t.Fatalf("%s: memory is not as the plain copy: %v", name, err)
 				}
 			}
@@ -284,17 +280,53 @@ func FuzzRestore(f *testing.F) {
 	})
 }
 
+// scribbler is a guest that writes anywhere.
+type scribbler struct {
+	random *rand.Rand
+	writes int
+	grows  bool
+}
+
+// call has it write, at times on a thread that counts its faults, and puts back its memory.
+func (s scribbler) call(t *testing.T, memory *Memory) {
+	t.Helper()
+	length := memory.image.Len()
+	if s.grows {
+		length += s.random.IntN(length + 1)
+	}
+	stayed := s.random.IntN(4) > 0
+	if stayed {
+		memory.Watch()
+	}
+	content := memory.Reallocate(uint64(length))
+	for range s.writes {
+		binary.LittleEndian.PutUint64(content[s.random.IntN(length-7):], s.random.Uint64())
+	}
+	if _, err := memory.Restore(stayed); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// BenchmarkRestore puts back 22 pages of 1,024 each time; "faults" is the pagemap where the
+// thread counts its faults.
 func BenchmarkRestore(b *testing.B) {
 	const pages = 1024
-	for name, system := range systems(b) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	both := systems(b)
+	for name, system := range map[string]*System{"pagemap": both["pagemap"], "copy": both["copy"], "faults": both["pagemap"]} {
 		b.Run(name, func(b *testing.B) {
 			memory, _ := newMemory(b, system, pages)
 			content := memory.Reallocate(pages * page)
+			b.ReportAllocs()
 			for b.Loop() {
+				memory.Watch()
 				for number := range 22 {
 					content[number*30*int(page)]++
 				}
-				restore(b, memory)
+				if _, err := memory.Restore(name == "faults"); err != nil {
+					b.Fatal(err)
+				}
 			}
 		})
 	}

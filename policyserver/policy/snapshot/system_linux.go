@@ -17,6 +17,8 @@ type System struct {
 	pagemap  entryReader // nil when it cannot be used
 	// why not; nil when the pagemap is used.
 	why atomic.Pointer[error]
+	// faults counts those of the thread; nil when that cannot be relied on.
+	faults func() int64
 }
 
 // entryReader reads entries of the pagemap.
@@ -52,7 +54,15 @@ func (s *System) openPagemap() error {
 	if err := s.try(true); err != nil {
 		return fmt.Errorf("try %s: %w", pagemapFile, err)
 	}
+	s.relyOn(threadFaults)
 	return nil
+}
+
+// relyOn has faults counted if they are counted right; the pagemap is asked each time otherwise.
+func (s *System) relyOn(count func() int64) {
+	if err := s.tryFaults(count); err == nil {
+		s.faults = count
+	}
 }
 
 // Distrust has all pages copied from now on, and Method give the reason.
@@ -65,6 +75,9 @@ func (s *System) Method() (Method, error) {
 	}
 	return MethodPagemap, nil
 }
+
+// trusted says whether the pagemap is used.
+func (s *System) trusted() bool { return s.why.Load() == nil }
 
 // PageSize is the size of a page in bytes.
 func (s *System) PageSize() int { return s.pageSize }
@@ -172,7 +185,7 @@ func (s *System) tryPages(memory *Memory, content []byte, pagemap bool) error {
 			return err
 		}
 	}
-	if _, err := memory.Restore(); err != nil {
+	if _, err := memory.Restore(false); err != nil {
 		return err
 	}
 	return memory.Check()
