@@ -156,7 +156,7 @@ func (m *Memory) Restore(stayed bool) (restored Restored, err error) {
 		restored.Dropped = true
 		m.runs, m.known, m.high = m.runs[:0], true, m.length
 	}
-	m.habit.note(restored.Pages, limit)
+	m.habit.note(restored)
 	return restored, nil
 }
 

@@ -42,19 +42,21 @@ type Restored struct {
 	Dropped bool
 }
 
-// habit is how many private pages a Memory usually has. One that has far more gives them
+// habit is how many pages a call usually makes private. A Memory that has far more gives them
 // back to the system: they would be copied after every call to come, and take memory
 // meanwhile.
 type habit struct {
 	usual    int
 	restores int
+	// mixed says that pages may be private which the last call has not written.
+	mixed bool
 }
 
 // Bounds on private pages. A page stays private once it was written, whether or not it is
 // ever written again: they are dropped now and then in any case, at first more often, until
 // it is known what is usual.
 const (
-	dropEvery = 1024
+	dropEvery = 256
 	// slack is by how many pages more than twice the usual number are still not too many.
 	slack = 64
 )
@@ -71,14 +73,15 @@ func (h *habit) limit() int {
 	}
 }
 
-// note takes down that there were that many. What went beyond the limit moves the mean no
-// further than the limit would.
-func (h *habit) note(pages, limit int) {
-	switch {
+// note takes down what was restored. How many pages a call writes shows only when all that were
+// private had been dropped before it.
+func (h *habit) note(restored Restored) {
+	switch counted := restored.Asked && !h.mixed; {
 	case h.restores == 0:
-		h.usual = pages
-	case limit > 0:
-		h.usual += (min(pages, limit) - h.usual) / 8
+		h.usual = restored.Pages
+	case counted:
+		h.usual += (restored.Pages - h.usual) / 4
 	}
+	h.mixed = !restored.Dropped
 	h.restores++
 }

@@ -172,6 +172,41 @@ func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
 	}
 }
 
+// What is usual is what calls write, not what was left private by a larger one, and that does
+// not stay for long.
+func TestSmallCallsAreNotLargeAfterALargeOne(t *testing.T) {
+	const large, larger = 70, 100 // within twice the usual 10 and the slack, and beyond
+	memory, _ := newMemory(t, systems(t)["pagemap"], larger)
+	content := memory.Reallocate(larger * page)
+	write := func(n int) Restored {
+		for number := range n {
+			content[number*int(page)] ^= 1
+		}
+		return restore(t, memory)
+	}
+	for range 70 {
+		write(10)
+	}
+	if got := write(large); got.Dropped {
+		t.Fatalf("got %+v, want %d pages kept", got, large)
+	}
+	for range 40 {
+		if got := write(10); got != (Restored{Pages: large, Asked: true}) {
+			t.Fatalf("got %+v, want the pages of the large call put back", got)
+		}
+	}
+	if got := write(larger); !got.Dropped {
+		t.Errorf("got %+v for %d pages where calls write 10, want them dropped", got, larger)
+	}
+	write(large)
+	calls := 0
+	for write(10).Pages != 10 {
+		if calls++; calls > dropEvery {
+			t.Fatalf("after %d calls the pages of a large one are still put back", calls)
+		}
+	}
+}
+
 // Several memories of one image do not see each other.
 func TestMemoriesShareAnImage(t *testing.T) {
 	system := systems(t)["pagemap"]
