@@ -5,8 +5,8 @@
 //
 // wasmtime does what upstream does: a compiled module, and for each request a fresh instance
 // with a deadline by epochs. Our engine is asked as a policy server asks it. Both are asked
-// in turns of a few milliseconds and compared round by round, so that a busy machine hits
-// both, and what counts is the processor's time. Before anything is measured, both have to give the same verdict.
+// in turns of a few milliseconds, on one processor, and compared by their rounds that nothing
+// disturbed; what counts is the processor's time. Before anything is measured, both have to give the same verdict.
 //
 // What belongs here: a host for the guests on wasmtime with as much as they need, and the
 // figures to hold. It is a Go module of its own, since

@@ -22,17 +22,16 @@ const (
 // wasmtimeName is what the other engine is called among those that are asked.
 const wasmtimeName = "wasmtime"
 
-// row is a figure of build/bench.json: processor time per request, the median of all rounds.
+// row is a figure of build/bench.json: processor time per request, undisturbed.
 type row struct {
 	Guest    string  `json:"guest"`
 	Payload  string  `json:"payload"`
 	Mode     string  `json:"mode"`
 	Ours     float64 `json:"ours_us"`
 	Wasmtime float64 `json:"wasmtime_us"`
-	// Ratio is that of ours to wasmtime's, the median of all rounds; below 1 ours is faster.
+	// Ratio is that of ours to wasmtime's; below 1 ours is faster.
 	Ratio float64 `json:"ratio"`
-	// Isolation is what pristine takes beyond reuse, the median of all rounds; only the rows
-	// of modeUnsafe have it.
+	// Isolation is what pristine takes beyond reuse; only the rows of modeUnsafe have it.
 	Isolation *float64 `json:"isolation_us,omitempty"`
 }
 
@@ -53,26 +52,11 @@ var limits = map[string]float64{
 // limitAt50KB holds for every guest: there it is the guest's own work that counts.
 const limitAt50KB = 1.15
 
-// What isolation may cost over reuse: the larger of the two. The microseconds are those of the
-// reference machine, on which wasmtime answers yardstick, with the smaller payload, in so many;
-// on a slower one they are more.
+// What isolation may cost over reuse: the larger of the two.
 const (
 	isolationMicroseconds = 10.0
 	isolationPart         = 0.10
-
-	yardstick             = "opa-happy"
-	yardstickMicroseconds = 90.0
 )
-
-// slowness is how many times as long a machine takes as the reference machine, or 1.
-func slowness(rows []row) float64 {
-	for _, r := range rows {
-		if r.Guest == yardstick && r.Payload == sizes[0].name && r.Mode == modePristine {
-			return max(1, r.Wasmtime/yardstickMicroseconds)
-		}
-	}
-	return 1
-}
 
 // warmUp is after how many made-up requests guests are warm, whether or not they gain by it:
 // what a guest does only once is done then. A policy server measures which number is the best.
@@ -101,14 +85,14 @@ func broken(rows []row) []string {
 				}
 				found[mode] = rows[at]
 			}
-			problems = append(problems, brokenBy(of, payload, found, slowness(rows))...)
+			problems = append(problems, brokenBy(of, payload, found)...)
 		}
 	}
 	return problems
 }
 
 // brokenBy looks at the rows of a guest and a payload, by mode.
-func brokenBy(of guests.Guest, payload size, rows map[string]row, slowness float64) (problems []string) {
+func brokenBy(of guests.Guest, payload size, rows map[string]row) (problems []string) {
 	pristine, measured := rows[modePristine]
 	if !measured {
 		return nil
@@ -124,7 +108,7 @@ func brokenBy(of guests.Guest, payload size, rows map[string]row, slowness float
 	if !measured {
 		return problems
 	}
-	most := max(isolationMicroseconds*slowness, isolationPart*unsafe.Ours)
+	most := max(isolationMicroseconds, isolationPart*unsafe.Ours)
 	switch cost := unsafe.Isolation; {
 	case cost == nil:
 		problems = append(problems, fmt.Sprintf("%s %s: what isolation costs was not measured", of.Name, payload.name))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -68,22 +69,6 @@ func TestBroken(t *testing.T) {
 			change: change("as-echo", "5KB", modeUnsafe, func(r *row) { r.Isolation = new(10.5) }),
 			want:   []string{"as-echo 5KB: isolation costs 10.5 us, want at most 10.0"},
 		},
-		"isolation may cost more on a slower machine": {
-			change: func(rows []row) []row {
-				rows = change("opa-happy", "5KB", modePristine, func(r *row) { r.Wasmtime = 180 })(rows)
-				return change("as-echo", "5KB", modeUnsafe, func(r *row) { r.Isolation = new(20.0) })(rows)
-			},
-		},
-		"isolation costs too much on a slower machine": {
-			change: func(rows []row) []row {
-				rows = change("opa-happy", "5KB", modePristine, func(r *row) { r.Wasmtime = 180 })(rows)
-				return change("as-echo", "5KB", modeUnsafe, func(r *row) { r.Isolation = new(20.5) })(rows)
-			},
-			want: []string{"as-echo 5KB: isolation costs 20.5 us, want at most 20.0"},
-		},
-		"isolation may not cost less on a faster machine": {
-			change: change("opa-happy", "5KB", modePristine, func(r *row) { r.Wasmtime = 45 }),
-		},
 		"isolation costs a tenth of much": {
 			change: change("as-echo", "50KB", modeUnsafe, func(r *row) { r.Ours, r.Isolation = 1000, new(99.0) }),
 		},
@@ -120,14 +105,64 @@ func TestModes(t *testing.T) {
 	}
 }
 
-// A machine that is twice as slow in one round changes neither ratio nor difference much.
-func TestRoundsAreCompared(t *testing.T) {
-	one, other := []float64{30, 60, 31}, []float64{20, 40, 20}
-	if got := compared(one, other, ratio); got != 1.5 {
-		t.Errorf("the ratio is %v, want 1.5", got)
+// A machine that is slow in all rounds but a few changes no figure.
+func TestSlowRoundsAreNoFigures(t *testing.T) {
+	rounds := func(usual float64) (took []float64) {
+		for round := range 20 {
+			took = append(took, usual*float64(2+round%3))
+		}
+		took[4], took[11], took[19] = usual, usual*1.01, usual*0.99
+		return took
 	}
-	if got := compared(one, other, difference); got != 11 {
-		t.Errorf("the difference is %v, want 11", got)
+	measured := series{
+		guest: "g", payload: "5KB", subjects: []subject{{name: wasmtimeName}, {name: modePristine}, {name: modeUnsafe}},
+		took: [][]float64{rounds(100), rounds(50), rounds(25)},
+	}
+	want := []row{
+		{Guest: "g", Payload: "5KB", Mode: modePristine, Ours: 50.5, Wasmtime: 101, Ratio: 0.5},
+		{Guest: "g", Payload: "5KB", Mode: modeUnsafe, Ours: 25.25, Wasmtime: 101, Ratio: 0.25, Isolation: new(25.25)},
+	}
+	if got := measured.rows(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+// Modes are measured beside those that they are compared with, and all passes count.
+func TestSeries(t *testing.T) {
+	asked := map[string]int{}
+	subjects := map[string]subject{}
+	for _, name := range []string{wasmtimeName, modePristine, modeFresh, modeWarm, modeUnsafe} {
+		subjects[name] = subject{name, func() error { asked[name]++; return nil }}
+	}
+	names := func(of []*series) (names []string) {
+		for _, one := range of {
+			for _, subject := range one.subjects {
+				names = append(names, subject.name)
+			}
+		}
+		return names
+	}
+	all := newSeries("g", "5KB", subjects)
+	if got, want := names(all), []string{wasmtimeName, modePristine, modeUnsafe, wasmtimeName, modeWarm, modeFresh}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	delete(subjects, modeWarm)
+	delete(subjects, modeUnsafe)
+	if got, want := names(newSeries("g", "5KB", subjects)), []string{wasmtimeName, modePristine, wasmtimeName, modeFresh}; !slices.Equal(got, want) {
+		t.Errorf("of a command: got %q, want %q", got, want)
+	}
+	for range 2 {
+		if err := all[0].pass(2); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, took := range all[0].took {
+		if len(took) != 4 {
+			t.Errorf("%s has %d rounds, want those of both passes", all[0].subjects[i].name, len(took))
+		}
+	}
+	if asked[modeFresh] != 0 || asked[modeUnsafe] == 0 {
+		t.Errorf("asked: %v", asked)
 	}
 }
 
@@ -155,9 +190,11 @@ func TestRoundsTurnAround(t *testing.T) {
 	}
 }
 
-func TestMedian(t *testing.T) {
-	for want, of := range map[float64][]float64{3: {9, 1, 3}, 2.5: {4, 1, 2, 3}, 7: {7}} {
-		if got := median(of); got != want {
+func TestUndisturbed(t *testing.T) {
+	for want, of := range map[float64][]float64{
+		1: {9, 1, 3}, 7: {7}, 2: {10, 9, 8, 7, 6, 5, 4, 3, 2, 1}, 3: {9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 9, 2, 3, 1},
+	} {
+		if got := undisturbed(of); got != want {
 			t.Errorf("of %v: got %v, want %v", of, got, want)
 		}
 	}

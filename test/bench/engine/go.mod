@@ -5,6 +5,7 @@ go 1.26.3
 require (
 	github.com/bytecodealliance/wasmtime-go/v25 v25.0.0
 	github.com/kubewarden/kubewarden-operator v0.0.0
+	golang.org/x/sys v0.48.0
 )
 
 require (
@@ -36,7 +37,6 @@ require (
 	go.yaml.in/yaml/v3 v3.0.6 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/sync v0.23.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
 	google.golang.org/protobuf v1.36.12 // indirect
 )
 

@@ -28,12 +28,15 @@ type config struct {
 
 func main() {
 	var c config
-	flag.IntVar(&c.rounds, "rounds", 21, "turns that each engine has with each guest and payload")
+	flag.IntVar(&c.rounds, "rounds", 17, fmt.Sprintf("turns that each engine has with each guest and payload, %d times", passes))
 	flag.StringVar(&c.file, "file", "", "file for the figures; build/bench.json of the tree by default")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	err := run(ctx, c, os.Stdout)
-	stop()
+	err := onOneProcessor()
+	if err == nil {
+		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+		err = run(ctx, c, os.Stdout)
+		stop()
+	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -56,15 +59,7 @@ func run(ctx context.Context, c config, out io.Writer) error {
 		return err
 	}
 	defer engines.close(context.WithoutCancel(ctx))
-	var rows []row
-	var problems []string
-	for _, of := range guests.All() {
-		measured, err := engines.measure(ctx, root, of, c.rounds)
-		if err != nil {
-			problems = append(problems, fmt.Sprintf("%s: %v", of.Name, err))
-		}
-		rows = append(rows, measured...)
-	}
+	rows, problems := engines.measure(ctx, root, c.rounds)
 	if err := errors.Join(record.Write(c.file, rows), table(out, rows)); err != nil {
 		return err
 	}
@@ -113,8 +108,33 @@ func (e *engines) close(ctx context.Context) {
 	}
 }
 
-// measure gives the rows of a guest.
-func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rounds int) ([]row, error) {
+// measure gives the rows of all guests, and what was wrong with them.
+func (e *engines) measure(ctx context.Context, root string, rounds int) (rows []row, problems []string) {
+	var all []*series
+	for _, of := range guests.All() {
+		made, err := e.seriesOf(ctx, root, of)
+		if err != nil {
+			problems = append(problems, fmt.Sprintf("%s: %v", of.Name, err))
+		}
+		all = append(all, made...)
+	}
+	for range passes {
+		all = slices.DeleteFunc(all, func(of *series) bool {
+			err := of.pass(rounds)
+			if err != nil {
+				problems = append(problems, fmt.Sprintf("%s %s: %v", of.guest, of.payload, err))
+			}
+			return err != nil
+		})
+	}
+	for _, of := range all {
+		rows = append(rows, of.rows()...)
+	}
+	return rows, problems
+}
+
+// seriesOf are those of a guest, with all payloads, once all engines agree about it.
+func (e *engines) seriesOf(ctx context.Context, root string, of guests.Guest) ([]*series, error) {
 	module, err := of.Build(ctx, root)
 	if err != nil {
 		return nil, err
@@ -123,8 +143,30 @@ func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rou
 	if err != nil {
 		return nil, err
 	}
+	askers, err := e.askers(ctx, of, module)
+	if err != nil {
+		return nil, err
+	}
+	var made []*series
+	for _, payload := range sizes {
+		request := of.Request(payload.bytes)
+		subjects, err := sameVerdict(of, question{request, true}, theirs, askers)
+		if err == nil && of.Refused != nil {
+			_, err = sameVerdict(of, question{of.Refused(request), false}, theirs, askers)
+		}
+		if err != nil {
+			return made, fmt.Errorf("%s: %w", payload.name, err)
+		}
+		made = append(made, newSeries(of.Name, payload.name, subjects)...)
+	}
+	return made, nil
+}
+
+// askers are our modes of a guest.
+func (e *engines) askers(ctx context.Context, of guests.Guest, module []byte) (map[string]asker, error) {
 	askers := map[string]asker{}
 	for _, mode := range modesOf(of) {
+		var err error
 		switch mode {
 		case modePristine:
 			askers[mode], err = engineAsker(ctx, e.pristine, of, module)
@@ -139,55 +181,7 @@ func (e *engines) measure(ctx context.Context, root string, of guests.Guest, rou
 			return nil, fmt.Errorf("%s: %w", mode, err)
 		}
 	}
-	var rows []row
-	for _, payload := range sizes {
-		request := of.Request(payload.bytes)
-		subjects, err := sameVerdict(of, question{request, true}, theirs, askers)
-		if err == nil && of.Refused != nil {
-			_, err = sameVerdict(of, question{of.Refused(request), false}, theirs, askers)
-		}
-		if err != nil {
-			return rows, fmt.Errorf("%s: %w", payload.name, err)
-		}
-		measured, err := rowsOf(subjects, rounds)
-		if err != nil {
-			return rows, fmt.Errorf("%s: %w", payload.name, err)
-		}
-		for _, found := range measured {
-			found.Guest, found.Payload = of.Name, payload.name
-			rows = append(rows, found)
-		}
-	}
-	return rows, nil
-}
-
-// neighbours are modes that are asked in the same rounds, with wasmtime: those that are
-// compared with each other. Fresh instances would leave whoever is next with cold caches.
-var neighbours = [][]string{{modePristine, modeUnsafe}, {modeWarm, modeFresh}}
-
-// rowsOf measures the modes that are among the subjects.
-func rowsOf(subjects map[string]subject, rounds int) ([]row, error) {
-	var rows []row
-	for _, modes := range neighbours {
-		modes = slices.DeleteFunc(slices.Clone(modes), func(mode string) bool { return subjects[mode].ask == nil })
-		asked := []subject{subjects[wasmtimeName]}
-		for _, mode := range modes {
-			asked = append(asked, subjects[mode])
-		}
-		took, err := inTurns(asked, rounds)
-		if err != nil {
-			return nil, err
-		}
-		for i, mode := range modes {
-			measured := row{Mode: mode, Ours: median(took[i+1]), Wasmtime: median(took[0]), Ratio: compared(took[i+1], took[0], ratio)}
-			if mode == modeUnsafe {
-				cost := compared(took[1], took[i+1], difference)
-				measured.Isolation = &cost
-			}
-			rows = append(rows, measured)
-		}
-	}
-	return rows, nil
+	return askers, nil
 }
 
 // question is a request and whether it has to be accepted.

@@ -14,8 +14,8 @@ type subject struct {
 	ask  func() error
 }
 
-// turn is how long a subject is asked before it is the next one's turn.
-const turn = 25 * time.Millisecond
+// turn is about how long a subject is asked before it is the next one's turn.
+const turn = 10 * time.Millisecond
 
 // inTurns asks all subjects in turns, and gives what a request took of each of them: the
 // processor's time in microseconds, round by round. The clock would count what else the
@@ -48,20 +48,30 @@ func inTurns(subjects []subject, rounds int) ([][]float64, error) {
 }
 
 // timed is the processor time of a request in microseconds. The garbage of the turns before
-// is no part of it.
+// is no part of it, and neither are the first requests, which find caches and pools empty.
 func timed(of subject, requests int) (float64, error) {
 	runtime.GC()
+	if err := asked(of, requests/8+1); err != nil {
+		return 0, err
+	}
 	before, err := processorTime()
 	if err != nil {
 		return 0, err
 	}
-	for range requests {
-		if err := of.ask(); err != nil {
-			return 0, fmt.Errorf("%s: %w", of.name, err)
-		}
+	if err := asked(of, requests); err != nil {
+		return 0, err
 	}
 	after, err := processorTime()
 	return float64((after - before).Nanoseconds()) / 1e3 / float64(requests), err
+}
+
+func asked(of subject, requests int) error {
+	for range requests {
+		if err := of.ask(); err != nil {
+			return fmt.Errorf("%s: %w", of.name, err)
+		}
+	}
+	return nil
 }
 
 func processorTime() (time.Duration, error) {
@@ -72,21 +82,9 @@ func processorTime() (time.Duration, error) {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()), nil
 }
 
-// compared is the median of what a comparison makes of two subjects round by round. A machine
-// that is now slower and now faster changes both alike, but not the comparison.
-func compared(one, other []float64, by func(one, other float64) float64) float64 {
-	each := make([]float64, 0, len(one))
-	for round := range one {
-		each = append(each, by(one[round], other[round]))
-	}
-	return median(each)
-}
-
-func ratio(one, other float64) float64 { return one / other }
-
-func difference(one, other float64) float64 { return one - other }
-
-func median(of []float64) float64 {
-	sorted := slices.Sorted(slices.Values(of))
-	return (sorted[len(sorted)/2] + sorted[(len(sorted)-1)/2]) / 2
+// undisturbed is what a request takes when nothing else is in the way: the tenth part of all
+// rounds took less. What others do on the machine takes caches and memory from whoever is
+// measured, for seconds at times; it never gives any.
+func undisturbed(rounds []float64) float64 {
+	return slices.Sorted(slices.Values(rounds))[len(rounds)/10]
 }
