@@ -3,15 +3,16 @@ package snapshot
 import (
 	"bytes"
 	"errors"
-	"runtime"
 	"testing"
 )
 
-// settle keeps a test on its thread.
-func settle(t *testing.T) {
+// counted is a system that has as many faults as a test says: a thread has some of its own at
+// any time.
+func counted(t *testing.T) (*System, *int64) {
 	t.Helper()
-	runtime.LockOSThread()
-	t.Cleanup(runtime.UnlockOSThread)
+	system, faults := systems(t)["pagemap"], new(int64)
+	system.faults = func() int64 { return *faults }
+	return system, faults
 }
 
 // afterFirst is a memory that was restored so often that it is dropped no more for a while, and
@@ -35,8 +36,7 @@ func writeTo(content []byte, pages ...uint64) {
 
 // The system is asked what is private only when something can have become private.
 func TestRestoreAsksAfterFaultsOnly(t *testing.T) {
-	settle(t)
-	system := systems(t)["pagemap"]
+	system, faults := counted(t)
 	for name, test := range map[string]struct {
 		watched, stayed bool
 		written         []uint64
@@ -53,19 +53,24 @@ func TestRestoreAsksAfterFaultsOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			memory, content := afterFirst(t, system)
+			if test.watched {
+				memory.Watch()
+			}
+			writeTo(content, test.written...)
+			if test.pages == 6 {
+				*faults++
+			}
 			want := Restored{Pages: test.pages, Asked: test.asked}
-			for range 2 {
-				if test.watched {
-					memory.Watch()
-				}
-				writeTo(content, test.written...)
-				if got, err := memory.Restore(test.stayed); err != nil || got != want {
-					t.Errorf("got %+v, %v, want %+v", got, err, want)
-				}
-				if err := memory.Check(); err != nil {
-					t.Error(err)
-				}
-				want.Asked = !test.watched || !test.stayed // what was another page is known now
+			if got, err := memory.Restore(test.stayed); err != nil || got != want {
+				t.Errorf("got %+v, %v, want %+v", got, err, want)
+			}
+			if err := memory.Check(); err != nil {
+				t.Error(err)
+			}
+			memory.Watch()
+			want.Asked = false // what was another page is known now
+			if got, err := memory.Restore(true); err != nil || got != want {
+				t.Errorf("the next time: got %+v, %v, want %+v", got, err, want)
 			}
 		})
 	}
@@ -73,8 +78,8 @@ func TestRestoreAsksAfterFaultsOnly(t *testing.T) {
 
 // A watch is over with the call that it was for.
 func TestWatchLastsUntilRestore(t *testing.T) {
-	settle(t)
-	memory, _ := afterFirst(t, systems(t)["pagemap"])
+	system, _ := counted(t)
+	memory, _ := afterFirst(t, system)
 	memory.Watch()
 	if got, err := memory.Restore(true); err != nil || got.Asked {
 		t.Fatalf("got %+v, %v", got, err)
@@ -87,12 +92,13 @@ func TestWatchLastsUntilRestore(t *testing.T) {
 // Pages that one call has grown into are private still when a later one grows into them again,
 // without a fault; those between may not have looked so far.
 func TestRestoreRemembersPagesBeyondTheMemory(t *testing.T) {
-	settle(t)
-	memory, content := afterFirst(t, systems(t)["pagemap"])
-	again := func(length uint64, pages ...uint64) Restored {
+	system, faults := counted(t)
+	memory, content := afterFirst(t, system)
+	again := func(length, number uint64, fault int64) Restored {
 		t.Helper()
 		memory.Watch()
-		writeTo(memory.Reallocate(length*page), pages...)
+		writeTo(memory.Reallocate(length*page), number)
+		*faults += fault
 		restored, err := memory.Restore(true)
 		if err != nil {
 			t.Fatal(err)
@@ -101,11 +107,11 @@ func TestRestoreRemembersPagesBeyondTheMemory(t *testing.T) {
 		memory.Reallocate(0)
 		return restored
 	}
-	again(150, 149)
-	again(100, 60)
-	again(100, 61)
-	if got := again(150, 149); got.Asked {
-		t.Errorf("got %+v, want no fault: nothing is tried otherwise", got)
+	again(150, 149, 1)
+	again(100, 60, 1)
+	again(100, 61, 1)
+	if got := again(150, 149, 0); got.Asked {
+		t.Errorf("got %+v, want the system not asked", got)
 	}
 	if behind := memory.Reallocate(150 * page)[100*page:]; !bytes.Equal(behind, make([]byte, len(behind))) {
 		t.Error("what a call has written behind the image is still there")
@@ -117,8 +123,8 @@ func TestRestoreRemembersPagesBeyondTheMemory(t *testing.T) {
 
 // After all private pages were dropped, none is.
 func TestNoPageIsPrivateOnceAllWereDropped(t *testing.T) {
-	settle(t)
-	memory, content := afterFirst(t, systems(t)["pagemap"])
+	system, faults := counted(t)
+	memory, content := afterFirst(t, system)
 	for !restore(t, memory).Dropped {
 	}
 	memory.Watch()
@@ -127,6 +133,7 @@ func TestNoPageIsPrivateOnceAllWereDropped(t *testing.T) {
 	}
 	memory.Watch()
 	writeTo(content, 7)
+	*faults++
 	if got, err := memory.Restore(true); err != nil || got != (Restored{Pages: 1, Asked: true}) {
 		t.Errorf("got %+v, %v, want a page", got, err)
 	}
@@ -134,8 +141,7 @@ func TestNoPageIsPrivateOnceAllWereDropped(t *testing.T) {
 
 // Another image is another memory, of which nothing is known.
 func TestAnotherImageIsLookedThrough(t *testing.T) {
-	settle(t)
-	system := systems(t)["pagemap"]
+	system, _ := counted(t)
 	memory, content := afterFirst(t, system)
 	_, other := newMemory(t, system, 50)
 	if err := memory.Adopt(other); err != nil {
@@ -167,8 +173,7 @@ func (b *breaking) ReadAt(entries []byte, offset int64) (int, error) {
 
 // What the pagemap could not say is not known the next time either.
 func TestNothingIsKnownAfterAnError(t *testing.T) {
-	settle(t)
-	system := systems(t)["pagemap"]
+	system, _ := counted(t)
 	pagemap := &breaking{entryReader: system.pagemap}
 	system.pagemap = pagemap
 	memory, content := afterFirst(t, system)
@@ -210,7 +215,6 @@ func TestFaultsAreTried(t *testing.T) {
 			}
 		})
 	}
-	settle(t)
 	system := systems(t)["pagemap"]
 	system.faults = nil
 	memory, content := afterFirst(t, system)
