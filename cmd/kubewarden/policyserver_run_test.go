@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"testing"
 	"time"
@@ -30,12 +32,9 @@ func freePorts(t *testing.T, n int) []uint16 {
 	return ports
 }
 
-// A server that is told to stop sends what a collector does not have yet: metrics, which
-// go out once a minute otherwise, spans and lines of the log.
-func TestTheLastTelemetryIsSent(t *testing.T) {
-	collector := telemetrytest.Start(t)
-	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+collector.Address)
-	t.Setenv("HOSTNAME", "pod-1")
+// served runs a server with a policy "a" until stop is called, which gives its error.
+func served(t *testing.T, arguments ...string) (flags policyServerFlags, stop func() error) {
+	t.Helper()
 	dir := t.TempDir()
 	module, policies := filepath.Join(dir, "module.wasm"), filepath.Join(dir, "policies.yml")
 	for path, content := range map[string][]byte{module: wasmtest.Accepting(), policies: []byte("a: {module: file://" + module + "}")} {
@@ -43,26 +42,50 @@ func TestTheLastTelemetryIsSent(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	flags, err := parse([]string{
-		"--addr=127.0.0.1", "--policies=" + policies, "--policies-download-dir=" + dir, "--drain-period=0s", "--enable-metrics", "--log-fmt=otlp",
-	}, nil)
+	flags, err := parse(append(arguments, "--addr=127.0.0.1", "--policies="+policies, "--policies-download-dir="+dir, "--drain-period=0s"), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ports := freePorts(t, 3)
 	flags.port, flags.readinessPort, flags.metricsPort = ports[0], ports[1], ports[2]
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- flags.run(ctx) }()
 	waitFor(t, ended, "http://"+flags.hostPort(flags.readinessPort)+"/readiness")
+	return flags, func() error {
+		cancel()
+		return <-ended
+	}
+}
+
+// A server lets a small heap grow by more than Go would.
+func TestServersCollectLess(t *testing.T) {
+	t.Setenv("GOGC", "")
+	defer debug.SetGCPercent(debug.SetGCPercent(100))
+	_, stop := served(t)
+	percent := []metrics.Sample{{Name: "/gc/gogc:percent"}}
+	metrics.Read(percent)
+	if got := percent[0].Value.Uint64(); got <= 100 {
+		t.Errorf("a heap may grow by %d%% of itself, want more than Go's 100%%", got)
+	}
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// A server that is told to stop sends what a collector does not have yet: metrics, which
+// go out once a minute otherwise, spans and lines of the log.
+func TestTheLastTelemetryIsSent(t *testing.T) {
+	collector := telemetrytest.Start(t)
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://"+collector.Address)
+	t.Setenv("HOSTNAME", "pod-1")
+	flags, stop := served(t, "--enable-metrics", "--log-fmt=otlp")
 	response, err := http.Post("http://"+flags.hostPort(flags.port)+"/validate_raw/a", "application/json", bytes.NewReader([]byte(`{"request":{}}`)))
 	if err != nil {
 		t.Fatal(err)
 	}
 	_ = response.Body.Close()
-	stop()
-	if err := <-ended; err != nil {
+	if err := stop(); err != nil {
 		t.Fatal(err)
 	}
 	var got strings.Builder
