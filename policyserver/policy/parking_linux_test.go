@@ -124,3 +124,20 @@ func TestParkedCommandHasADeadline(t *testing.T) {
 		checkError(t, err, &wantError{policy.KindTimeout, "Policy execution interrupted because it exceeded the allowed execution time"})
 	}
 }
+
+// Whoever needs the room closes commands that stand still, on whatever thread that is.
+func TestParkedCommandsMakeRoom(t *testing.T) {
+	engine := newEngine(t, policy.Config{MaxIdle: 1})
+	command, other := compile(t, engine, commands()["answering before it reads"]), compile(t, engine, Accepting())
+	for range 3 {
+		for _, module := range []*policy.Module{command, other} {
+			response, err := module.Validate(t.Context(), policy.Call{}, json.RawMessage(`{}`))
+			if err != nil || !response.Accepted {
+				t.Fatalf("got %+v, %v", response, err)
+			}
+			if idle := engine.Stats().Idle; idle != 1 {
+				t.Fatalf("%d instances are idle, want 1", idle)
+			}
+		}
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"sync"
 
 	"github.com/tetratelabs/wazero/api"
 	"github.com/tetratelabs/wazero/experimental"
@@ -131,10 +132,13 @@ func (i *Instance) Resume(ctx context.Context) error {
 	return i.parking.visit(ctx)
 }
 
-// close ends the coroutine.
+// close ends the coroutine. Whoever closes an instance to make room may be locked to a thread,
+// of which the coroutine is not: it ends on a goroutine that is not either.
 func (p *parking) close() {
 	p.stage = dead
-	p.stop()
+	var ended sync.WaitGroup
+	ended.Go(p.stop)
+	ended.Wait()
 }
 
 // stand has the command stand still until the next visit.
