@@ -144,17 +144,24 @@ func growAndShrink(t *testing.T, memory *Memory, image *Image) {
 	}
 }
 
-// A call that needed a lot leaves no memory behind that is copied at each later call.
-func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
-	const pages = 2000
-	memory, _ := newMemory(t, systems(t)["pagemap"], pages)
+// firstPages are calls that write the first n of a memory's pages.
+func firstPages(t *testing.T, memory *Memory, pages uint64) (call func(n int) Restored) {
+	t.Helper()
 	content := memory.Reallocate(pages * page)
-	write := func(n int) Restored {
+	return func(n int) Restored {
+		t.Helper()
 		for number := range n {
 			content[number*int(page)] ^= 1
 		}
 		return restore(t, memory)
 	}
+}
+
+// A call that needed a lot leaves no memory behind that is copied at each later call.
+func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
+	const pages = 2000
+	memory, _ := newMemory(t, systems(t)["pagemap"], pages)
+	write := firstPages(t, memory, pages)
 	for range 10 {
 		write(10)
 	}
@@ -177,13 +184,7 @@ func TestRestoreDropsWhatIsFarMoreThanUsual(t *testing.T) {
 func TestSmallCallsAreNotLargeAfterALargeOne(t *testing.T) {
 	const large, larger = 70, 100 // within twice the usual 10 and the slack, and beyond
 	memory, _ := newMemory(t, systems(t)["pagemap"], larger)
-	content := memory.Reallocate(larger * page)
-	write := func(n int) Restored {
-		for number := range n {
-			content[number*int(page)] ^= 1
-		}
-		return restore(t, memory)
-	}
+	write := firstPages(t, memory, larger)
 	for range 70 {
 		write(10)
 	}
