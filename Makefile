@@ -189,7 +189,7 @@ typecheck: ## Check that everything compiles for arm64, the engine for macOS, an
 verify: generate manifests bundle bundle-validate lint typecheck ## Fail when generated files are stale, a configuration does not build, a binary is in the tree, or linters or the type checker find something
 	@test -z "$$(git status --porcelain -- api config bundle catalog)" || { git status --short -- api config bundle catalog; \
 		echo 'run "make generate manifests bundle" and commit the result' >&2; exit 1; }
-	@git ls-files --eol | awk '/^i\/-text/ { print "a binary is in the tree: " $$NF; found = 1 } END { exit found }' >&2
+	@git ls-files --eol | awk '/^i\/-text/ { print "take this binary out of the tree: " $$NF; found = 1 } END { exit found }' >&2
 	@go mod tidy -diff
 	@for dir in config/default config/certmanager config/network-policy config/prometheus config/samples; do $(call tool,kustomize) build $$dir >/dev/null; done
 
